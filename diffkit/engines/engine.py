@@ -1,0 +1,204 @@
+"""The protocol of engines, and the program that the three engines working on tapes make.
+
+An engine turns a tape and the inputs to differentiate by into a `Program`. Run, a program gives the tape's outputs and
+for every output and input a *block*, the derivative at each point: loop dims, then the output's core shape, then
+the input's (a gradient is the block of a scalar output).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..expr.node import WEAK, Kind
+from ..machines import Executable, Machine
+from ..ops import TABLE
+from ..tape import Builder, Tape
+from ..tape.lower import lower
+from .rounding import rounding_bound
+
+Blocks = list[list[np.ndarray]]
+
+
+class Program(Protocol):
+    """A derivative ready to be run."""
+
+    engine: str
+    #: the tape that is evaluated, once or (finite) many times
+    tape: Tape
+    #: how often the value is evaluated in one run
+    evaluations: int
+    #: measurements of how it was made ("swell", ...), for reports
+    notes: dict[str, Any]
+
+    def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
+        """A callable (values, out=None) -> (outputs, blocks) on a machine."""
+        ...
+
+    def bars(self, machine: Machine, values: Sequence[Any]) -> Blocks:
+        """An error bar for every entry of every block."""
+        ...
+
+
+class Engine(Protocol):
+    """A way of differentiating."""
+
+    name: str
+
+    def program(self, tape: Tape, wrt: Sequence[int]) -> Program:
+        """The program for all outputs of `tape` by the inputs at positions `wrt`.
+
+        Raises UnsupportedError (with the reason) or ExceededError (with how far it got).
+        """
+        ...
+
+
+def needs_derivative(kind: Kind) -> bool:
+    """False for results without a tangent (conditions, integers); raises where an operation has no rule."""
+    if kind.dtype in ("bool", "int64"):
+        return False
+    if not kind.op.differentiable:
+        raise UnsupportedError(f"the operation {kind.op.name!r} has no derivative rule: give it partials=, or jvp= and vjp=")
+    return True
+
+
+def differentiable_tape(tape: Tape) -> Tape:
+    """Operations that state no derivative but are written with others are replaced by those."""
+    return lower(tape, lambda kind: kind.op.result != "bool" and not kind.op.differentiable)
+
+
+def float_dtype(kind: Kind) -> str:
+    return "float64" if kind.dtype == WEAK else kind.dtype
+
+
+def filled(builder: Builder, value: float, shape: tuple[int, ...], dtype: str) -> int:
+    """A constant of any shape."""
+    number = builder.number(value, dtype)
+    return number if shape == () else builder.emit(TABLE["broadcast_to"], (("shape", shape),), (number,))
+
+
+def as_dtype(builder: Builder, i: int, dtype: str) -> int:
+    """A derivative has its input's dtype."""
+    return i if builder.kinds[i].dtype == dtype else builder._cast(i, dtype)
+
+
+@dataclass(eq=False)
+class TapeProgram:
+    """Outputs and blocks from one tape, evaluated once, with the seeds (if any) as one more loop dim."""
+
+    engine: str
+    tape: Tape
+    #: core shapes of the outputs, and of the inputs differentiated by
+    out_shapes: list[tuple[int, ...]]
+    in_shapes: list[tuple[int, ...]]
+    #: blocks: the tape's further outputs are the blocks, output by output
+    #: columns: they are tangents, output by output and direction by direction (all elements of all inputs)
+    #: seeded columns / seeded rows: one direction a pass, given by seed inputs along a loop dim
+    layout: str
+    seeds: list[np.ndarray] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    evaluations: int = 1
+
+    def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
+        executable = machine.compile(self.tape)
+
+        def run(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
+            if out is not None and self.layout == "blocks":
+                flat = executable(values, out)
+                return self._assemble(flat, _loop_rank(flat[0], self.out_shapes[0]))
+            outputs, blocks = self._run(executable, values)
+            if out is not None:
+                for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
+                    buffer[...] = result
+            return outputs, blocks
+
+        run.register_bytes = executable.register_bytes  # type: ignore[attr-defined]
+        return run
+
+    def _run(self, executable: Executable, values: Sequence[Any]) -> tuple[list[np.ndarray], Blocks]:
+        rank = self._loop_rank(values)
+        flat = executable([*values, *self._seeds(rank)])
+        return self._assemble(flat, rank)
+
+    def _loop_rank(self, values: Sequence[Any]) -> int:
+        kinds = [self.tape.kinds[i] for i in self.tape.inputs]
+        return max((np.ndim(v) - len(k.shape) for v, k in zip(values, kinds, strict=False)), default=0)
+
+    def _seeds(self, rank: int) -> list[np.ndarray]:
+        """Seeds as (directions, 1, …, 1, *core): the direction is the first loop dim."""
+        return [s.reshape(s.shape[0], *(1,) * rank, *s.shape[1:]) for s in self.seeds]
+
+    def _assemble(self, flat: list[np.ndarray], rank: int) -> tuple[list[np.ndarray], Blocks]:
+        count = len(self.out_shapes)
+        outputs, rest = flat[:count], flat[count:]
+        if self.layout.startswith("seeded"):
+            outputs = [o[0] for o in outputs]
+        loop = outputs[0].shape[:rank] if outputs else ()
+        return outputs, getattr(self, "_" + self.layout.replace(" ", "_"))(rest, loop)
+
+    def _blocks(self, rest: list[np.ndarray], loop: tuple[int, ...]) -> Blocks:
+        pieces = iter(rest)
+        return [[next(pieces).reshape((*loop, *o, *i)) for i in self.in_shapes] for o in self.out_shapes]
+
+    def _columns(self, rest: list[np.ndarray], loop: tuple[int, ...]) -> Blocks:
+        pieces, blocks = iter(rest), []
+        for o in self.out_shapes:
+            row = []
+            for i in self.in_shapes:
+                columns = [next(pieces) for _ in range(math.prod(i))]
+                stacked = columns[0][..., None] if len(columns) == 1 else np.stack(columns, axis=-1) if columns else np.empty((*loop, *o, 0))
+                row.append(stacked.reshape((*loop, *o, *i)))
+            blocks.append(row)
+        return blocks
+
+    def _seeded_columns(self, rest: list[np.ndarray], loop: tuple[int, ...]) -> Blocks:
+        blocks = []
+        for tangents, o in zip(rest, self.out_shapes, strict=True):
+            start, row = 0, []
+            for i in self.in_shapes:
+                n = math.prod(i)
+                row.append(np.moveaxis(tangents[start : start + n], 0, -1).reshape((*loop, *o, *i)))
+                start += n
+            blocks.append(row)
+        return blocks
+
+    def _seeded_rows(self, rest: list[np.ndarray], loop: tuple[int, ...]) -> Blocks:
+        blocks, start = [], 0
+        for o in self.out_shapes:
+            m = math.prod(o)
+            blocks.append([np.moveaxis(a[start : start + m], 0, len(loop)).reshape((*loop, *o, *i)) for a, i in zip(rest, self.in_shapes, strict=True)])
+            start += m
+        return blocks
+
+    def bars(self, machine: Machine, values: Sequence[Any]) -> Blocks:
+        """First-order rounding bound of this very tape (see rounding.py)."""
+        rank = self._loop_rank(values)
+        bounds = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
+        outputs = [np.empty((*bounds.loop, *o)) for o in self.out_shapes]
+        return self._assemble([*outputs, *bounds.entries], rank)[1]
+
+
+def _loop_rank(array: np.ndarray, core: tuple[int, ...]) -> int:
+    return array.ndim - len(core)
+
+
+def identity_seeds(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """For each shape the seeds (total, *shape) of all unit directions of all shapes together."""
+    total, start, seeds = sum(math.prod(s) for s in shapes), 0, []
+    for shape in shapes:
+        n = math.prod(shape)
+        seed = np.zeros((total, n))
+        seed[start : start + n] = np.eye(n)
+        seeds.append(seed.reshape((total, *shape)))
+        start += n
+    return seeds
+
+
+def shapes_of(tape: Tape, wrt: Sequence[int]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Core shapes of the outputs, and of the inputs at positions `wrt`."""
+    return [tape.kinds[o].shape for o in tape.outputs], [tape.kinds[tape.inputs[w]].shape for w in wrt]

@@ -1,0 +1,244 @@
+"""Forward mode: every value carries its tangents along.
+
+`push` is the sweep on a tape, with any number of tangents a pass (the partials are shared between them). `Dual` is the
+textbook's dual number over anything with arithmetic: numbers, arrays, expressions, and duals.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..expr.functions import apply
+from ..expr.node import Kind, constant
+from ..ops import TABLE, Op
+from ..tape import Builder, Tape, templates
+from ..tape.templates import Ref
+from .engine import TapeProgram, as_dtype, differentiable_tape, filled, float_dtype, identity_seeds, needs_derivative, shapes_of
+
+_ADD, _MULTIPLY, _NEGATIVE, _WHERE = (TABLE[n] for n in ("add", "multiply", "negative", "where"))
+
+
+def push(builder: Builder, size: int, seeds: dict[int, Sequence[int | None]], targets: Sequence[int]) -> list[list[int | None]]:
+    """Write the tangents of the first `size` values of a builder; `seeds` gives each input one tangent a direction.
+
+    Returns the targets' tangents, one a direction, None where a target does not depend on that direction.
+    """
+    directions = len(next(iter(seeds.values()))) if seeds else 0
+    tangents: dict[int, list[int | None]] = {i: list(s) for i, s in seeds.items()}
+    for i in range(size):
+        args, kind = builder.args[i], builder.kinds[i]
+        if i in tangents or not any(a in tangents for a in args):
+            continue
+        if not needs_derivative(kind):
+            continue
+        moved = (_elementwise if kind.op.jvp is None else _structured)(builder, kind, i, args, tangents, directions)
+        if any(t is not None for t in moved):
+            tangents[i] = moved
+    return [tangents.get(t, [None] * directions) for t in targets]
+
+
+def _elementwise(
+    builder: Builder, kind: Kind, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
+) -> list[int | None]:
+    arguments = [builder.kinds[a] for a in args]
+    partials = templates.partials(kind, arguments).expand(builder, [i, *args])
+    chosen = templates.selects(kind, arguments)
+    masks = chosen.expand(builder, args) if chosen else [None] * len(args)
+    totals: list[int | None] = [None] * directions
+    for a, partial, mask in zip(args, partials, masks, strict=True):
+        if a not in tangents or partial is None or partial == 0:
+            continue
+        for d, tangent in enumerate(tangents[a]):
+            if tangent is None:
+                continue
+            term = scaled(builder, tangent, partial)
+            if mask is not None:
+                term = builder.emit(_WHERE, (), (mask.index, term, builder.number(0.0)))
+            total = totals[d]
+            totals[d] = term if total is None else builder.emit(_ADD, (), (total, term))
+    return totals
+
+
+def _structured(
+    builder: Builder, kind: Kind, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
+) -> list[int | None]:
+    arguments = [builder.kinds[a] for a in args]
+    totals: list[int | None] = []
+    for d in range(directions):
+        given = [tangents[a][d] if a in tangents else None for a in args]
+        active = tuple(t is not None for t in given)
+        if not any(active):
+            totals.append(None)
+            continue
+        template = templates.jvp(kind, arguments, active)
+        (moved,) = template.expand(builder, [*(t for t in given if t is not None), i, *args])
+        totals.append(moved.index if isinstance(moved, Ref) else builder.number(moved))
+    return totals
+
+
+def scaled(builder: Builder, x: int, partial: Ref | float) -> int:
+    """x times a partial that may be a plain number."""
+    if isinstance(partial, Ref):
+        return builder.emit(_MULTIPLY, (), (x, partial.index))
+    if partial == 1:
+        return x
+    if partial == -1:
+        return builder.emit(_NEGATIVE, (), (x,))
+    return builder.emit(_MULTIPLY, (), (x, builder.number(partial)))
+
+
+class Dual:
+    """A number and its tangent: (a + ȧε) with ε² = 0, over anything with arithmetic.
+
+    Tags keep the ε of nested differentiations apart (perturbation confusion): the dual with the newest tag is outermost.
+
+        x = Dual(0.5, 1.0)
+        y = dk.exp(x) * x        # y.primal, y.tangent
+    """
+
+    __slots__ = ("primal", "tangent", "tag")
+    _tags = itertools.count(1)
+
+    def __init__(self, primal: Any, tangent: Any = 1.0, tag: int | None = None) -> None:
+        self.primal, self.tangent = primal, tangent
+        self.tag = next(Dual._tags) if tag is None else tag
+
+    def __repr__(self) -> str:
+        return f"Dual({self.primal!r}, {self.tangent!r})"
+
+    @staticmethod
+    def __dk_apply__(op: Op, args: tuple, params: dict[str, Any]) -> Any:
+        tag = max(a.tag for a in args if isinstance(a, Dual))
+        primals = [a.primal if isinstance(a, Dual) and a.tag == tag else a for a in args]
+        out = apply(op, tuple(primals), params)
+        if op.result == "bool":
+            return out
+        if op.partials is None:
+            raise UnsupportedError(f"dual numbers carry elementwise operations; {op.name} is not one")
+        rules = _DualRules
+        partials = op.partials(rules, out, *primals, **{**op.params, **params})
+        masks = op.selects(rules, *primals) if op.selects else [None] * len(args)
+        tangent: Any = 0.0
+        for a, partial, mask in zip(args, partials, masks, strict=True):
+            if not (isinstance(a, Dual) and a.tag == tag) or partial is None:
+                continue
+            term = a.tangent * partial
+            if mask is not None:
+                term = apply(_WHERE, (mask, term, 0.0), {})
+            tangent = term if isinstance(tangent, float) and tangent == 0.0 else tangent + term
+        return Dual(out, tangent, tag)
+
+
+class _AnyRules:
+    """The namespace of rules, over whatever the dual is made of; plain numbers become arrays, so 1/0 is IEEE's."""
+
+    def __getattr__(self, name: str) -> Any:
+        op = TABLE[name]
+
+        def compute(*args: Any, **params: Any) -> Any:
+            with np.errstate(all="ignore"):
+                return apply(op, tuple(np.float64(a) if isinstance(a, (int, float)) else a for a in args), params)
+
+        return compute
+
+
+_DualRules = _AnyRules()
+
+
+def _dual_operator(name: str, swap: bool = False) -> Any:
+    op = TABLE[name]
+
+    def operate(self: Dual, *others: Any) -> Any:
+        args = (*others, self) if swap else (self, *others)
+        return Dual.__dk_apply__(op, tuple(np.float64(a) if isinstance(a, (int, float)) else a for a in args), {})
+
+    return operate
+
+
+for _symbol, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"), ("pow", "power")):
+    setattr(Dual, f"__{_symbol}__", _dual_operator(_name))
+    setattr(Dual, f"__r{_symbol}__", _dual_operator(_name, swap=True))
+for _symbol, _name in (("neg", "negative"), ("abs", "abs")):
+    setattr(Dual, f"__{_symbol}__", _dual_operator(_name))
+for _symbol, _name in (("lt", "less"), ("le", "less_equal"), ("gt", "greater"), ("ge", "greater_equal")):
+    setattr(Dual, f"__{_symbol}__", _dual_operator(_name))
+
+
+def _dual_ufunc(self: Dual, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    if method != "__call__" or ufunc.__name__ not in TABLE or kwargs:
+        raise UnsupportedError(f"numpy.{ufunc.__name__} is not an operation on dual numbers")
+    return Dual.__dk_apply__(TABLE[ufunc.__name__], inputs, {})
+
+
+Dual.__array_ufunc__ = _dual_ufunc  # type: ignore[attr-defined]
+
+
+class Forward:
+    """One pass an input element: cheap for many outputs, dear for many inputs."""
+
+    name = "forward"
+    #: up to this many directions are written out in one pass, sharing the primal's work; more become a loop dim
+    UNROLLED = 32
+
+    def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
+        outs, ins = shapes_of(tape, wrt)
+        unrolled = sum(math.prod(s) for s in ins) <= self.UNROLLED
+        tape = differentiable_tape(tape)
+        builder = Builder.copy_of(tape)
+        seeds, seed_inputs = (_unit_seeds if unrolled else _input_seeds)(builder, tape, wrt)
+        tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
+        outputs = [
+            filled(builder, 0.0, tape.kinds[o].shape, float_dtype(tape.kinds[o])) if t is None else as_dtype(builder, t, float_dtype(tape.kinds[o]))
+            for o, row in zip(tape.outputs, tangents, strict=True)
+            for t in row
+        ]
+        made = builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
+        return TapeProgram(
+            self.name, made, outs, ins, "columns" if unrolled else "seeded columns", [] if unrolled else identity_seeds(ins)
+        )
+
+
+def _unit_seeds(builder: Builder, tape: Tape, wrt: Sequence[int]) -> tuple[dict[int, list[int | None]], list[int]]:
+    """One direction for every element of every input, as constants."""
+    sizes = [math.prod(tape.kinds[tape.inputs[w]].shape) for w in wrt]
+    seeds: dict[int, list[int | None]] = {}
+    start = 0
+    for w, n in zip(wrt, sizes, strict=True):
+        kind = tape.kinds[tape.inputs[w]]
+        directions: list[int | None] = [None] * sum(sizes)
+        for k, unit in enumerate(np.eye(n).reshape(n, *kind.shape)):
+            directions[start + k] = builder.leaf(constant(unit.astype(float_dtype(kind))).kind)
+        seeds[tape.inputs[w]] = directions
+        start += n
+    return seeds, []
+
+
+def _input_seeds(builder: Builder, tape: Tape, wrt: Sequence[int]) -> tuple[dict[int, list[int | None]], list[int]]:
+    """One direction a pass, given from outside."""
+    seeds: dict[int, list[int | None]] = {}
+    for w in wrt:
+        kind = tape.kinds[tape.inputs[w]]
+        seeds[tape.inputs[w]] = [builder.input(f"{kind.kwargs['name']}'", kind.shape, float_dtype(kind), uid=-2)]
+    return seeds, [s[0] for s in seeds.values()]  # type: ignore[misc]
+
+
+def tangent_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
+    """Inputs followed by a tangent for each of `wrt`; outputs followed by their tangents (a Jacobian-vector product)."""
+    tape = differentiable_tape(tape)
+    builder = Builder.copy_of(tape)
+    seeds, seed_inputs = _input_seeds(builder, tape, wrt)
+    tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
+    outputs = []
+    for o, (t,) in zip(tape.outputs, tangents, strict=True):
+        kind = tape.kinds[o]
+        outputs.append(filled(builder, 0.0, kind.shape, float_dtype(kind)) if t is None else as_dtype(builder, t, float_dtype(kind)))
+    return builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
+
+
+ENGINE = Forward()

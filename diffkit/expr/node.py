@@ -1,0 +1,408 @@
+"""Expr: an immutable, hash-consed node of a directed acyclic graph.
+
+A node is a `Kind` (operation, parameters, core shape, dtype) and its arguments. Nodes with the same kind and the
+same arguments are the same object, so common subexpressions are shared from birth and equality is identity.
+`==` between expressions is, like `<`, an elementwise comparison; use `is` to ask whether two expressions are the same.
+"""
+
+from __future__ import annotations
+
+import struct
+import weakref
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, OpError, ShapeError, TracingError
+from ..ops import CAST, CONSTANT, TABLE, VARIABLE, Op
+
+#: A weak dtype is a Python number's: it takes on the dtype of whatever it meets (float64 where it meets nothing).
+WEAK = "weak"
+DTYPES = ("float64", "float32", "int64", "bool")
+
+
+class Kind:
+    """What a node is, apart from its arguments: operation, static parameters, core shape and dtype of the result.
+
+    Kinds are interned: one object for each distinct one, shared by expressions and tapes.
+    """
+
+    __slots__ = ("op", "params", "shape", "dtype", "kwargs")
+
+    def __init__(self, op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> None:
+        self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
+        self.kwargs = dict(params)
+
+    def __repr__(self) -> str:
+        parameters = "".join(f", {k}={v!r}" for k, v in self.params)
+        return f"<kind {self.op.name}{parameters} {self.dtype}{list(self.shape)}>"
+
+
+_kinds: dict[tuple, Kind] = {}
+_inferred: dict[tuple, Kind] = {}
+
+
+def intern_kind(op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> Kind:
+    key = (op, _bits(params), shape, dtype)
+    kind = _kinds.get(key)
+    if kind is None:
+        kind = _kinds.setdefault(key, Kind(op, params, shape, dtype))
+    return kind
+
+
+def _bits(params: tuple) -> tuple:
+    """Parameters as a key that tells 0.0 from -0.0, 1 from True and one NaN payload from another."""
+    return tuple((k, *_value_bits(v)) for k, v in params)
+
+
+def _value_bits(v: Any) -> tuple:
+    if type(v) is float:
+        return ("f", struct.pack("<d", v))
+    if type(v) is tuple:
+        return ("t", *(_value_bits(x) for x in v))
+    return (type(v).__name__, v)
+
+
+def infer(op: Op, params: tuple, arguments: tuple[Kind, ...]) -> Kind:
+    """The kind of `op` applied to arguments of these kinds; ShapeError or DtypeError where it cannot be applied."""
+    key = (op, _bits(params) if params else (), *((a.shape, a.dtype) for a in arguments))
+    kind = _inferred.get(key)
+    if kind is None:
+        shapes = [a.shape for a in arguments]
+        kind = intern_kind(op, params, _result_shape(op, shapes, dict(params)), _result_dtype(op, arguments, dict(params)))
+        _inferred[key] = kind
+    return kind
+
+
+def _result_shape(op: Op, shapes: list[tuple[int, ...]], params: dict) -> tuple[int, ...]:
+    try:
+        if op.shape is None:
+            return shapes[0] if len(set(shapes)) == 1 else tuple(int(n) for n in np.broadcast_shapes(*shapes))
+        return tuple(int(n) for n in op.shape(*shapes, **params))
+    except (ValueError, IndexError) as problem:
+        shown = " and ".join(str(s) for s in shapes)
+        raise ShapeError(f"{op.name}: core shapes {shown} do not fit: {problem}") from None
+
+
+def _result_dtype(op: Op, arguments: tuple[Kind, ...], params: dict) -> str:
+    if op.result == "bool":
+        return "bool"
+    if op is CAST:
+        return params["dtype"]
+    considered = arguments[1:] if op.name == "where" else arguments
+    return promote(*(a.dtype for a in considered), keep=op.result == "same")
+
+
+def promote(*dtypes: str, keep: bool = False) -> str:
+    """The dtype of a result. Integers and booleans become float64 once they are computed with (`keep`: moved only)."""
+    strong = {d for d in dtypes if d != WEAK}
+    if not strong:
+        return WEAK
+    if keep and len(strong) == 1:
+        return strong.pop()
+    return "float32" if strong == {"float32"} else "float64"
+
+
+class Expr:
+    """An expression. Build it with `dk.symbols`, `dk.parse`, operators and functions; evaluate it by calling it.
+
+    `f(x=1.0, y=2.0)`, `f(1.0, 2.0)` (in the order of `f.variables`) or `f({"x": 1.0, "y": 2.0})`. Every argument may
+    carry leading loop dims, which broadcast; the result is an array of loop dims followed by the core shape.
+    """
+
+    __slots__ = ("kind", "args", "__weakref__")
+    kind: Kind
+    args: tuple[Expr, ...]
+
+    # ---- what it is ----
+    @property
+    def op(self) -> Op:
+        return self.kind.op
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.kind.kwargs
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.kind.shape
+
+    @property
+    def dtype(self) -> str:
+        return "float64" if self.kind.dtype == WEAK else self.kind.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.kind.shape)
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for k in self.kind.shape:
+            n *= k
+        return n
+
+    @property
+    def name(self) -> str | None:
+        """A variable's name; None for any other node."""
+        return self.kind.kwargs["name"] if self.kind.op is VARIABLE else None
+
+    @property
+    def number(self) -> float | None:
+        """A constant scalar's value; None for any other node."""
+        value = self.kind.kwargs.get("value") if self.kind.op is CONSTANT else None
+        return value if isinstance(value, (int, float)) else None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables in order of first appearance: the order of positional arguments."""
+        return tuple(v.name for v in free_variables(self))  # type: ignore[misc]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("an expression cannot be changed; build another one")
+
+    def __reduce__(self) -> tuple:
+        order = topological(self)
+        place = {id(n): i for i, n in enumerate(order)}
+        return (_rebuild, ([(n.kind.op.name, n.kind.params, n.shape, n.kind.dtype, [place[id(a)] for a in n.args]) for n in order],))
+
+    def __copy__(self) -> Expr:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Expr:
+        return self
+
+    def __repr__(self) -> str:
+        from .printing import brief
+
+        return f"Expr({brief(self)})"
+
+    def __str__(self) -> str:
+        from .printing import to_text
+
+        return to_text(self)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.to_latex()}$"
+
+    # ---- other forms ----
+    def to_text(self) -> str:
+        """The expression as text that `dk.parse` reads back to the same object (scalar, float64)."""
+        from .printing import to_text
+
+        return to_text(self)
+
+    def to_latex(self) -> str:
+        """LaTeX of the expression as it was written (no simplification)."""
+        from .latex import to_latex
+
+        return to_latex(self)
+
+    def to_sympy(self) -> Any:
+        """The expression in SymPy's own functions, with real symbols. An array becomes a SymPy array."""
+        from .sympy_bridge import to_sympy
+
+        return to_sympy(self)
+
+    def to_source(self, target: str = "numpy", name: str = "f") -> str:
+        """Runnable source of the function: target "numpy", "jax", "torch" or "c"."""
+        from .source import to_source
+
+        return to_source(self, target, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from ..transforms import evaluate  # the one upward reference: calling an expression means running it
+
+        return evaluate(self, *args, **kwargs)
+
+    # ---- array protocol ----
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a scalar expression has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Expr]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Expr:
+        from . import functions
+
+        return functions.getitem(self, index)
+
+    @property
+    def T(self) -> Expr:
+        from . import functions
+
+        return functions.transpose(self)
+
+    def _no_number(self, wanted: str, remedy: str) -> TracingError:
+        from .printing import brief
+
+        return TracingError(
+            f"{wanted} needs a number, but {brief(self)!r} is an expression whose value is not known yet. {remedy}"
+        )
+
+    def __bool__(self) -> bool:
+        raise self._no_number(
+            "Python's truth test (`if`, `while`, `and`, `or`, `not`)",
+            "Write dk.where(condition, a, b) to choose between values.",
+        )
+
+    def __float__(self) -> float:
+        if self.number is not None:
+            return float(self.number)
+        raise self._no_number("float()", "Evaluate it: f(x=...), or keep it as an expression.")
+
+    def __int__(self) -> int:
+        raise self._no_number("int()", "dk.floor and dk.trunc give the integer part as an expression.")
+
+    __index__ = __int__
+
+    def __xor__(self, other: Any) -> Expr:
+        raise TracingError("^ is not a power in Python; write ** (in text, dk.parse reads both as power)")
+
+    __rxor__ = __xor__
+
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+
+
+# ---- making nodes ----
+_nodes: dict[tuple, weakref.KeyedRef] = {}
+
+
+def _forget(ref: weakref.KeyedRef, nodes: dict = _nodes) -> None:
+    if nodes.get(ref.key) is ref:
+        del nodes[ref.key]
+
+
+_set = object.__setattr__
+
+
+def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
+    """The one node of this kind with these arguments."""
+    key = (kind, *map(id, args))
+    ref = _nodes.get(key)
+    if ref is not None:
+        found = ref()
+        if found is not None:
+            return found
+    new = object.__new__(Expr)
+    _set(new, "kind", kind)
+    _set(new, "args", args)
+    _nodes[key] = weakref.KeyedRef(new, _forget, key)
+    return new
+
+
+def _rebuild(rows: list[tuple]) -> Expr:
+    """Unpickling: the nodes in topological order, made again."""
+    made: list[Expr] = []
+    for name, params, shape, dtype, args in rows:
+        made.append(node(intern_kind(TABLE[name], params, shape, dtype), tuple(made[i] for i in args)))
+    return made[-1]
+
+
+def make(op: Op, args: tuple[Expr, ...], params: dict[str, Any], *, canonical: bool = True) -> Expr:
+    """`op` applied to expressions; takes the operation's canonical spelling where it has one."""
+    if op.arity is not None and len(args) != op.arity:
+        raise ArgumentError(f"{op.name} takes {op.arity} argument{'s' * (op.arity != 1)}, {len(args)} given")
+    if canonical and op.canonical is not None:
+        spelling = op.canonical(args, params)
+        if spelling is not None:
+            return _respell(op, *spelling)
+    try:
+        bound = op.bind(params)
+    except TypeError as problem:
+        raise OpError(str(problem)) from None
+    return node(infer(op, bound, tuple(a.kind for a in args)), args)
+
+
+def _respell(op: Op, name: str, args: tuple[Expr, ...], params: dict[str, Any]) -> Expr:
+    if name == "negated constant":
+        number = args[0].number
+        return make(op, args, params, canonical=False) if number is None else constant_like(-number, args[0])
+    return make(TABLE[name], args, params)
+
+
+def constant_like(value: float, like: Expr) -> Expr:
+    return node(intern_kind(CONSTANT, (("value", value),), (), like.kind.dtype), ())
+
+
+def constant(value: Any) -> Expr:
+    """A constant from a number or an array. Python numbers are weak: they take on the other operand's dtype."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        return node(intern_kind(CONSTANT, (("value", bool(value)),), (), "bool"), ())
+    if isinstance(value, Real) and not isinstance(value, np.generic):
+        try:
+            number = float(value)
+        except OverflowError:
+            raise DtypeError(f"the integer {str(value)[:20]}… is too large for float64") from None
+        return node(intern_kind(CONSTANT, (("value", number),), (), WEAK), ())
+    array = np.asarray(value)
+    if array.dtype == object or array.dtype.kind not in "fiub":
+        raise DtypeError(f"a {type(value).__name__} (dtype {array.dtype}) cannot enter an expression; use real numbers")
+    dtype = {"b": "bool", "i": "int64", "u": "int64"}.get(array.dtype.kind) or ("float32" if array.dtype.itemsize < 8 else "float64")
+    array = np.ascontiguousarray(array, dtype=dtype)
+    if array.shape == ():
+        return node(intern_kind(CONSTANT, (("value", array.item()),), (), dtype), ())
+    packed = ("array", array.shape, array.tobytes())
+    return node(intern_kind(CONSTANT, (("value", packed),), array.shape, dtype), ())
+
+
+def constant_value(kind: Kind) -> np.ndarray:
+    """A constant's value as a read-only array of its own dtype (float64 for a weak one)."""
+    value = kind.kwargs["value"]
+    dtype = "float64" if kind.dtype == WEAK else kind.dtype
+    if isinstance(value, tuple):
+        return np.frombuffer(value[2], dtype=dtype).reshape(value[1])
+    return np.asarray(value, dtype=dtype)
+
+
+def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid: int = 0) -> Expr:
+    """An input. The user's variables have uid 0; a trace gives each of its own another one."""
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"a variable's name is a non-empty string, not {name!r}")
+    dtype = str(np.dtype(dtype))
+    if dtype not in DTYPES:
+        raise DtypeError(f"a variable's dtype is one of {', '.join(DTYPES)}, not {dtype}")
+    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    return node(intern_kind(VARIABLE, (("name", name), ("uid", uid)), shape, dtype), ())
+
+
+# ---- walking without recursion ----
+def topological(*roots: Expr) -> list[Expr]:
+    """Every node below the roots, arguments before users, first argument first; each once."""
+    seen: set[int] = set()
+    order: list[Expr] = []
+    stack: list[tuple[Expr, bool]] = [(r, False) for r in reversed(roots)]
+    while stack:
+        current, ready = stack.pop()
+        if ready:
+            order.append(current)
+            continue
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if not current.args:
+            order.append(current)
+            continue
+        stack.append((current, True))
+        stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
+    return order
+
+
+def free_variables(*roots: Expr) -> tuple[Expr, ...]:
+    """The variables below the roots, in order of first appearance when read from left to right."""
+    return tuple(n for n in topological(*roots) if n.kind.op is VARIABLE)
+
+
+def depth(root: Expr) -> int:
+    """Longest chain of operations."""
+    level: dict[int, int] = {}
+    for n in topological(root):
+        level[id(n)] = 1 + max((level[id(a)] for a in n.args), default=-1)
+    return level[id(root)]

@@ -1,0 +1,313 @@
+"""The first operations on arrays: movements, reductions, matrix products.
+
+Shapes here are core shapes. NumPy functions see one lane axis in front (see op.py). Axes in parameters are
+negative, indices and shapes are tuples: `expr/functions.py` brings what the user writes into that form.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .op import define
+
+
+def _lanes(*arrays):
+    """Arrays with their lane axes broadcast to the same size."""
+    lanes = max(a.shape[0] for a in arrays)
+    return [np.broadcast_to(a, (lanes, *a.shape[1:])) for a in arrays]
+
+
+# ---- movements ------------------------------------------------------------------------------------------------
+def _moved(name):
+    """The tangent of a movement is the same movement of the tangent."""
+    return lambda o, tangents, out, *args, **params: getattr(o, name)(tangents[0], **params)
+
+
+define(
+    "reshape", 1, "the same elements in another shape", lambda x, shape: x.reshape(x.shape[0], *shape),
+    family="movement", cost="move", params={"shape": ()}, analytic=True, result="same",
+    shape=lambda x, shape: shape,
+    jvp=_moved("reshape"),
+    vjp=lambda o, adjoint, out, x, shape: (o.reshape(adjoint, shape=x.shape),),
+)
+define(
+    "transpose", 1, "axes in another order", lambda x, axes: np.transpose(x, (0, *(a + x.ndim for a in axes))),
+    family="movement", cost="move", params={"axes": ()}, analytic=True, result="same",
+    shape=lambda x, axes: tuple(x[a] for a in axes),
+    jvp=_moved("transpose"),
+    vjp=lambda o, adjoint, out, x, axes: (
+        o.transpose(adjoint, axes=tuple(int(i) - len(axes) for i in np.argsort([a % len(axes) for a in axes]))),
+    ),
+)
+define(
+    "broadcast_to", 1, "repeated along new or stretched axes",
+    lambda x, shape: np.broadcast_to(x.reshape(x.shape[0], *(1,) * (len(shape) - x.ndim + 1), *x.shape[1:]), (x.shape[0], *shape)),
+    family="movement", cost="move", params={"shape": ()}, analytic=True, result="same",
+    shape=lambda x, shape: shape,
+    jvp=_moved("broadcast_to"),
+    vjp=lambda o, adjoint, out, x, shape: (o.sum_to(adjoint, x.shape),),
+)
+
+
+def _index(index):
+    """An index from its hashable form: slices are ("slice", start, stop, step), arrays ("array", shape, bytes)."""
+    parts = []
+    for part in index:
+        if isinstance(part, tuple) and part[0] == "slice":
+            parts.append(slice(*part[1:]))
+        elif isinstance(part, tuple) and part[0] == "array":
+            parts.append(np.frombuffer(part[2], dtype=np.int64).reshape(part[1]))
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def index_shape(x, index):
+    return np.broadcast_to(np.int8(0), x)[_index(index)].shape
+
+
+def _scatter(x, index, shape):
+    out = np.zeros((x.shape[0], *shape), x.dtype)
+    lanes_last = np.moveaxis(out, 0, -1)
+    np.add.at(lanes_last, _index(index), np.moveaxis(x, 0, -1))
+    return out
+
+
+def _getitem(x, index):
+    # lanes go last while indexing, so that integer arrays keep NumPy's placing of their axes
+    return np.moveaxis(np.moveaxis(x, 0, -1)[(*_index(index), Ellipsis) if Ellipsis not in index else _index(index)], -1, 0)
+
+
+define(
+    "getitem", 1, "elements chosen by a fixed index", _getitem,
+    family="movement", cost="move", params={"index": ()}, analytic=True, result="same",
+    shape=index_shape,
+    jvp=_moved("getitem"),
+    vjp=lambda o, adjoint, out, x, index: (o.scatter(adjoint, index=index, shape=x.shape),),
+)
+define(
+    "scatter", 1, "elements added into zeros at a fixed index (the transpose of getitem)", _scatter,
+    family="linear", cost="move", params={"index": (), "shape": ()}, analytic=True,
+    shape=lambda x, index, shape: shape,
+    jvp=_moved("scatter"),
+    vjp=lambda o, adjoint, out, x, index, shape: (o.getitem(adjoint, index=index),),
+    magnitude=lambda out, x, index, shape: _scatter(np.abs(x), index, shape),
+)
+
+
+def _concatenated(shapes, axis):
+    total = sum(s[axis] for s in shapes)
+    return (*shapes[0][: len(shapes[0]) + axis], total, *(shapes[0][axis + 1 :] if axis != -1 else ()))
+
+
+def _split_adjoint(o, adjoint, out, *args, axis):
+    rank, start, parts = len(out.shape), 0, []
+    for x in args:
+        piece = ("slice", start, start + x.shape[axis], None)
+        parts.append(o.getitem(adjoint, index=(*(("slice", None, None, None),) * (rank + axis), piece)))
+        start += x.shape[axis]
+    return tuple(parts)
+
+
+def _tangents_or_zeros(o, tangents, args):
+    return [o.zeros(x.shape) if t is None else t for t, x in zip(tangents, args, strict=True)]
+
+
+define(
+    "concatenate", None, "arrays joined along an axis", lambda *xs, axis: np.concatenate(_lanes(*xs), axis=axis),
+    family="movement", cost="move", params={"axis": -1}, analytic=True, result="same",
+    shape=lambda *shapes, axis: _concatenated(shapes, axis),
+    jvp=lambda o, tangents, out, *args, axis: o.concatenate(*_tangents_or_zeros(o, tangents, args), axis=axis),
+    vjp=_split_adjoint,
+)
+define(
+    "stack", None, "arrays joined along a new axis", lambda *xs, axis: np.stack(_lanes(*xs), axis=axis),
+    family="movement", cost="move", params={"axis": -1}, analytic=True, result="same",
+    shape=lambda *shapes, axis: (*shapes[0][: len(shapes[0]) + 1 + axis], len(shapes), *shapes[0][len(shapes[0]) + 1 + axis :]),
+    jvp=lambda o, tangents, out, *args, axis: o.stack(*_tangents_or_zeros(o, tangents, args), axis=axis),
+    vjp=lambda o, adjoint, out, *args, axis: tuple(
+        o.getitem(adjoint, index=(*(("slice", None, None, None),) * (len(out.shape) + axis), i)) for i in range(len(args))
+    ),
+)
+
+# ---- reductions -----------------------------------------------------------------------------------------------
+_AXES = {"axes": (), "keepdims": False}
+
+
+def reduced_shape(x, axes, keepdims):
+    drop = {a % len(x) for a in axes}
+    return tuple(1 if i in drop else n for i, n in enumerate(x) if keepdims or i not in drop)
+
+
+def _over(reduce):
+    return lambda x, axes, keepdims: reduce(x, axis=axes, keepdims=keepdims)
+
+
+def _kept(o, value, x, axes, keepdims):
+    """A reduced value stretched back over the axes it lost."""
+    shape = reduced_shape(x.shape, axes, True)
+    return o.broadcast_to(value if keepdims else o.reshape(value, shape=shape), shape=x.shape)
+
+
+def _count(x, axes):
+    return math.prod(x.shape[a] for a in axes)
+
+
+def _float_sum(x, axis, keepdims):
+    """float32 sums accumulate in float64."""
+    wide = np.float64 if x.dtype == np.float32 else None
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=wide).astype(x.dtype, copy=False)
+
+
+define(
+    "sum", 1, "sum over axes", _over(_float_sum), family="reduction", cost="reduce", params=_AXES, analytic=True,
+    shape=reduced_shape,
+    jvp=lambda o, tangents, out, x, **p: o.sum(tangents[0], **p),
+    vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p),),
+    # pairwise or sequential, n terms round at most n times: n·u·Σ|x| ≤ 8·u·M for M = Σ|x|·max(1, n/8)
+    magnitude=lambda out, x, axes, keepdims: np.sum(np.abs(x), axis=axes, keepdims=keepdims)
+    * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
+)
+define(
+    "mean", 1, "mean over axes", _over(np.mean), family="reduction", cost="reduce", params=_AXES, analytic=True,
+    shape=reduced_shape,
+    lower=lambda o, x, axes, keepdims: o.sum(x, axes=axes, keepdims=keepdims) / max(_count(x, axes), 1),
+    jvp=lambda o, tangents, out, x, **p: o.mean(tangents[0], **p),
+    vjp=lambda o, adjoint, out, x, axes, keepdims: (
+        _kept(o, adjoint / max(_count(x, axes), 1), x, axes, keepdims),
+    ),
+    magnitude=lambda out, x, axes, keepdims: np.mean(np.abs(x), axis=axes, keepdims=keepdims)
+    * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
+)
+
+
+def _products_of_others(o, x, axes, keepdims):
+    """For every element the product of all others: from prefix and suffix products, so a zero is no special case."""
+    axes = tuple(sorted(a % len(x.shape) for a in axes))
+    rest = tuple(a for a in range(len(x.shape)) if a not in axes)
+    order = (*rest, *axes)
+    rank = len(order)
+    kept, n = tuple(x.shape[a] for a in rest), _count(x, axes)
+    flat = o.reshape(o.transpose(x, axes=tuple(a - rank for a in order)), shape=(*kept, n))
+    every = (("slice", None, None, None),) * len(kept)
+    column = [o.getitem(flat, index=(*every, i)) for i in range(n)]
+    before, after = [None] * n, [None] * n
+    for i in range(1, n):
+        before[i] = column[i - 1] if before[i - 1] is None else before[i - 1] * column[i - 1]
+        after[n - 1 - i] = column[n - i] if after[n - i] is None else after[n - i] * column[n - i]
+    others = []
+    for b, a in zip(before, after, strict=True):
+        others.append(o.ones(kept) if b is None and a is None else b if a is None else a if b is None else b * a)
+    back = o.reshape(o.stack(*others, axis=-1), shape=tuple(x.shape[a] for a in order))
+    return o.transpose(back, axes=tuple(int(i) - rank for i in np.argsort(order)))
+
+
+define(
+    "prod", 1, "product over axes", _over(np.prod), family="reduction", cost="reduce", params=_AXES, analytic=True,
+    shape=reduced_shape,
+    jvp=lambda o, tangents, out, x, **p: o.sum(_products_of_others(o, x, **p) * tangents[0], **p),
+    vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * _products_of_others(o, x, **p),),
+    magnitude=lambda out, x, axes, keepdims: np.abs(out) * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
+)
+
+
+def _share(o, out, x, axes, keepdims):
+    """1 at the extreme element, ties shared evenly."""
+    hit = o.where(o.equal(x, _kept(o, out, x, axes, keepdims)), o.ones(()), 0)
+    return hit / o.sum(hit, axes=axes, keepdims=True)
+
+
+for _name, _reduce in (("max", np.max), ("min", np.min)):
+    define(
+        _name, 1, f"{'largest' if _name == 'max' else 'smallest'} element over axes", _over(_reduce), family="reduction",
+        cost="reduce", aliases=("amax",) if _name == "max" else ("amin",), params=_AXES, shape=reduced_shape,
+        jvp=lambda o, tangents, out, x, **p: o.sum(_share(o, out, x, **p) * tangents[0], **p),
+        vjp=lambda o, adjoint, out, x, **p: (_share(o, out, x, **p) * _kept(o, adjoint, x, **p),),
+        sympy=lambda s, x, axes, keepdims, name=f"{_name}imum": s.fold(getattr(s, name), x, axes, keepdims),
+        convention="a tie is shared evenly",
+    )
+
+
+def _logsumexp_numpy(x, axes, keepdims):
+    from scipy.special import logsumexp
+
+    return logsumexp(x, axis=axes, keepdims=keepdims)
+
+
+def _logsumexp(o, x, axes, keepdims):
+    high = o.max(x, axes=axes, keepdims=True)
+    # where the maximum is infinite, subtracting it would make NaN of -inf − -inf
+    high = o.where(o.equal(o.abs(high), np.inf), 0, high)
+    total = o.log(o.sum(o.exp(x - high), axes=axes, keepdims=True)) + high
+    return total if keepdims else o.reshape(total, shape=reduced_shape(x.shape, axes, False))
+
+
+define(
+    "logsumexp", 1, "log of the sum of exponentials over axes", _logsumexp_numpy, family="reduction", cost="reduce",
+    params=_AXES, shape=reduced_shape, lower=_logsumexp,
+    jvp=lambda o, tangents, out, x, **p: o.sum(o.exp(x - _kept(o, out, x, **p)) * tangents[0], **p),
+    vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * o.exp(x - _kept(o, out, x, **p)),),
+    sympy=lambda s, x, axes, keepdims: s.map(s.log, np.sum(s.map(s.exp, x), axis=axes, keepdims=keepdims)),
+    magnitude=lambda out, x, axes, keepdims: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8)
+    + np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=axes, keepdims=keepdims),
+)
+
+
+def _norm_numpy(x, axes, keepdims):
+    high = np.max(np.abs(x), axis=axes, keepdims=True)
+    scale = np.where((high == 0) | ~np.isfinite(high), 1, high)
+    total = scale * np.sqrt(np.sum(np.square(x / scale), axis=axes, keepdims=True))
+    return total if keepdims else np.squeeze(total, axis=axes)
+
+
+def _norm(o, x, axes, keepdims):
+    high = o.max(o.abs(x), axes=axes, keepdims=True)
+    scale = o.where(o.logical_or(o.equal(high, 0), o.equal(high, np.inf)), 1, high)
+    total = scale * o.sqrt(o.sum(o.square(x / scale), axes=axes, keepdims=True))
+    return total if keepdims else o.reshape(total, shape=reduced_shape(x.shape, axes, False))
+
+
+def _direction(o, out, x, axes, keepdims):
+    length = _kept(o, out, x, axes, keepdims)
+    return x / o.where(o.equal(length, 0), 1, length)
+
+
+define(
+    "norm", 1, "Euclidean length over axes, without overflow", _norm_numpy, family="reduction", cost="reduce",
+    params=_AXES, shape=reduced_shape, lower=_norm,
+    jvp=lambda o, tangents, out, x, **p: o.sum(_direction(o, out, x, **p) * tangents[0], **p),
+    vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * _direction(o, out, x, **p),),
+    sympy=lambda s, x, axes, keepdims: s.map(s.sqrt, np.sum(x * x, axis=axes, keepdims=keepdims)),
+    magnitude=lambda out, x, axes, keepdims: np.abs(out) * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
+    convention="0 at the zero vector (the subgradient of least norm)",
+)
+
+# ---- products -------------------------------------------------------------------------------------------------
+_SWAP = lambda rank: (*range(-rank, -2), -1, -2)  # noqa: E731
+
+
+def _matmul_shape(x, y):
+    if x[-1] != y[-2]:
+        raise ValueError(f"the last axis of the first ({x[-1]}) and the last but one of the second ({y[-2]}) differ")
+    return (*np.broadcast_shapes(x[:-2], y[:-2]), x[-2], y[-1])
+
+
+def _matmul_numpy(x, y):
+    rank = max(x.ndim, y.ndim)
+    return np.matmul(*(a.reshape(a.shape[0], *(1,) * (rank - a.ndim), *a.shape[1:]) for a in (x, y)))
+
+
+define(
+    "matmul", 2, "matrix product", _matmul_numpy, family="structured", cost="matmul", infix=("@", 20), analytic=True,
+    shape=_matmul_shape,
+    jvp=lambda o, tangents, out, x, y: o.total(
+        None if tangents[0] is None else o.matmul(tangents[0], y), None if tangents[1] is None else o.matmul(x, tangents[1])
+    ),
+    vjp=lambda o, adjoint, out, x, y: (
+        o.sum_to(o.matmul(adjoint, o.transpose(y, axes=_SWAP(len(y.shape)))), x.shape),
+        o.sum_to(o.matmul(o.transpose(x, axes=_SWAP(len(x.shape))), adjoint), y.shape),
+    ),
+    magnitude=lambda out, x, y: _matmul_numpy(np.abs(x), np.abs(y)) * max(1.0, x.shape[-1] / 8),
+)

@@ -1,0 +1,176 @@
+"""Comparisons, selections and everything with a kink or a jump."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kinks import jump_slope, step_value
+from .op import define
+
+
+def _real(compare):
+    """Complex step: a comparison looks at the real parts."""
+
+    def function(x, y):
+        return compare(np.real(x), np.real(y))
+
+    return function
+
+
+for _name, _ufunc, _symbol, _doc, _switch in (
+    ("less", np.less, "<", "x < y", True),
+    ("less_equal", np.less_equal, "<=", "x ≤ y", True),
+    ("greater", np.greater, ">", "x > y", True),
+    ("greater_equal", np.greater_equal, ">=", "x ≥ y", True),
+    ("equal", np.equal, "==", "x = y", True),
+    ("not_equal", np.not_equal, "!=", "x ≠ y", True),
+):
+    define(
+        _name, 2, _doc, _real(_ufunc), cost="compare", result="bool", infix=(_symbol, 5), analytic=True,
+        sympy=lambda s, x, y, name=_name: s.compare(name, x, y),
+        kinks=lambda o, x, y: (x - y,),
+        spelling={"numpy": f"({{0}} {_symbol} {{1}})", "jax": f"({{0}} {_symbol} {{1}})",
+                  "torch": f"({{0}} {_symbol} {{1}})", "c": f"({{0}} {_symbol} {{1}})"},
+    )
+
+define(
+    "logical_and", 2, "both", np.logical_and, cost="compare", result="bool", analytic=True,
+    sympy=lambda s, x, y: s.And(x, y), spelling={"c": "({0} && {1})"},
+)
+define(
+    "logical_or", 2, "either or both", np.logical_or, cost="compare", result="bool", analytic=True,
+    sympy=lambda s, x, y: s.Or(x, y), spelling={"c": "({0} || {1})"},
+)
+define(
+    "logical_not", 1, "not", np.logical_not, cost="compare", result="bool", analytic=True,
+    sympy=lambda s, x: s.Not(x), spelling={"c": "(!{0})"},
+)
+define(
+    "where", 3, "x where the condition holds, else y", np.where, cost="compare", analytic=True,
+    partials=lambda o, out, c, x, y: (None, 1, 1),
+    selects=lambda o, c, x, y: (None, c, o.logical_not(c)),
+    sympy=lambda s, c, x, y: s.Piecewise((x, c), (y, True)),
+    spelling={"c": "({0} ? {1} : {2})"},
+    convention="the derivative of the branch taken; the other branch cannot touch it",
+)
+define(
+    "step", 2, "1 where x > y, 0 where x < y, `at` where equal", lambda x, y, at: np.heaviside(x - y, at), cost="compare",
+    params={"at": 0.5},
+    partials=lambda o, out, x, y, at: (0, 0),
+    lower=lambda o, x, y, at: o.where(
+        o.greater(x, y), 1, o.where(o.less(x, y), 0, o.where(o.equal(x, y), at, np.nan))
+    ),
+    sympy=lambda s, x, y, at: s.step(x, y, at),
+    kinks=lambda o, x, y, at: (x - y,),
+    spelling={"numpy": "numpy.heaviside({0} - {1}, {at})", "jax": "jax.numpy.heaviside({0} - {1}, {at})"},
+    convention="0 everywhere, as for every jump",
+)
+
+
+def _sign_at(o, x, jax=None):
+    """Slope of |x|: ±1, and at the kink what the policy says."""
+    at = step_value(0.5, jax)
+    return o.sign(x) if at == 0.5 else 2 * o.step(x, 0, at=at) - 1
+
+
+def _flat(o, x):
+    slope = jump_slope()
+    return 0 if slope == 0 else o.step(x, o.round(x), at=slope) * 0
+
+
+define(
+    "abs", 1, "absolute value", np.abs, cost="add", aliases=("absolute", "fabs"),
+    partials=lambda o, out, x: (_sign_at(o, x, jax=1.0),),
+    sympy=lambda s, x: s.abs(x, step_value(0.5, 1.0)),
+    kinks=lambda o, x: (x,),
+    spelling={"c": "fabs"},
+    convention="0 at x = 0",
+)
+define(
+    "sign", 1, "−1, 0 or 1", np.sign, cost="compare",
+    partials=lambda o, out, x: (0 if jump_slope() == 0 else o.step(x, 0, at=jump_slope()) * 0,),
+    lower=lambda o, x: o.step(x, 0, at=0.5) - o.step(-x, 0, at=0.5),
+    sympy=lambda s, x: s.sign(x),
+    kinks=lambda o, x: (x,),
+    convention="0 everywhere",
+)
+for _name, _ufunc, _doc, _aliases, _spelling in (
+    ("floor", np.floor, "largest integer ≤ x", (), {}),
+    ("ceil", np.ceil, "smallest integer ≥ x", ("ceiling",), {}),
+    ("round", np.round, "nearest integer, halves to even", ("rint",), {"c": "rint"}),
+    ("trunc", np.trunc, "integer part, towards 0", ("fix",), {}),
+):
+    define(
+        _name, 1, _doc, _ufunc, cost="compare", aliases=_aliases, spelling=_spelling,
+        partials=lambda o, out, x: (_flat(o, x),),
+        sympy=lambda s, x, name=_name: getattr(s, name)(x),
+        kinks=(lambda o, x: (x - o.floor(x) - 0.5,)) if _name == "round" else (lambda o, x: (x - o.round(x),)),
+        convention="0 everywhere",
+    )
+
+
+def _at(default, jax=None):
+    return step_value(default, jax)
+
+
+def _maximum_partials(o, out, x, y):
+    first = o.step(x, y, at=_at(0.5))
+    return first, 1 - first
+
+
+def _minimum_partials(o, out, x, y):
+    second = o.step(x, y, at=_at(0.5))
+    return 1 - second, second
+
+
+define(
+    "maximum", 2, "the larger of two", np.maximum, cost="compare",
+    partials=_maximum_partials,
+    # (not less) rather than greater_equal: a NaN selects both, and stays seen
+    selects=lambda o, x, y: (o.logical_not(o.less(x, y)), o.logical_not(o.less(y, x))),
+    sympy=lambda s, x, y: s.maximum(x, y, _at(0.5)),
+    kinks=lambda o, x, y: (x - y,),
+    spelling={"c": "fmax"},
+    convention="a tie is shared evenly",
+)
+define(
+    "minimum", 2, "the smaller of two", np.minimum, cost="compare",
+    partials=_minimum_partials,
+    selects=lambda o, x, y: (o.logical_not(o.less(y, x)), o.logical_not(o.less(x, y))),
+    sympy=lambda s, x, y: s.minimum(x, y, _at(0.5)),
+    kinks=lambda o, x, y: (x - y,),
+    spelling={"c": "fmin"},
+    convention="a tie is shared evenly",
+)
+
+
+def _clip_partials(o, out, x, low, high):
+    above_low, above_high = o.step(x, low, at=_at(0.5)), o.step(x, high, at=_at(0.5))
+    below_high = 1 - above_high
+    return above_low * below_high, (1 - above_low) * below_high, above_high
+
+
+define(
+    "clip", 3, "x kept between low and high", np.clip, cost="compare",
+    partials=_clip_partials,
+    lower=lambda o, x, low, high: o.minimum(o.maximum(x, low), high),
+    selects=lambda o, x, low, high: (
+        o.logical_not(o.logical_or(o.less(x, low), o.greater(x, high))),
+        o.logical_not(o.greater(x, low)),
+        o.logical_not(o.less(x, high)),
+    ),
+    sympy=lambda s, x, low, high: s.minimum(s.maximum(x, low, _at(0.5)), high, _at(0.5)),
+    kinks=lambda o, x, low, high: (x - low, x - high),
+    spelling={"torch": "torch.clamp"},
+    convention="½ at a bound",
+)
+define(
+    "relu", 1, "x where positive, else 0", lambda x: np.maximum(x, 0), cost="compare",
+    partials=lambda o, out, x: (o.step(x, 0, at=_at(0.0, 0.0)),),
+    lower=lambda o, x: o.maximum(x, 0),
+    selects=lambda o, x: (o.logical_not(o.less(x, 0)),),
+    sympy=lambda s, x: s.maximum(x, 0, _at(0.0, 0.0)),
+    kinks=lambda o, x: (x,),
+    spelling={"numpy": "numpy.maximum({0}, 0)", "jax": "jax.nn.relu", "torch": "torch.relu"},
+    convention="0 at x = 0",
+)

@@ -1,0 +1,59 @@
+"""From expressions to a tape, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import ArgumentError
+from ..expr.node import Expr, Kind, free_variables, node, topological
+from ..expr.functions import RULES
+from ..ops import VARIABLE
+from .tape import Builder, Tape
+
+
+def record(
+    roots: Expr | Sequence[Expr],
+    inputs: Sequence[Expr] | None = None,
+    labels: Iterable[str] = ("value",),
+    *,
+    as_written: bool = False,
+) -> Tape:
+    """The tape that computes `roots`. Inputs are the free variables in order of first appearance unless given.
+
+    `as_written` keeps every node as an instruction of its own: nothing is folded or simplified (tables for people).
+    """
+    roots = (roots,) if isinstance(roots, Expr) else tuple(roots)
+    variables = free_variables(*roots) if inputs is None else tuple(inputs)
+    builder = Builder()
+    place: dict[int, int] = {id(v): builder.leaf(v.kind) for v in variables}
+    for n in topological(*roots):
+        if id(n) in place:
+            continue
+        if n.kind.op is VARIABLE:
+            raise ArgumentError(f"the expression uses {n.name!r}, which is not among its inputs")
+        args = tuple([place[id(a)] for a in n.args])
+        if not args:
+            place[id(n)] = builder.leaf(n.kind)
+        elif as_written:
+            place[id(n)] = builder._append(n.kind, args)
+        else:
+            place[id(n)] = builder.emit(n.kind.op, n.kind.params, args)
+    return builder.finish((place[id(v)] for v in variables), (place[id(r)] for r in roots), labels)
+
+
+def expressions(tape: Tape, inputs: Mapping[int, Expr] | Sequence[Expr] | None = None) -> list[Expr]:
+    """The outputs as expressions, with `inputs` in the place of the tape's (its own variables by default)."""
+    given = None if inputs is None else dict(zip(tape.inputs, inputs, strict=True)) if not isinstance(inputs, Mapping) else inputs
+    values: list[Expr] = []
+    for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
+        if given is not None and i in given:
+            values.append(given[i])
+        elif args:
+            values.append(_applied(kind, tuple([values[a] for a in args])))
+        else:
+            values.append(node(kind, ()))
+    return [values[i] for i in tape.outputs]
+
+
+def _applied(kind: Kind, args: tuple[Expr, ...]) -> Expr:
+    return RULES.primitive(kind.op.name, *args, **kind.kwargs)

@@ -1,0 +1,69 @@
+"""A tape as text for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..expr.node import Kind, constant_value
+from ..ops import CONSTANT, VARIABLE
+from .tape import Tape
+
+#: longer tapes are cut in the middle
+MOST_LINES = 400
+
+
+def value_name(i: int) -> str:
+    return f"v{i}"
+
+
+def instruction(tape: Tape, i: int, name=value_name) -> str:
+    """Right-hand side of one line: ``v3 * v4``, ``exp(v1)``, ``sum(v2, axes=(-1,))``."""
+    kind = tape.kinds[i]
+    if kind.op is VARIABLE:
+        return f"input {kind.kwargs['name']}"
+    if kind.op is CONSTANT:
+        return constant_text(kind)
+    args = [name(a) if tape.kinds[a].op is not CONSTANT or tape.kinds[a].shape else constant_text(tape.kinds[a]) for a in tape.args[i]]
+    if kind.op.infix and len(args) == 2:
+        return f"{args[0]} {kind.op.infix[0]} {args[1]}"
+    if kind.op.infix and len(args) == 1:
+        return f"{kind.op.infix[0]}{args[0]}"
+    if kind.op.name == "pow":
+        return f"{args[0]} ** {kind.kwargs['p']:g}"
+    parameters = [f"{k}={v!r}" if len(repr(v)) < 60 else f"{k}=…" for k, v in kind.params]
+    return f"{kind.op.name}({', '.join([*args, *parameters])})"
+
+
+def constant_text(kind: Kind) -> str:
+    value = constant_value(kind)
+    return f"{value.item()!r}" if value.shape == () else f"array{list(value.shape)}"
+
+
+def listing(tape: Tape) -> str:
+    """All lines: number, instruction, shape where it is not scalar, and the outputs by name."""
+    shown = [i for i, k in enumerate(tape.kinds) if k.op is not CONSTANT or k.shape]
+    width = max((len(value_name(i)) for i in shown), default=2)
+    lines = []
+    for i in shown:
+        kind = tape.kinds[i]
+        note = f"    {kind.dtype}{list(kind.shape)}" if kind.shape or kind.dtype not in ("float64", "weak") else ""
+        lines.append(f"{value_name(i):>{width}} = {instruction(tape, i)}{note}")
+    if len(lines) > MOST_LINES:
+        half = MOST_LINES // 2
+        lines = [*lines[:half], f"{'':>{width}} … {len(lines) - 2 * half:,} more lines …", *lines[-half:]]
+    labels = tape.labels if len(tape.labels) == len(tape.outputs) else tuple(f"output {k}" for k in range(len(tape.outputs)))
+    for label, o in zip(labels, tape.outputs, strict=True):
+        scalar = tape.kinds[o].op is CONSTANT and tape.kinds[o].shape == ()
+        lines.append(f"{label} -> {constant_text(tape.kinds[o]) if scalar else value_name(o)}")
+    counted = ", ".join(f"{n} {c}" for c, n in tape.counts().items() if c != "total")
+    lines.append(f"{len(tape)} instructions" + (f": {counted}" if counted else ""))
+    return "\n".join(lines)
+
+
+def tree_size(tape: Tape) -> list[int]:
+    """For every value the number of operations in its tree, where shared parts count each time they are used."""
+    sizes: list[int] = []
+    for kind, args in zip(tape.kinds, tape.args, strict=True):
+        own = 0 if kind.op.family == "leaf" or kind.op.cost == "move" else max(1, int(np.prod(kind.shape)))
+        sizes.append(own + sum(sizes[a] for a in args))
+    return sizes
