@@ -89,7 +89,7 @@ define(
 define(
     "sign", 1, "−1, 0 or 1", np.sign, cost="compare",
     partials=lambda o, out, x: (0 if jump_slope() == 0 else o.step(x, 0, at=jump_slope()) * 0,),
-    lower=lambda o, x: o.step(x, 0, at=0.5) - o.step(-x, 0, at=0.5),
+    lower=lambda o, x: o.where(o.greater(x, 0), 1, o.where(o.less(x, 0), -1, x)),  # NaN stays NaN
     sympy=lambda s, x: s.sign(x),
     kinks=lambda o, x: (x,),
     convention="0 everywhere",
