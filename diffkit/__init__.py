@@ -1,0 +1,77 @@
+"""diffkit: write a function once, differentiate it four ways, and know which answer to trust.
+
+Names are loaded when first used, so that importing diffkit costs little more than importing NumPy.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: public name -> module that holds it
+_PLACES = {
+    "symbol": ".expr.symbols",
+    "symbols": ".expr.symbols",
+    "parse": ".expr.text",
+    "from_sympy": ".expr.sympy_bridge",
+    "trace": ".expr.trace",
+    "Expr": ".expr.node",
+    "constant": ".expr.node",
+    "Dual": ".engines.forward",
+    "Tape": ".tape",
+    "load_tape": ".tape",
+    "register_op": ".expr.registration",
+    "kinks": ".ops",
+    "set_threads": ".machines.cpu.threads",
+    **dict.fromkeys(
+        ("derivative", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"), ".transforms"
+    ),
+    "trace_table": ".explain",
+    "lint": ".check",
+    **dict.fromkeys(
+        (
+            "DiffkitError", "ParseError", "ShapeError", "DtypeError", "ArgumentError", "TracingError", "UnsupportedError",
+            "ExceededError", "OpError", "DataError",
+        ),
+        ".errors",
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        value = getattr(import_module(_PLACES[name], __name__), name)
+    elif name.startswith("__"):
+        raise AttributeError(name)
+    else:
+        functions = import_module(".expr.functions", __name__)
+        if name.startswith("_") or not callable(getattr(functions, name, None)):
+            raise AttributeError(f"diffkit has no name {name!r}")
+        value = getattr(functions, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    from .ops import TABLE
+
+    elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
+    return sorted({*globals(), *_PLACES, *elementwise, "sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"})
+
+
+class _Package(ModuleType):
+    """`dk.tape`, `dk.compare` and `dk.explain` are functions, though folders of these names hold their code.
+
+    Importing a submodule sets it as an attribute of its package; a property with a deaf setter keeps the function.
+    """
+
+    tape = property(lambda self: import_module(".transforms", __name__).tape, lambda self, module: None)
+    compare = property(lambda self: import_module(".compare", __name__).compare, lambda self, module: None)
+    explain = property(lambda self: import_module(".explain", __name__).explain, lambda self, module: None)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -183,6 +183,34 @@ class TapeProgram:
         return self._assemble([*outputs, *bounds.entries], rank)[1]
 
 
+def derivative_tape(program: Program) -> Tape:
+    """A tape whose outputs are the program's outputs and blocks (of output core shape + input core shape)."""
+    if not isinstance(program, TapeProgram) or program.layout.startswith("seeded"):
+        raise UnsupportedError(f"the {program.engine} engine has no tape of this derivative (too many directions, or none)")
+    builder = Builder.copy_of(program.tape)
+    count, flat = len(program.out_shapes), iter(program.tape.outputs)
+    outputs = [next(flat) for _ in range(count)]
+    for o in program.out_shapes:
+        for i in program.in_shapes:
+            if program.layout == "blocks":
+                outputs.append(_reshaped(builder, next(flat), (*o, *i)))
+            else:
+                columns = tuple(next(flat) for _ in range(math.prod(i)))
+                stacked = columns[0] if i == () else builder.emit(TABLE["stack"], (("axis", -1),), columns)
+                outputs.append(_reshaped(builder, stacked, (*o, *i)))
+    return builder.finish(program.tape.inputs, outputs, program.tape.labels)
+
+
+def gradient_only(program: Program) -> Tape:
+    """The blocks alone as a tape's outputs: what a second differentiation starts from."""
+    tape = derivative_tape(program)
+    return Builder.copy_of(tape).finish(tape.inputs, tape.outputs[len(program.out_shapes) :])  # type: ignore[attr-defined]
+
+
+def _reshaped(builder: Builder, i: int, shape: tuple[int, ...]) -> int:
+    return i if builder.kinds[i].shape == shape else builder.emit(TABLE["reshape"], (("shape", shape),), (i,))
+
+
 def _loop_rank(array: np.ndarray, core: tuple[int, ...]) -> int:
     return array.ndim - len(core)
 

@@ -67,7 +67,7 @@ FORMS = {
     "minimum": Form(r"\min\left(#1, #2\right)"),
     "lgamma": Form(r"\ln\left|\Gamma\left(#1\right)\right|"),
     "digamma": _call(r"\psi"),
-    "where": Form(r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}", ATOM),
+    "where": Form(r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}", RELATION),
     "less": _relation("<"),
     "less_equal": _relation(r"\le"),
     "greater": _relation(">"),

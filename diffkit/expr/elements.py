@@ -1,0 +1,107 @@
+"""Expressions written in another algebra, element by element: SymPy, Arb balls.
+
+The `sympy` rule of an operation is plain Python over a namespace `s`, so it can write in any algebra whose values have
+arithmetic. Arrays become NumPy object arrays of scalars of that algebra, on which most array operations run as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..ops import CONSTANT, TABLE, VARIABLE, Op
+from .node import Expr, constant_value, topological
+
+
+class Algebra(Protocol):
+    """What a namespace `s` offers beside its functions (see `Native` in sympy_forms.py for all of them)."""
+
+    def number(self, value: float) -> Any:
+        """A constant, exactly the double that it is."""
+        ...
+
+
+class ArrayFunctions:
+    """The part of a namespace `s` that is the same in every algebra."""
+
+    @staticmethod
+    def map(function: Callable[..., Any], *arrays: Any) -> np.ndarray:
+        """`function` applied to every element; the arrays broadcast."""
+        return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays), dtype=object)
+
+    @staticmethod
+    def fold(function: Callable[..., Any], array: np.ndarray, axes: Sequence[int], keepdims: bool) -> np.ndarray:
+        """A function of any number of arguments applied to all elements along `axes`."""
+        axes = sorted(a % array.ndim for a in axes)
+        rest = [a for a in range(array.ndim) if a not in axes]
+        rows = array.transpose(*rest, *axes).reshape(*(array.shape[a] for a in rest), -1)
+        out = np.empty(rows.shape[:-1], dtype=object)
+        for position in np.ndindex(out.shape):
+            out[position] = function(*rows[position])
+        return out.reshape([1 if a in axes else n for a, n in enumerate(array.shape)]) if keepdims else out
+
+
+class Rules:
+    """The namespace `o` of operations, for rules that are to be written in the algebra of `s`."""
+
+    def __init__(self, s: Any) -> None:
+        self._s = s
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        op, s = TABLE[name], self._s
+        return lambda *args, **params: scalar(op, s, [_scalar(s, a) for a in args], {**op.params, **params})
+
+    def primitive(self, name: str, *args: Any, **params: Any) -> Any:
+        return getattr(self, name)(*args, **params)
+
+
+def _scalar(s: Any, value: Any) -> Any:
+    return s.number(value) if isinstance(value, (int, float)) else value
+
+
+def scalar(op: Op, s: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """An elementwise operation on scalars of the algebra."""
+    if op.sympy is not None:
+        return op.sympy(s, *args, **params)
+    if op.lower is not None:
+        return op.lower(Rules(s), *args, **params)
+    raise UnsupportedError(f"the operation {op.name!r} has no SymPy form; give its record sympy=")
+
+
+def write(
+    roots: Sequence[Expr],
+    s: Any,
+    variables: Callable[[Expr], np.ndarray],
+    after: Callable[[Expr, Any, Sequence[Any]], Any] = lambda node, value, args: value,
+) -> list[np.ndarray]:
+    """The roots as object arrays of their core shapes. `after(node, value, args)` may wrap what an elementwise op gave."""
+    values: dict[int, np.ndarray] = {}
+    for n in topological(*roots):
+        op, params = n.kind.op, n.kind.kwargs
+        if op is VARIABLE:
+            value = variables(n)
+        elif op is CONSTANT:
+            value = ArrayFunctions.map(s.number, constant_value(n.kind).astype(object))
+        elif op.family == "elementwise":
+            def function(*args: Any, n: Expr = n, op: Op = op, params: dict[str, Any] = params) -> Any:
+                return after(n, scalar(op, s, args, params), args)
+
+            value = ArrayFunctions.map(function, *(values[id(a)] for a in n.args))
+        else:
+            value = _structured(op, s, [values[id(a)] for a in n.args], params)
+        values[id(n)] = value
+    return [values[id(r)] for r in roots]
+
+
+def _structured(op: Op, s: Any, args: Sequence[np.ndarray], params: dict[str, Any]) -> np.ndarray:
+    """An array operation by its `sympy` rule, else by its NumPy definition run on objects; both see one lane axis."""
+    laned = [a[None] for a in args]
+    if op.sympy is not None:
+        return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
+    try:
+        return np.asarray(op.numpy(*laned, **params)[0], dtype=object)
+    except (TypeError, ValueError, AttributeError, IndexError) as problem:
+        raise UnsupportedError(f"the operation {op.name!r} cannot be written out in scalars: {problem}") from None

@@ -1,0 +1,100 @@
+"""A user's own operation: one record, and every engine and machine knows it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import OpError
+from ..ops import TABLE, Op
+from .functions import RULES, as_expr, elementwise, publish
+from .node import Expr, variable
+
+
+def register_op(
+    name: str, *, numpy: Callable | None = None, lower: Callable | None = None, partials: Callable | None = None, replace: bool = False, **fields: Any
+) -> Callable[..., Any]:
+    """Register an elementwise operation and return its function, also `dk.<name>` and a name in text.
+
+    numpy:    the operation on arrays. Left out where `lower` is given.
+    lower:    ``lambda o, x, …: …``, the operation written with others (`o.exp(x)`, `+ - * /`). It is what the cpu and cuda machines
+              run, and what derivatives, SymPy form and NumPy function come from where they are not given.
+    partials: ``lambda o, out, x, …: (∂/∂x, …)`` in inputs and output, where a better formula than `lower`'s is known.
+    Others:   any field of `diffkit.ops.Op`: sympy, domain, intervals, kinks, selects, cost, aliases, doc, ...
+
+        dk.register_op("swish", lower=lambda o, x: x * o.sigmoid(x))
+        dk.grad("swish(x)")(x=1.0)
+
+    Raises OpError where the record is incomplete, does not run on symbols, or clashes with another name.
+    """
+    if not name.isidentifier():
+        raise OpError(f"an operation's name is an identifier, not {name!r}")
+    if lower is None and numpy is None:
+        raise OpError(f"{name}: give lower= (the operation written with others) or numpy= (a function on arrays)")
+    if lower is None and partials is None and "jvp" not in fields:
+        raise OpError(f"{name}: give partials=, or lower= from which derivatives can be made")
+    if name in TABLE:
+        if not replace:
+            raise OpError(f"an operation named {name!r} exists already; replace=True takes its place")
+        _forget(name)
+    arity = fields.pop("arity", None) or _arity(name, lower, numpy, fields.get("params", {}))
+    if lower is not None:
+        numpy = numpy or _numpy_from(lower)
+        fields.setdefault("sympy", lambda s, *args, **params: lower(s, *args, **params))
+    op = Op(name=name, arity=arity, doc=fields.pop("doc", f"{name} (registered)"), numpy=numpy, lower=lower, partials=partials, **fields)  # type: ignore[arg-type]
+    _try(op)
+    try:
+        TABLE.add(op)
+    except KeyError as clash:
+        raise OpError(str(clash.args[0])) from None
+    publish(op)
+    return elementwise(op)
+
+
+def _arity(name: str, lower: Callable | None, numpy: Callable | None, params: Any) -> int:
+    """From the rule's own signature: `lower` has the namespace first."""
+    rule, leading = (lower, 1) if lower is not None else (numpy, 0)
+    try:
+        parameters = inspect.signature(rule).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        if isinstance(rule, np.ufunc):
+            return rule.nin
+        raise OpError(f"{name}: state arity=, the number of arguments") from None
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in params]
+    return len(positional) - leading
+
+
+def _numpy_from(lower: Callable) -> Callable:
+    """The composition evaluated with NumPy."""
+
+    def function(*args: Any, **params: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return lower(RULES, *(np.asarray(a) if not isinstance(a, np.ndarray) else a for a in args), **params)
+
+    return function
+
+
+def _try(op: Op) -> None:
+    """Run the rules once on symbols, so that a slip shows here and not in the middle of a sweep."""
+    args = [variable(f"x{i}", uid=-1) for i in range(op.arity or 0)]
+    for what, rule in (("lower", op.lower), ("partials", op.partials)):
+        if rule is None:
+            continue
+        try:
+            written = rule(RULES, *args, **op.params) if what == "lower" else rule(RULES, variable("out", uid=-1), *args, **op.params)
+        except Exception as problem:
+            raise OpError(f"{op.name}: {what} fails on symbols: {type(problem).__name__}: {problem}") from problem
+        if what == "lower" and not isinstance(as_expr(written), Expr):
+            raise OpError(f"{op.name}: lower must return one expression")
+        if what == "partials" and (not isinstance(written, (tuple, list)) or len(written) != op.arity):
+            raise OpError(f"{op.name}: partials must return a tuple of {op.arity}, one partial an argument")
+
+
+def _forget(name: str) -> None:
+    from ..tape.templates import forget
+
+    forget(TABLE[name])
+    TABLE.remove(name)

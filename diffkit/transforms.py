@@ -1,0 +1,177 @@
+"""Transforms: grad, value_and_grad, jacobian, hessian, jvp, vjp, hvp, vmap.
+
+A transform takes an expression or text (`_calls.ExprCall`: arguments by name, loop dims, results as dicts by name) or a Python
+function (`_calls.PythonCall`: arguments by position, nested structures, whole arrays). Both come down to a tape and the
+positions of the inputs to differentiate by; an engine makes the program, a machine runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ._calls import ExprCall, PythonCall, expression_of, is_text_or_expr, run_value
+from .engines import engine as find_engine
+from .engines.engine import derivative_tape
+from .errors import ArgumentError, UnsupportedError
+from .expr.node import Expr
+from .tape import Tape, expressions, record
+
+__all__ = ["derivative", "evaluate", "grad", "hessian", "hvp", "jacobian", "jvp", "tape", "value_and_grad", "vjp", "vmap"]
+
+
+def evaluate(f: Expr, *args: Any, machine: str = "cpu", **kwargs: Any) -> Any:
+    """The value of an expression; what `f(...)` calls."""
+    return run_value(f, args, kwargs, machine)
+
+
+def _transform(f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order: int, scalar: bool, value: bool, reduce: str | None) -> Any:
+    find_engine(engine)  # an unknown name is an error now, not at the first call
+    options = {"engine": engine, "machine": machine, "order": order, "scalar": scalar, "value": value, "reduce": reduce}
+    if is_text_or_expr(f):
+        if argnums is not None:
+            raise ArgumentError("argnums belongs to Python functions; an expression is differentiated by name: wrt='x'")
+        return ExprCall(expression_of(f), wrt, **options)
+    if not callable(f):
+        raise ArgumentError(f"a function, an expression or text is needed, not {type(f).__name__}")
+    if wrt is not None:
+        raise ArgumentError("wrt belongs to expressions and text; a Python function is differentiated by position: argnums=0")
+    if reduce is not None:
+        raise ArgumentError("reduce= is for expressions with loop dims; in a Python function write the sum")
+    return PythonCall(f, 0 if argnums is None else argnums, **options)
+
+
+def grad(
+    f: Any, argnums: int | Sequence[int] | None = None, *, wrt: Any = None, engine: str = "reverse", machine: str = "cpu", reduce: str | None = None
+) -> Callable[..., Any]:
+    """The gradient of a function with a scalar (core) result.
+
+    Expression or text: ``grad("sin(x)*y")(x=0.3, y=2.0)`` is ``{"x": …, "y": …}``; `wrt` names one variable (the result is then
+    one array) or several. Each result has the broadcast loop dims in front of the variable's core shape; nothing is
+    summed over loop dims, unless ``reduce="sum"``, which sums over the loop dims that a variable was given without.
+    Python function: by position (`argnums`, default 0), results structured like the arguments.
+
+    Raises ShapeError for a result that is not scalar, DtypeError for an integer or boolean variable, UnsupportedError
+    where the engine cannot do it, always with the reason.
+    """
+    return _transform(f, argnums, wrt, engine, machine, 1, True, False, reduce)
+
+
+def value_and_grad(
+    f: Any, argnums: int | Sequence[int] | None = None, *, wrt: Any = None, engine: str = "reverse", machine: str = "cpu", reduce: str | None = None
+) -> Callable[..., Any]:
+    """As `grad`, giving (value, gradient)."""
+    return _transform(f, argnums, wrt, engine, machine, 1, True, True, reduce)
+
+
+def jacobian(
+    f: Any,
+    argnums: int | Sequence[int] | None = None,
+    *,
+    wrt: Any = None,
+    engine: str = "reverse",
+    machine: str = "cpu",
+    sparse: bool = False,
+) -> Callable[..., Any]:
+    """The derivative of every output element by every input element: loop dims, output core shape, input core shape."""
+    _dense_only(sparse)
+    return _transform(f, argnums, wrt, engine, machine, 1, False, False, None)
+
+
+def hessian(
+    f: Any,
+    argnums: int | Sequence[int] | None = None,
+    *,
+    wrt: Any = None,
+    engine: str = "reverse",
+    machine: str = "cpu",
+    sparse: bool = False,
+) -> Callable[..., Any]:
+    """Second derivatives of a scalar function: ``hessian("x**2*y")(x=1., y=2.)["x"]["y"]``.
+
+    engine "reverse" goes forward over reverse; "forward" and "symbolic" apply themselves twice.
+    """
+    _dense_only(sparse)
+    return _transform(f, argnums, wrt, engine, machine, 2, True, False, None)
+
+
+def _dense_only(sparse: bool) -> None:
+    if sparse:
+        raise UnsupportedError("sparse derivatives are not built yet; sparse=False gives the dense array")
+
+
+# ---- products with vectors ------------------------------------------------------------------------------------------
+def jvp(f: Any, primals: Any, tangents: Any, *, machine: str = "cpu") -> tuple[Any, Any]:
+    """(f(primals), J · tangents) in one forward pass.
+
+    Python function: `primals` and `tangents` are tuples of positional arguments. Expression: dicts by name (variables
+    without a tangent are held fixed).
+    """
+    if is_text_or_expr(f):
+        return ExprCall(expression_of(f), None, machine=machine).jvp(_by_name(primals, "primals"), _by_name(tangents, "tangents"))
+    return PythonCall(f, 0, machine=machine).jvp(_positional(primals, "primals"), _positional(tangents, "tangents"))
+
+
+def vjp(f: Any, *primals: Any, machine: str = "cpu") -> tuple[Any, Callable[[Any], Any]]:
+    """(f(primals), pullback): pullback(cotangent) is cotangent · J.
+
+    The cotangent has the output's full shape, results have the primals' shapes (so they are summed over dims that were broadcast).
+    Python function: a tuple of results, one an argument. Expression: one dict of primals, a dict of results.
+    """
+    if is_text_or_expr(f):
+        if len(primals) != 1:
+            raise ArgumentError('vjp of an expression takes one dict of primals: vjp(f, {"x": 1.0, …})')
+        return ExprCall(expression_of(f), None, machine=machine).vjp(_by_name(primals[0], "primals"))
+    return PythonCall(f, 0, machine=machine).vjp(primals)
+
+
+def hvp(f: Any, primals: Any, tangents: Any, *, machine: str = "cpu") -> Any:
+    """The Hessian of a scalar function times a vector, without forming the Hessian (forward over reverse)."""
+    if is_text_or_expr(f):
+        return ExprCall(expression_of(f), None, machine=machine).hvp(_by_name(primals, "primals"), _by_name(tangents, "tangents"))
+    return PythonCall(f, 0, machine=machine).hvp(_positional(primals, "primals"), _positional(tangents, "tangents"))
+
+
+def _by_name(values: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"{what} of an expression are a dict by name, not {type(values).__name__}")
+    return values
+
+
+def _positional(values: Any, what: str) -> tuple[Any, ...]:
+    if not isinstance(values, (tuple, list)):
+        raise ArgumentError(f"{what} of a Python function are a tuple of its positional arguments, not {type(values).__name__}")
+    return tuple(values)
+
+
+def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[..., Any]:
+    """`f` mapped over an axis of its arguments: the axis becomes a loop dim of the tape, the results' first axis.
+
+    in_axes: an axis for all arguments, or one an argument (None: not mapped).
+    """
+
+    def mapped(*args: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
+        return PythonCall(f, 0, machine=machine).mapped(args, axes)
+
+    mapped.__name__ = f"vmap_{getattr(f, '__name__', 'function')}"
+    return mapped
+
+
+# ---- expressions and tapes of derivatives -----------------------------------------------------------------------------
+def derivative(f: Any, wrt: str | Expr, engine: str = "reverse") -> Expr:
+    """The derivative of a scalar expression by one variable, as an expression (of the variable's core shape)."""
+    f = expression_of(f)
+    call = ExprCall(f, wrt if isinstance(wrt, str) else wrt.name, engine=engine, order=1, scalar=True)
+    made = derivative_tape(call.program())
+    return expressions(made)[1].reshape(made.kinds[made.outputs[1]].shape)
+
+
+def tape(f: Any, wrt: Any = None, engine: str | None = None) -> Tape:
+    """The tape of an expression's value, or (with `wrt` or `engine`) of its value and derivative by an engine."""
+    f = expression_of(f)
+    if wrt is None and engine is None:
+        return record(f)
+    return ExprCall(f, wrt, engine=engine or "reverse", order=1, scalar=False).program().tape
