@@ -177,10 +177,14 @@ class TapeProgram:
 
     def bars(self, machine: Machine, values: Sequence[Any]) -> Blocks:
         """First-order rounding bound of this very tape (see rounding.py)."""
+        return self.bounds(values)[0]
+
+    def bounds(self, values: Sequence[Any]) -> tuple[Blocks, Blocks]:
+        """(bars, Σ|∂g/∂x|·|x| over the inputs) for every entry g of every block."""
         rank = self._loop_rank(values)
-        bounds = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
-        outputs = [np.empty((*bounds.loop, *o)) for o in self.out_shapes]
-        return self._assemble([*outputs, *bounds.entries], rank)[1]
+        found = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
+        outputs = [np.empty((*found.loop, *o)) for o in self.out_shapes]
+        return tuple(self._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
 
 
 def derivative_tape(program: Program) -> Tape:

@@ -29,8 +29,10 @@ SAFETY = 8.0
 
 @dataclass
 class Bounds:
-    #: one array (*loop, *core) an output
+    #: the bound of every output, (*loop, *core)
     entries: list[np.ndarray]
+    #: Σ|∂g/∂x|·|x| over the inputs alone: divided by |g| it is the condition of g with respect to its inputs
+    from_inputs: list[np.ndarray]
     loop: tuple[int, ...]
 
 
@@ -85,13 +87,14 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     with np.errstate(all="ignore"):
         sizes = magnitudes(tape, computed)
         rules = _Rules(tape, computed)
-        entries = []
+        entries, from_inputs = [], []
         for o in tape.outputs[skip:]:
             kind = tape.kinds[o]
-            bound = _entry_bounds(tape, computed, sizes, rules, o, points)
+            bound, inherited = _entry_bounds(tape, computed, sizes, rules, o, points)
             u, least = unit_roundoff(kind.dtype), tiniest(kind.dtype)
             entries.append((SAFETY * u * bound + least).reshape((*loop, *kind.shape)))
-    return Bounds(entries, loop)
+            from_inputs.append(inherited.reshape((*loop, *kind.shape)))
+    return Bounds(entries, from_inputs, loop)
 
 
 class _Rules:
@@ -146,10 +149,10 @@ def _sum_to(a: np.ndarray, core: tuple[int, ...]) -> np.ndarray:
 
 def _entry_bounds(
     tape: Tape, values: list[np.ndarray], sizes: list[np.ndarray | None], rules: _Rules, output: int, points: int
-) -> np.ndarray:
-    """Σ|∂g/∂v|·M for every element g of one output: (points, *core). One sweep an element."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σ|∂g/∂v|·M over operations and constants, and over inputs, for every element g of one output. One sweep an element."""
     core = tape.kinds[output].shape
-    bounds = np.zeros((points, math.prod(core)))
+    bounds, inherited = np.zeros((points, math.prod(core))), np.zeros((points, math.prod(core)))
     for element in range(math.prod(core)):
         seed = np.zeros((1, *core))
         seed.reshape(-1)[element] = 1.0
@@ -158,13 +161,14 @@ def _entry_bounds(
             adjoint = adjoints.pop(i, None)
             if adjoint is None:
                 continue
-            size = sizes[i]
+            variable = tape.kinds[i].op is VARIABLE
+            size = np.abs(values[i]) if variable else sizes[i]
             if size is not None:
                 term = np.where(adjoint == 0, 0.0, np.abs(adjoint) * size)
-                bounds[:, element] += term.reshape(term.shape[0], -1).sum(axis=1)
+                (inherited if variable else bounds)[:, element] += term.reshape(term.shape[0], -1).sum(axis=1)
             if not tape.args[i] or tape.kinds[i].dtype in ("bool", "int64"):
                 continue
             for a, c in zip(tape.args[i], rules.contributions(i, adjoint), strict=True):
                 if c is not None and tape.kinds[a].dtype not in ("bool", "int64"):
                     adjoints[a] = c if a not in adjoints else adjoints[a] + c
-    return bounds.reshape(points, *core)
+    return bounds, inherited

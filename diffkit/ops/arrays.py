@@ -166,6 +166,7 @@ define(
     shape=reduced_shape,
     jvp=lambda o, tangents, out, x, **p: o.sum(tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p),),
+    sympy=lambda s, x, axes, keepdims: s.fold(s.Add, x, axes, keepdims),
     # pairwise or sequential, n terms round at most n times: n·u·Σ|x| ≤ 8·u·M for M = Σ|x|·max(1, n/8)
     magnitude=lambda out, x, axes, keepdims: np.sum(np.abs(x), axis=axes, keepdims=keepdims)
     * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
@@ -209,6 +210,7 @@ define(
     shape=reduced_shape,
     jvp=lambda o, tangents, out, x, **p: o.sum(_products_of_others(o, x, **p) * tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * _products_of_others(o, x, **p),),
+    sympy=lambda s, x, axes, keepdims: s.fold(s.Mul, x, axes, keepdims),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
 )
 
@@ -225,7 +227,7 @@ for _name, _reduce in (("max", np.max), ("min", np.min)):
         cost="reduce", aliases=("amax",) if _name == "max" else ("amin",), params=_AXES, shape=reduced_shape,
         jvp=lambda o, tangents, out, x, **p: o.sum(_share(o, out, x, **p) * tangents[0], **p),
         vjp=lambda o, adjoint, out, x, **p: (_share(o, out, x, **p) * _kept(o, adjoint, x, **p),),
-        sympy=lambda s, x, axes, keepdims, name=f"{_name}imum": s.fold(getattr(s, name), x, axes, keepdims),
+        sympy=lambda s, x, axes, keepdims, name=_name: s.fold(getattr(s, name), x, axes, keepdims),
         convention="a tie is shared evenly",
     )
 
@@ -249,7 +251,7 @@ define(
     params=_AXES, shape=reduced_shape, lower=_logsumexp,
     jvp=lambda o, tangents, out, x, **p: o.sum(o.exp(x - _kept(o, out, x, **p)) * tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * o.exp(x - _kept(o, out, x, **p)),),
-    sympy=lambda s, x, axes, keepdims: s.map(s.log, np.sum(s.map(s.exp, x), axis=axes, keepdims=keepdims)),
+    sympy=lambda s, x, axes, keepdims: s.map(s.log, s.fold(s.Add, s.map(s.exp, x), axes, keepdims)),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8)
     + np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=axes, keepdims=keepdims),
 )
@@ -279,7 +281,7 @@ define(
     params=_AXES, shape=reduced_shape, lower=_norm,
     jvp=lambda o, tangents, out, x, **p: o.sum(_direction(o, out, x, **p) * tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * _direction(o, out, x, **p),),
-    sympy=lambda s, x, axes, keepdims: s.map(s.sqrt, np.sum(x * x, axis=axes, keepdims=keepdims)),
+    sympy=lambda s, x, axes, keepdims: s.map(s.sqrt, s.fold(s.Add, x * x, axes, keepdims)),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
     convention="0 at the zero vector (the subgradient of least norm)",
 )

@@ -73,9 +73,17 @@ def _sign_at(o, x, jax=None):
     return o.sign(x) if at == 0.5 else 2 * o.step(x, 0, at=at) - 1
 
 
-def _flat(o, x):
+def _flat(o, x, jump):
     slope = jump_slope()
-    return 0 if slope == 0 else o.step(x, o.round(x), at=slope) * 0
+    return 0 if slope == 0 else o.step(x, jump(o, x), at=slope) * 0
+
+
+def _nearest_jump(o, x):
+    return o.round(x)
+
+
+def _nearest_half(o, x):
+    return o.floor(x) + 0.5
 
 
 define(
@@ -90,7 +98,7 @@ define(
     "sign", 1, "−1, 0 or 1", np.sign, cost="compare",
     partials=lambda o, out, x: (0 if jump_slope() == 0 else o.step(x, 0, at=jump_slope()) * 0,),
     lower=lambda o, x: o.where(o.greater(x, 0), 1, o.where(o.less(x, 0), -1, x)),  # NaN stays NaN
-    sympy=lambda s, x: s.sign(x),
+    sympy=lambda s, x: s.sign(x, jump_slope()),
     kinks=lambda o, x: (x,),
     convention="0 everywhere",
 )
@@ -102,8 +110,8 @@ for _name, _ufunc, _doc, _aliases, _spelling in (
 ):
     define(
         _name, 1, _doc, _ufunc, cost="compare", aliases=_aliases, spelling=_spelling,
-        partials=lambda o, out, x: (_flat(o, x),),
-        sympy=lambda s, x, name=_name: getattr(s, name)(x),
+        partials=lambda o, out, x, jump=_nearest_half if _name == "round" else _nearest_jump: (_flat(o, x, jump),),
+        sympy=lambda s, x, name=_name: getattr(s, name)(x, jump_slope()),
         kinks=(lambda o, x: (x - o.floor(x) - 0.5,)) if _name == "round" else (lambda o, x: (x - o.round(x),)),
         convention="0 everywhere",
     )

@@ -1,0 +1,158 @@
+"""The namespaces `s` for SymPy: with which functions the `sympy` rules of the op table write.
+
+`Native` uses SymPy's own functions, for people. `Derivable` uses ours (sympy_functions.py) where SymPy's cannot be differentiated
+over the reals.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import sympy
+
+from ..errors import UnsupportedError
+from . import sympy_functions as own
+from .elements import ArrayFunctions
+
+#: a power of numbers is evaluated by SymPy, digit by digit: no larger than this many bits
+MOST_BITS = 1 << 16
+
+_COMPARE = {
+    "less": sympy.StrictLessThan,
+    "less_equal": sympy.LessThan,
+    "greater": sympy.StrictGreaterThan,
+    "greater_equal": sympy.GreaterThan,
+    "equal": sympy.Eq,
+    "not_equal": sympy.Ne,
+}
+
+
+def number(value: float) -> sympy.Expr:
+    """A double as the rational number that it is; the double nearest to π as π itself."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return sympy.nan if math.isnan(value) else sympy.oo if value > 0 else -sympy.oo
+    if value == math.pi:
+        return sympy.pi
+    return sympy.Rational(*value.as_integer_ratio()) if isinstance(value, float) else sympy.Integer(int(value))
+
+
+class _Sympy(ArrayFunctions):
+    """What both namespaces share."""
+
+    pi = sympy.pi
+    number = staticmethod(number)
+    Add, Mul = sympy.Add, sympy.Mul
+    exp, log, sqrt = sympy.exp, sympy.log, sympy.sqrt
+    sin, cos, tan, asin, acos, atan, atan2 = sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan, sympy.atan2
+    sinh, cosh, tanh, asinh, acosh, atanh = sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh
+    erf, erfc = sympy.erf, sympy.erfc
+
+    @staticmethod
+    def Pow(x: Any, p: Any) -> sympy.Expr:
+        x, p = sympy.sympify(x), sympy.sympify(p)
+        if x.is_Rational and p.is_Rational and abs(p) * max(int(x.p).bit_length(), int(x.q).bit_length()) > MOST_BITS:
+            raise UnsupportedError(f"the constant {float(x):g}**{float(p):g} has too many digits for SymPy")
+        return sympy.Pow(x, p)
+
+
+class Native(_Sympy):
+    """SymPy's own functions. A condition in the place of a number is Piecewise((1, condition), (0, True))."""
+
+    @staticmethod
+    def condition(value: Any) -> Any:
+        """A number as a condition: it is nonzero."""
+        if isinstance(value, sympy.Piecewise) and len(value.args) == 2 and [e for e, _ in value.args] == [1, 0]:
+            return value.args[0].cond
+        return value if isinstance(value, sympy.Symbol) and value.is_real is None else sympy.Ne(value, 0)
+
+    @staticmethod
+    def _indicator(condition: Any) -> sympy.Expr:
+        return sympy.Piecewise((1, condition), (0, True))
+
+    def compare(self, name: str, x: Any, y: Any) -> sympy.Expr:
+        return self._indicator(_COMPARE[name](x, y))
+
+    def And(self, x: Any, y: Any) -> sympy.Expr:
+        return self._indicator(sympy.And(self.condition(x), self.condition(y)))
+
+    def Or(self, x: Any, y: Any) -> sympy.Expr:
+        return self._indicator(sympy.Or(self.condition(x), self.condition(y)))
+
+    def Not(self, x: Any) -> sympy.Expr:
+        return self._indicator(sympy.Not(self.condition(x)))
+
+    def Piecewise(self, chosen: tuple[Any, Any], otherwise: tuple[Any, Any]) -> sympy.Expr:
+        return sympy.Piecewise((chosen[0], self.condition(chosen[1])), (otherwise[0], True))
+
+    lgamma, digamma, polygamma = sympy.loggamma, sympy.digamma, sympy.polygamma
+    max, min = sympy.Max, sympy.Min
+
+    @staticmethod
+    def cbrt(x: Any) -> sympy.Expr:
+        return sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3)
+
+    # `at` and `slope` choose a derivative at a kink, which SymPy's own functions cannot express
+    @staticmethod
+    def floor(x: Any, slope: float) -> sympy.Expr:
+        return sympy.floor(x)
+
+    @staticmethod
+    def ceil(x: Any, slope: float) -> sympy.Expr:
+        return sympy.ceiling(x)
+
+    @staticmethod
+    def trunc(x: Any, slope: float) -> sympy.Expr:
+        return sympy.sign(x) * sympy.floor(sympy.Abs(x))
+
+    @staticmethod
+    def round(x: Any, slope: float) -> sympy.Expr:
+        return own.Round(x, number(slope))  # SymPy has none
+
+    @staticmethod
+    def sign(x: Any, slope: float) -> sympy.Expr:
+        return sympy.sign(x)
+
+    @staticmethod
+    def abs(x: Any, at: float) -> sympy.Expr:
+        return sympy.Abs(x)
+
+    @staticmethod
+    def maximum(x: Any, y: Any, at: float) -> sympy.Expr:
+        return sympy.Max(x, y)
+
+    @staticmethod
+    def minimum(x: Any, y: Any, at: float) -> sympy.Expr:
+        return sympy.Min(x, y)
+
+    @staticmethod
+    def step(x: Any, y: Any, at: float) -> sympy.Expr:
+        return sympy.Heaviside(x - y, number(at))
+
+
+def _with_number(function: type[own.Own]) -> Any:
+    """The last argument, a derivative at the kink, enters as the number that it is."""
+    return staticmethod(lambda *args: function(*args[:-1], number(args[-1])))
+
+
+class Derivable(_Sympy):
+    """Functions with usable derivatives; conditions are functions with values 0 and 1."""
+
+    cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
+    max, min = own.Largest, own.Smallest
+    And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
+
+    @staticmethod
+    def digamma(x: Any) -> sympy.Expr:
+        return own.Polygamma(0, x)
+
+    @staticmethod
+    def compare(name: str, x: Any, y: Any) -> sympy.Expr:
+        return own.CONDITIONS[name](x, y)
+
+    @staticmethod
+    def Piecewise(chosen: tuple[Any, Any], otherwise: tuple[Any, Any]) -> sympy.Expr:
+        return own.Conditional(chosen[1], chosen[0], otherwise[0])
+
+    abs, maximum, minimum, step = map(_with_number, (own.AbsoluteValue, own.Maximum, own.Minimum, own.Step))
+    sign, floor, ceil, trunc, round = map(_with_number, (own.Sign, own.Floor, own.Ceil, own.Trunc, own.Round))

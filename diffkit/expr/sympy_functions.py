@@ -1,0 +1,209 @@
+"""SymPy functions of our own, for operations whose SymPy counterpart has no usable derivative.
+
+SymPy differentiates `Abs` of a symbol to derivatives of real and imaginary parts, `Max` to nested Heavisides, `Heaviside` to
+`DiracDelta`, `floor` to `Derivative(floor)`, and has neither a real cube root, log |Γ| nor rounding to even. These classes
+evaluate nothing by themselves, so they keep the domain, and state real derivatives, written here from mathematics and
+not from the op table: the symbolic engine and the certified truth rest on them. The derivative at a kink is a parameter, since
+the convention (`dk.kinks`) belongs to the expression: SymPy's cache cannot mix two conventions.
+"""
+
+from __future__ import annotations
+
+import sympy
+from sympy.core.function import ArgumentIndexError
+
+
+class Own(sympy.Function):
+    """Base: nothing is evaluated on construction; piecewise constant unless `fdiff` says otherwise."""
+
+    #: the operation it stands for, and the names of the parameters that its last SymPy arguments hold
+    op = ""
+    parameters: tuple[str, ...] = ()
+
+    @classmethod
+    def eval(cls, *args):
+        return None
+
+    def _eval_evalf(self, prec):
+        return None
+
+    def fdiff(self, argindex=1):
+        return sympy.S.Zero
+
+    def _latex(self, printer, exp=None):
+        text = rf"\operatorname{{{self.op.replace('_', ' ')}}}\left({', '.join(map(printer._print, self.args))}\right)"
+        return text if exp is None else f"{text}^{{{exp}}}"
+
+
+class Conditional(Own):
+    """`where(condition, x, y)`, with numbers for truth values: 0 is false."""
+
+    op = "where"
+    nargs = 3
+
+    def _eval_derivative(self, s):
+        condition, x, y = self.args
+        dx, dy = x.diff(s), y.diff(s)
+        return dx if dx == dy else Conditional(condition, dx, dy)
+
+
+class Step(Own):
+    """1 where x > y, 0 where x < y, `at` where equal. Its derivative is 0: the jump carries none."""
+
+    op = "step"
+    parameters = ("at",)
+    nargs = 3
+
+
+class AbsoluteValue(Own):
+    """|x|, with slope 2·step(x, 0, at) − 1."""
+
+    op = "abs"
+    parameters = ("at",)
+    nargs = 2
+
+    def fdiff(self, argindex=1):
+        x, at = self.args
+        return 2 * Step(x, 0, at) - 1 if argindex == 1 else sympy.S.Zero
+
+
+class Maximum(Own):
+    """The larger of x and y; `at` is the share of x at a tie."""
+
+    op = "maximum"
+    parameters = ("at",)
+    nargs = 3
+
+    def fdiff(self, argindex=1):
+        x, y, at = self.args
+        first = Step(x, y, at)
+        return (first, 1 - first, sympy.S.Zero)[argindex - 1]
+
+
+class Minimum(Own):
+    """The smaller of x and y; `at` is the share of *y* at a tie (x − y from 0 to 1 turns the slope from x to y)."""
+
+    op = "minimum"
+    parameters = ("at",)
+    nargs = 3
+
+    def fdiff(self, argindex=1):
+        x, y, at = self.args
+        second = Step(x, y, at)
+        return (1 - second, second, sympy.S.Zero)[argindex - 1]
+
+
+class Share(Own):
+    """`Share(i, sign, x₁, …)`: argument i's share of the largest (sign 1) or smallest (−1) of the x, ties shared evenly."""
+
+    op = "share of extreme"
+
+
+class Largest(Own):
+    """The largest of any number of arguments."""
+
+    op = "max"
+    sign = 1
+
+    def fdiff(self, argindex=1):
+        return Share(argindex - 1, self.sign, *self.args)
+
+
+class Smallest(Largest):
+    """The smallest of any number of arguments."""
+
+    op = "min"
+    sign = -1
+
+
+class CubeRoot(Own):
+    """The real cube root; d∛x = 1 / (3 ∛x²)."""
+
+    op = "cbrt"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return 1 / (3 * self**2)
+
+
+class LogAbsGamma(Own):
+    """log |Γ(x)|; its derivative is ψ(x) on either side of 0 (DLMF 5.2.2)."""
+
+    op = "lgamma"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return Polygamma(0, self.args[0])
+
+
+class Polygamma(Own):
+    """ψ⁽ⁿ⁾(x). SymPy's own expands at shifted arguments and rational points, which costs accuracy and time."""
+
+    op = "polygamma"
+    nargs = 2
+
+    def fdiff(self, argindex=1):
+        n, x = self.args
+        if argindex != 2:
+            raise ArgumentIndexError(self, argindex)
+        return Polygamma(n + 1, x)
+
+
+def _constant(name: str, arguments: int, doc: str) -> type[Own]:
+    """A piecewise constant function: derivative 0 everywhere, jumps included."""
+    return type(Own)(name.title().replace("_", ""), (Own,), {"op": name, "nargs": arguments, "__doc__": doc, "__module__": __name__})
+
+
+class Sign(Own):
+    """−1, 0 or 1; `slope` is its derivative at the jump (0, or NaN under that convention)."""
+
+    op = "sign"
+    parameters = ("slope",)
+    nargs = 2
+
+    def fdiff(self, argindex=1):
+        x, slope = self.args
+        return Conditional(CONDITIONS["equal"](x, self._jump(x)), slope, 0) if slope != 0 else slope
+
+    def _jump(self, x):
+        """The nearest place of a jump."""
+        return sympy.S.Zero
+
+
+class Floor(Sign):
+    """The largest integer ≤ x."""
+
+    op = "floor"
+
+    def _jump(self, x):
+        return Round(x, 0)
+
+
+class Ceil(Floor):
+    """The smallest integer ≥ x."""
+
+    op = "ceil"
+
+
+class Trunc(Floor):
+    """The integer part, towards 0."""
+
+    op = "trunc"
+
+
+class Round(Floor):
+    """The nearest integer, halves to even."""
+
+    op = "round"
+
+    def _jump(self, x):
+        return Floor(x, 0) + sympy.S.Half
+
+
+#: comparisons and logic as functions with values 0 and 1
+CONDITIONS: dict[str, type[Own]] = {
+    name: _constant(name, 1 if name == "logical_not" else 2, f"{name}, as 1 or 0.")
+    for name in (
+        "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or", "logical_not"
+    )
+}  # fmt: skip
