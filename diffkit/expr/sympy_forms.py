@@ -43,7 +43,7 @@ class _Sympy(ArrayFunctions):
     pi = sympy.pi
     number = staticmethod(number)
     Add, Mul = sympy.Add, sympy.Mul
-    exp, log, sqrt = sympy.exp, sympy.log, sympy.sqrt
+    exp, log, sqrt = sympy.exp, sympy.log, staticmethod(sympy.sqrt)
     sin, cos, tan, asin, acos, atan, atan2 = sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan, sympy.atan2
     sinh, cosh, tanh, asinh, acosh, atanh = sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh
     erf, erfc = sympy.erf, sympy.erfc

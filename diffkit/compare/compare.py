@@ -1,0 +1,205 @@
+"""Run the engines on one expression at given points, and judge their answers by the certified truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .._calls import check_differentiable, expression_of
+from ..engines import ENGINES
+from ..engines import engine as find_engine
+from ..engines.engine import TapeProgram
+from ..errors import ArgumentError, DiffkitError, ExceededError, UnsupportedError
+from ..expr.node import Expr, free_variables
+from ..machines import machine as find_machine
+from ..numerics import relative_error, ulp_error
+from ..tape import Tape, record
+from .cost import median_seconds
+from .points import points_of
+from .result import Column, Comparison
+
+#: points at which the truth is cross-checked by differences of the value alone
+CROSS_CHECKED = 64
+
+
+def compare(
+    f: Any,
+    at: Any,
+    *,
+    wrt: Sequence[str] | str | None = None,
+    engines: Sequence[str] = ENGINES,
+    peers: Sequence[str] = (),
+    machine: str = "cpu",
+    timing: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Differentiate `f` (scalar expression or text) by every engine at the points `at`, and judge each by the certified truth.
+
+    at:      a dict name -> value or array (loop dims are points), a tuple by position, or a list of these.
+    wrt:     the variables to differentiate by; all by default.
+    peers:   other frameworks to show beside the engines: "sympy" (lambdify), "jax", "torch" (those that are installed).
+    timing:  False leaves out the cost measurements.
+
+    Raises ArgumentError or ShapeError for points that do not fit. What an engine cannot do is an outcome of its column.
+    """
+    from ..truth import certify
+
+    f = expression_of(f)
+    if f.shape != ():
+        raise ArgumentError(f"compare needs a scalar expression; this one has core shape {f.shape}. Reduce it, for example with .sum()")
+    for name in engines:
+        find_engine(name)
+    variables = free_variables(f)
+    points = points_of(variables, at)
+    names = [v.name for v in variables]
+    chosen = names if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
+    for w in chosen:
+        if w not in names:
+            raise ArgumentError(f"the expression has no variable {w!r}; its variables are {', '.join(names) or '(none)'}")
+    if wrt is None:
+        chosen = [v.name for v in variables if v.dtype not in ("int64", "bool")]
+    if not chosen:
+        raise ArgumentError("the expression has no variable to differentiate by")
+    check_differentiable([v for v in variables if v.name in chosen])
+    report = progress or (lambda stage: None)
+
+    report("truth")
+    truth = certify(f, chosen, points, cross_check=CROSS_CHECKED)
+    tape = record(f, variables)
+    values = [points[n] for n in names]
+    run_machine = find_machine(machine)
+    executable = run_machine.compile(tape)
+    executable(values)  # the first run may load kernels: no engine's cost
+    seconds_value = median_seconds(lambda: executable(values)) if timing else float("nan")
+
+    case = _Case(f, tape, variables, names, chosen, values, truth, run_machine, seconds_value, timing)
+    columns = {}
+    for name in engines:
+        report(name)
+        columns[name] = case.column(name)
+    for name in peers:
+        report(name)
+        columns[name] = case.peer(name)
+    return Comparison(
+        f, points, tuple(chosen), columns, truth, np.asarray(truth.outcome), list(truth.why), machine, seconds_value, tape.counts(),
+        case.input_condition(), tuple(peers),
+    )  # fmt: skip
+
+
+class _Case:
+    def __init__(
+        self, f: Expr, tape: Tape, variables: Sequence[Expr], names: Sequence[str], wrt: Sequence[str], values: list[np.ndarray],
+        truth: Any, machine: Any, seconds_value: float, timing: bool,
+    ) -> None:  # fmt: skip
+        self.f, self.tape, self.variables, self.names, self.wrt, self.values = f, tape, variables, names, wrt, values
+        self.truth, self.machine, self.seconds_value, self.timing = truth, machine, seconds_value, timing
+        self.positions = [list(names).index(w) for w in wrt]
+        self.dtypes = {v.name: v.dtype for v in variables}
+
+    def column(self, name: str) -> Column:
+        """One engine: made, run, timed, judged. What it cannot do becomes the column's outcome."""
+        try:
+            return self._engine_column(name)
+        except UnsupportedError as problem:
+            return Column(name, "unsupported", str(problem))
+        except ExceededError as problem:
+            return Column(name, "exceeded", str(problem))
+        except (DiffkitError, ArithmeticError, MemoryError, RecursionError, ValueError, TypeError) as problem:
+            return Column(name, "error", f"{type(problem).__name__}: {problem}")
+
+    def _engine_column(self, name: str) -> Column:
+        start = perf_counter()
+        program = find_engine(name).program(self.tape, self.positions)
+        run = program.on(self.machine)
+        build = perf_counter() - start
+        outputs, blocks = run(self.values)
+        column = Column(
+            name, "ok", value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
+            error_bar=dict(zip(self.wrt, program.bars(self.machine, self.values)[0], strict=True)),
+            build_seconds=build, ops=_times(program.tape.counts(), program.evaluations), evaluations=program.evaluations,
+            bytes=getattr(run, "register_bytes", 0), swell=program.notes.get("swell"), notes=dict(program.notes),
+        )  # fmt: skip
+        self._judge(column)
+        if isinstance(program, TapeProgram):
+            scale = 8 * np.finfo(np.float64).eps / 2
+            with np.errstate(all="ignore"):
+                column.program_condition = {w: column.error_bar[w] / (scale * np.abs(column.gradient[w])) for w in self.wrt}
+        if self.timing:
+            column.seconds = median_seconds(lambda: run(self.values))
+            column.ratio_to_value = column.seconds / self.seconds_value
+        return column
+
+    def _judge(self, column: Column, bars: dict[str, np.ndarray] | None = None) -> None:
+        """Errors against the truth, and whether it lies in the bar. Fail-closed: a NaN is not inside anything."""
+        bars = column.error_bar if bars is None else bars
+        ok = np.asarray(self.truth.outcome) == "ok"
+        for w in self.wrt:
+            computed, truth = column.gradient[w], self.truth.gradient[w]
+            decided = np.broadcast_to(ok.reshape(-1, *(1,) * (computed.ndim - 1)), computed.shape)
+            error = self.truth.error(w, computed)
+            column.error[w], column.decided[w] = error, decided
+            column.ulp[w] = ulp_error(computed, error, truth, self.dtypes[w])
+            column.relative_error[w] = np.where(np.isfinite(computed), relative_error(error, truth), np.inf)
+            with np.errstate(invalid="ignore"):
+                column.covered[w] = np.isfinite(computed) & np.isfinite(bars[w]) & (np.abs(error) <= bars[w])
+        if not ok.any():
+            column.outcome = str(self.truth.outcome[0])
+            column.outcome = column.outcome if column.outcome in ("kink", "nonfinite") else "nonfinite"
+        elif not all(column.covered[w][column.decided[w]].all() for w in self.wrt):
+            column.outcome = "mismatch"
+            column.reason = self._worst(column)
+
+    def _worst(self, column: Column) -> str:
+        missed = {w: column.decided[w] & ~column.covered[w] for w in self.wrt}
+        count = sum(int(m.sum()) for m in missed.values())
+        w = next(w for w in self.wrt if missed[w].any())
+        place = tuple(int(i) for i in np.argwhere(missed[w])[0])
+        point = {n: v[place[0]] for n, v in zip(self.names, self.values, strict=True)}
+        shown = ", ".join(f"{n} = {_number(v)}" for n, v in point.items())
+        bar = column.error_bar[w][place] if column.error_bar else float("nan")
+        return (
+            f"{count} entries outside the error bar; first: d/d{w} = {column.gradient[w][place]!r} against {self.truth.gradient[w][place]!r} "
+            f"± {bar:.3g} at {shown}"
+        )
+
+    def input_condition(self) -> dict[str, np.ndarray]:
+        """Condition of every entry with respect to the inputs, from the reverse engine's tape."""
+        try:
+            program = find_engine("reverse").program(self.tape, self.positions)
+            from_inputs = program.bounds(self.values)[1][0]  # type: ignore[attr-defined]
+        except DiffkitError:
+            return {}
+        with np.errstate(all="ignore"):
+            return {w: part / np.abs(self.truth.gradient[w]) for w, part in zip(self.wrt, from_inputs, strict=True)}
+
+    def peer(self, name: str) -> Column:
+        """Another framework on the same formula. It states no bar: reverse's is the yardstick."""
+        from .peers import peer_gradient
+
+        try:
+            start = perf_counter()
+            run = peer_gradient(name, self.f, self.names, self.wrt)
+            gradient = run(self.values)
+            build = perf_counter() - start
+        except (DiffkitError, ImportError) as problem:
+            return Column(name, "unsupported", str(problem))
+        column = Column(name, "ok", gradient=gradient, build_seconds=build, notes={"build_seconds": "includes the first run"})
+        reverse = find_engine("reverse").program(self.tape, self.positions)
+        bars = dict(zip(self.wrt, reverse.bars(self.machine, self.values)[0], strict=True))
+        column.error_bar = {w: 16 * b for w, b in bars.items()}
+        self._judge(column)
+        if self.timing:
+            column.seconds = median_seconds(lambda: run(self.values))
+            column.ratio_to_value = column.seconds / self.seconds_value
+        return column
+
+
+def _times(counts: dict[str, int], n: int) -> dict[str, int]:
+    return {k: v * max(1, n) for k, v in counts.items()}
+
+
+def _number(value: np.ndarray) -> str:
+    return f"{value!r}" if np.ndim(value) else f"{float(value)!r}"

@@ -1,0 +1,370 @@
+"""SymPy expressions read as expressions of diffkit.
+
+Functions are found through the op table: the `sympy` rule of every elementwise operation is applied once to dummies,
+and where that gives a plain function of them, the function means that operation. Sums, products, powers and the
+functions that diffkit writes with others (sec, Heaviside, Γ, …) have a rule each here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+from ..errors import UnsupportedError
+from ..ops import TABLE, Op
+from . import functions as F
+from . import sympy_functions as own
+from .node import Expr, constant, make, variable
+from .sympy_forms import _COMPARE, Native
+
+
+class Quotient(NamedTuple):
+    """± numerator / denominator, with None for 1. Products and sums put fractions and signs together before they are written."""
+
+    negative: bool
+    numerator: Expr | None
+    denominator: Expr | None = None
+
+    @property
+    def expr(self) -> Expr:
+        value = self.magnitude
+        return -value if self.negative else value
+
+    @property
+    def magnitude(self) -> Expr:
+        numerator = constant(1.0) if self.numerator is None else self.numerator
+        return numerator if self.denominator is None else numerator / self.denominator
+
+
+def apply(name: str, *args: Expr, **params: Any) -> Expr:
+    return make(TABLE[name], args, params)
+
+
+def unsupported(e: Any, reason: str, remedy: str = "") -> UnsupportedError:
+    text = str(e.func.__name__ if len(str(e)) > 60 else e)
+    return UnsupportedError(f"SymPy's {text} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}")
+
+
+# ---- numbers ------------------------------------------------------------------------------------------------------
+def _exact(p: int) -> bool:
+    try:
+        return int(float(p)) == p
+    except OverflowError:
+        return False
+
+
+def _rational(e: sympy.Rational) -> Quotient:
+    """p / q as one constant where that is a double exactly, else as a quotient of two, else the nearest double."""
+    p, q = abs(int(e.p)), int(e.q)
+    try:
+        nearest = float(Fraction(p, q))
+    except OverflowError:
+        raise unsupported(e, "the number is larger than any double") from None
+    if Fraction(nearest) == Fraction(p, q) or not (_exact(p) and _exact(q)):
+        return Quotient(e.is_negative, constant(nearest) if nearest != 1 else None)
+    return Quotient(e.is_negative, None if p == 1 else constant(float(p)), constant(float(q)))
+
+
+def _number_symbol(e: Any) -> Expr:
+    """Constants with a name: exactly where an operation gives them, else the nearest double."""
+    if e is sympy.E:
+        return apply("exp", constant(1.0))
+    if e is sympy.EulerGamma:
+        return -apply("digamma", constant(1.0))
+    return constant(float(e.evalf(30)))
+
+
+# ---- sums, products, powers ---------------------------------------------------------------------------------------
+def _add(e: Any, terms: Sequence[Quotient]) -> Expr:
+    """A term with a minus is subtracted; a positive one comes first if there is one."""
+    first = next((i for i, t in enumerate(terms) if not t.negative), 0)
+    total = terms[first].expr
+    for i, t in enumerate(terms):
+        if i != first:
+            total = total - t.magnitude if t.negative else total + t.magnitude
+    return total
+
+
+def _product(factors: Sequence[Expr | None]) -> Expr | None:
+    present = [f for f in factors if f is not None]
+    return functools.reduce(lambda a, b: a * b, present) if present else None
+
+
+def _multiply(e: Any, factors: Sequence[Quotient]) -> Quotient:
+    negative = sum(f.negative for f in factors) % 2 == 1
+    return Quotient(negative, _product([f.numerator for f in factors]), _product([f.denominator for f in factors]))
+
+
+def _power(e: Any, operands: Sequence[Quotient]) -> Quotient | Expr:
+    base, exponent = operands[0].expr, e.exp
+    if e.base is sympy.E:
+        return apply("exp", operands[1].expr)
+    if not exponent.is_Rational:
+        return apply("power", base, operands[1].expr)
+    p = abs(exponent)
+    value = base if p == 1 else apply("sqrt", base) if p == sympy.S.Half else apply("pow", base, p=float(p))
+    return Quotient(False, None, value) if exponent.is_negative else Quotient(False, value)
+
+
+def _factors(e: sympy.Mul) -> tuple[Any, ...]:
+    """The factors; sign(u)·|u|^(1/3), as which cube roots are written, is one."""
+    args = list(e.args)
+    for a in e.args:
+        if isinstance(a, sympy.sign):
+            root = sympy.Pow(sympy.Abs(a.args[0]), sympy.Rational(1, 3))
+            if root in args:
+                args.remove(root)
+                args[args.index(a)] = own.CubeRoot(a.args[0])
+    return tuple(args)
+
+
+# ---- conditions ---------------------------------------------------------------------------------------------------
+_COMPARISON = {cls: name for name, cls in _COMPARE.items()}
+
+
+def _relational(e: Any, operands: Sequence[Quotient]) -> Expr:
+    if type(e) not in _COMPARISON:
+        raise unsupported(e, "it is no comparison of real numbers")
+    return apply(_COMPARISON[type(e)], operands[0].expr, operands[1].expr)
+
+
+def _folded(name: str) -> Callable[[Any, Sequence[Quotient]], Expr]:
+    return lambda e, operands: functools.reduce(lambda a, b: apply(name, a, b), [o.expr for o in operands])
+
+
+def _piecewise(e: Any, operands: Sequence[Quotient]) -> Expr:
+    """Nested `where`; NaN where no condition holds."""
+    values, conditions = operands[::2], [c for _, c in e.args]
+    total = values[-1].expr if conditions[-1] == True else constant(float("nan"))  # noqa: E712
+    last = len(values) - (conditions[-1] == True)  # noqa: E712
+    for i in range(last - 1, -1, -1):
+        total = apply("where", operands[2 * i + 1].expr, values[i].expr, total)
+    return total
+
+
+# ---- functions ----------------------------------------------------------------------------------------------------
+def _gamma(x: Expr) -> Expr:
+    """Γ = ± e^(log |Γ|); the sign alternates between the poles: negative where x < 0 and ⌊x⌋ is odd (DLMF 5.4)."""
+    half = F.floor(x) / 2
+    odd = F.logical_and(x < 0, F.not_equal(F.floor(half), half))
+    return F.where(odd, -1.0, 1.0) * F.exp(F.lgamma(x))
+
+
+#: functions that diffkit writes with others
+_WRITTEN: dict[Any, Callable[..., Expr]] = {
+    sympy.sec: lambda x: 1 / F.cos(x),
+    sympy.csc: lambda x: 1 / F.sin(x),
+    sympy.cot: lambda x: 1 / F.tan(x),
+    sympy.sech: lambda x: 1 / F.cosh(x),
+    sympy.csch: lambda x: 1 / F.sinh(x),
+    sympy.coth: lambda x: 1 / F.tanh(x),
+    sympy.asec: lambda x: F.arccos(1 / x),
+    sympy.acsc: lambda x: F.arcsin(1 / x),
+    sympy.acot: lambda x: F.arctan(1 / x),
+    sympy.asech: lambda x: F.arccosh(1 / x),
+    sympy.acsch: lambda x: F.arcsinh(1 / x),
+    sympy.acoth: lambda x: F.arctanh(1 / x),
+    sympy.sinc: lambda x: F.where(F.equal(x, 0), 1.0, F.sin(x) / x),
+    sympy.frac: lambda x: x - F.floor(x),
+    sympy.Mod: lambda x, y: x - y * F.floor(x / y),
+    sympy.gamma: _gamma,
+    sympy.factorial: lambda x: _gamma(x + 1),
+    # the derivative of a jump: the engines agree that a jump carries none (op table, `step`)
+    sympy.DiracDelta: lambda x, *order: constant(0.0),
+    # of a real number
+    sympy.re: lambda x: x,
+    sympy.im: lambda x: constant(0.0),
+    sympy.conjugate: lambda x: x,
+    sympy.ITE: lambda c, x, y: F.logical_or(F.logical_and(c, x), F.logical_and(F.logical_not(c), y)),
+}
+
+
+def _parameterised(e: Any, operands: Sequence[Quotient]) -> Expr:
+    """Functions with an argument that is a parameter of the operation."""
+    if isinstance(e, sympy.Heaviside):
+        x, at = e.args
+        return apply("step", operands[0].expr, constant(0.0), at=float(at))
+    n, x = e.args
+    if not n.is_Integer or n.is_negative:
+        raise unsupported(e, "the order of a polygamma function must be a known integer")
+    return apply("digamma", operands[1].expr) if n == 0 else apply("polygamma", operands[1].expr, n=int(n))
+
+
+def _own(e: own.Own, operands: Sequence[Quotient]) -> Expr:
+    count = len(e.args) - len(e.parameters)
+    args = [o.expr for o in operands[:count]]
+    if isinstance(e, own.Polygamma):
+        return _parameterised(e, operands)
+    if isinstance(e, (own.Largest, own.Share)):
+        return _extreme(e, args)
+    op = TABLE[e.op]
+    # `slope` is the convention's and no parameter of the operation
+    params = {n: float(v) for n, v in zip(e.parameters, e.args[count:], strict=True) if n in op.params}
+    return make(op, tuple(args), params)
+
+
+def _extreme(e: own.Own, args: list[Expr]) -> Expr:
+    """The extreme of a list of scalars, or one element's share in it (a tie is shared evenly)."""
+    if isinstance(e, own.Largest):
+        return getattr(F, e.op)(F.stack(args))
+    position, sign = int(e.args[0]), int(e.args[1])
+    elements = F.stack(args[2:])
+    hit = F.where(F.equal(elements, (F.max if sign > 0 else F.min)(elements)), 1.0, 0.0)
+    return hit[position] / F.sum(hit)
+
+
+@functools.lru_cache(maxsize=4)
+def _by_function(ops: tuple[Op, ...]) -> dict[Any, Op]:
+    """SymPy function -> the operation whose `sympy` rule gives it."""
+    found: dict[Any, Op] = {}
+    s = Native()
+    for op in ops:
+        if op.family != "elementwise" or op.sympy is None or op.params or not op.arity:
+            continue
+        dummies = [sympy.Dummy(f"x{i}", real=True) for i in range(op.arity)]
+        form = op.sympy(s, *dummies)
+        if isinstance(form, (sympy.Function, sympy.Max, sympy.Min)) and set(form.args) == set(dummies) and len(form.args) == op.arity:
+            found.setdefault(form.func, op)
+    return found
+
+
+def _function(e: Any, operands: Sequence[Quotient]) -> Expr:
+    args = [o.expr for o in operands]
+    written = _WRITTEN.get(e.func)
+    if written is not None:
+        return written(*args)
+    op = _by_function(tuple(TABLE.values())).get(e.func)
+    if op is None and isinstance(e, AppliedUndef) and e.func.__name__ in TABLE:
+        op = TABLE[e.func.__name__]
+    if op is None:
+        raise unsupported(e, *_refusal(e))
+    if op.arity == 2 and len(args) != 2:
+        return functools.reduce(lambda a, b: make(op, (a, b), {}), args)
+    return make(op, tuple(args), {})
+
+
+def _refusal(e: Any) -> tuple[str, str]:
+    if isinstance(e, (sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Subs)):
+        return "it is not carried out", "call .doit() first"
+    if isinstance(e, AppliedUndef):
+        return "the function is not known", "register it with dk.register_op, or substitute what it stands for"
+    return "no operation of diffkit computes it", "rewrite it in other functions, or register it with dk.register_op"
+
+
+def _leaf(e: Any, symbols: Callable[[str], Expr]) -> Quotient | Expr:
+    if isinstance(e, sympy.Symbol):
+        return symbols(e.name)
+    if isinstance(e, sympy.Rational):
+        return _rational(e)
+    if isinstance(e, sympy.Float):
+        return Quotient(bool(e < 0), constant(abs(float(e))))
+    if isinstance(e, sympy.NumberSymbol):
+        return _number_symbol(e)
+    if e in (sympy.oo, -sympy.oo, sympy.nan):
+        return constant(float(e))
+    if e in (sympy.true, sympy.false):
+        return constant(bool(e))
+    if e is sympy.I:
+        raise unsupported(e, "it is complex, and diffkit's expressions are real")
+    raise unsupported(e, "it has no real value" if e is sympy.zoo else "diffkit has no such constant")
+
+
+#: how a node of this class is written from its operands; otherwise it is a function
+_FORMS: tuple[tuple[Any, Callable[[Any, Sequence[Quotient]], Any]], ...] = (
+    (sympy.Add, _add),
+    (sympy.Mul, _multiply),
+    (sympy.Pow, _power),
+    (sympy.Piecewise, _piecewise),
+    (Relational, _relational),
+    (sympy.And, _folded("logical_and")),
+    (sympy.Or, _folded("logical_or")),
+    (sympy.Xor, _folded("not_equal")),
+    (sympy.Not, lambda e, operands: apply("logical_not", operands[0].expr)),
+    ((sympy.Heaviside, sympy.polygamma), _parameterised),
+    (own.Own, _own),
+)
+
+
+def _operands(e: Any) -> tuple[Any, ...]:
+    """What must be read before `e`."""
+    if isinstance(e, sympy.Mul):
+        return _factors(e)
+    if isinstance(e, sympy.Piecewise):
+        return tuple(part for pair in e.args for part in pair.args)
+    if isinstance(e, sympy.DiracDelta):
+        return (sympy.S.Zero,)
+    if isinstance(e, (sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Subs, ExprCondPair)):
+        raise unsupported(e, *_refusal(e))
+    return e.args
+
+
+class Reader:
+    """Reads any number of SymPy expressions; what they share is read once. `symbols` gives a symbol's expression by name."""
+
+    def __init__(self, symbols: Callable[[str], Expr]) -> None:
+        self._symbols = symbols
+        self._known: dict[Any, Quotient] = {}
+
+    def __call__(self, root: Any) -> Expr:
+        known = self._known
+        stack: list[tuple[Any, tuple[Any, ...] | None]] = [(root, None)]
+        while stack:
+            e, operands = stack.pop()
+            if e in known:
+                continue
+            if operands is None and e.args and not isinstance(e, sympy.matrices.expressions.matexpr.MatrixElement):
+                operands = _operands(e)
+                stack.append((e, operands))
+                stack.extend((a, None) for a in reversed(operands) if a not in known)
+                continue
+            value = self._written(e, [known[a] for a in operands]) if operands else self._atom(e)
+            known[e] = value if isinstance(value, Quotient) else Quotient(False, value)
+        return known[root].expr
+
+    def _atom(self, e: Any) -> Quotient | Expr:
+        if isinstance(e, sympy.matrices.expressions.matexpr.MatrixElement):
+            return variable(e.parent.name, tuple(int(n) for n in e.parent.shape))[int(e.i), int(e.j)]
+        return _leaf(e, self._symbols)
+
+    def _written(self, e: Any, operands: list[Quotient]) -> Quotient | Expr:
+        for form, rule in _FORMS:
+            if isinstance(e, form):
+                return rule(e, operands)
+        return _function(e, operands)
+
+
+_ELEMENT = re.compile(r"(.+)\[(\d+(?:, ?\d+)*)\]")
+
+
+def named(variables: Mapping[str, Expr]) -> Callable[[str], Expr]:
+    """Symbols by name: a given variable, an element of a given array (`W[0,1]`), or a new scalar variable."""
+
+    def find(name: str) -> Expr:
+        if name in variables:
+            return variables[name]
+        element = _ELEMENT.fullmatch(name)
+        if element and element[1] in variables:
+            return variables[element[1]][tuple(int(i) for i in element[2].split(","))]
+        return variable(name)
+
+    return find
+
+
+def read(e: Any, variables: Mapping[str, Expr]) -> Expr:
+    """A SymPy expression, condition, matrix or array."""
+    reader = Reader(named(variables))
+    if not isinstance(e, (sympy.MatrixBase, sympy.NDimArray)):
+        return reader(sympy.sympify(e))
+    elements = np.empty(e.shape, dtype=object)
+    for position in np.ndindex(*e.shape):
+        elements[position] = reader(e[position])
+    return F.as_expr(elements)
