@@ -260,9 +260,9 @@ def _refusal(e: Any) -> tuple[str, str]:
     return "no operation of diffkit computes it", "rewrite it in other functions, or register it with dk.register_op"
 
 
-def _leaf(e: Any, symbols: Callable[[str], Expr]) -> Quotient | Expr:
+def _leaf(e: Any, symbols: Callable[[sympy.Symbol], Expr]) -> Quotient | Expr:
     if isinstance(e, sympy.Symbol):
-        return symbols(e.name)
+        return symbols(e)
     if isinstance(e, sympy.Rational):
         return _rational(e)
     if isinstance(e, sympy.Float):
@@ -308,9 +308,9 @@ def _operands(e: Any) -> tuple[Any, ...]:
 
 
 class Reader:
-    """Reads any number of SymPy expressions; what they share is read once. `symbols` gives a symbol's expression by name."""
+    """Reads any number of SymPy expressions; what they share is read once. `symbols` gives a symbol's expression."""
 
-    def __init__(self, symbols: Callable[[str], Expr]) -> None:
+    def __init__(self, symbols: Callable[[sympy.Symbol], Expr]) -> None:
         self._symbols = symbols
         self._known: dict[Any, Quotient] = {}
 
@@ -345,10 +345,11 @@ class Reader:
 _ELEMENT = re.compile(r"(.+)\[(\d+(?:, ?\d+)*)\]")
 
 
-def named(variables: Mapping[str, Expr]) -> Callable[[str], Expr]:
+def named(variables: Mapping[str, Expr]) -> Callable[[sympy.Symbol], Expr]:
     """Symbols by name: a given variable, an element of a given array (`W[0,1]`), or a new scalar variable."""
 
-    def find(name: str) -> Expr:
+    def find(symbol: sympy.Symbol) -> Expr:
+        name = symbol.name
         if name in variables:
             return variables[name]
         element = _ELEMENT.fullmatch(name)

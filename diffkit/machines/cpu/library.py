@@ -82,13 +82,22 @@ def library() -> Library:
     """The kernels, from the cache or compiled now."""
     with _lock:
         machine = _target_machine()
-        path = cache_folder() / f"kernels-{_key()}.o"
+        path = _path()
         try:
             data = path.read_bytes()
         except OSError:
             data = _compiled(machine)
             _keep(path, data)
         return Library(data, machine)
+
+
+def _path() -> Path:
+    return cache_folder() / f"kernels-{_key()}.o"
+
+
+def is_compiled() -> bool:
+    """Whether the kernels are in the cache."""
+    return _path().exists()
 
 
 def _keep(path: Path, data: bytes) -> None:

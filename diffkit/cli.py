@@ -1,0 +1,278 @@
+"""The command line. Exit status: 0 all well, 1 a gradient is wrong, 2 the input could not be used, 3 could not be decided."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import ArgumentError, DiffkitError
+
+WRONG, UNUSABLE, UNDECIDED = 1, 2, 3
+
+#: up to this many points · instructions the numpy machine answers before the cpu machine would have loaded
+SMALL_WORK = 2_000_000
+#: points printed one by one
+LISTED = 12
+
+ENGINE = click.Choice(["symbolic", "forward", "reverse", "finite"])
+_FREE = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class _Group(click.Group):
+    """Every error that diffkit raises on purpose is a message and status 2, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DiffkitError as problem:
+            _fail(str(problem))
+        except OSError as problem:
+            _fail(f"{problem.filename or 'file'}: {problem.strerror or problem}")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(UNUSABLE)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="diffkit")
+def main() -> None:
+    """Write a function once, differentiate it four ways, and know which answer to trust.
+
+    \b
+    diffkit grad    "x**2*sin(y)" --at x=1 y=2
+    diffkit compare "exp(x/y)" --at x=0.5 y=1 --html out.html
+    diffkit report                                  # the corpus of real formulas, as a page
+    diffkit doctor
+
+    Exit status: 0 all well, 1 a gradient is wrong, 2 the input could not be used, 3 could not be decided.
+    """
+
+
+# ---- reading what the user typed ----------------------------------------------------------------------------------------
+def _expression(text: str) -> Any:
+    from .expr.text import parse
+
+    f = parse(text)
+    if f.dtype == "bool":
+        raise ArgumentError("the expression is a condition; a number is needed. Choose between values with where(condition, a, b)")
+    return f
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    from .expr.text import parse
+
+    f = parse(text)
+    if f.variables:
+        raise ArgumentError(f"the value of {name!r} must be a number, not {text!r} (which has the variable {f.variables[0]!r})")
+    from .machines import machine
+    from .tape import record
+
+    (value,) = machine("numpy").compile(record(f))([])
+    return float(value)
+
+
+def _point(words: Iterable[str]) -> dict[str, Any]:
+    """`x=0.5 y=1,2,3`: numbers, constant expressions such as pi/2, or several separated by commas."""
+    import numpy as np
+
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if word.startswith("-") and (not equals or word.startswith("--")):
+            raise click.NoSuchOption(name)
+        if not equals or not name.strip():
+            raise ArgumentError(f"{word!r} is not an assignment; write name=value, for example x=0.5")
+        name = name.strip()
+        if name in values:
+            raise ArgumentError(f"{name!r} is given twice")
+        numbers = [_number(part.strip(), name) for part in text.split(",")] if text.strip() else []
+        if not numbers:
+            raise ArgumentError(f"no value after {name}=")
+        values[name] = numbers[0] if len(numbers) == 1 else np.array(numbers)
+    return values
+
+
+def _inputs(function: Callable) -> Callable:
+    """The arguments that `grad` and `compare` share."""
+
+    @click.argument("expression")
+    @click.argument("assignments", nargs=-1)
+    @click.option("--at", is_flag=True, help="A mere word: the assignments NAME=VALUE stand after it (or anywhere).")
+    @click.option("--wrt", metavar="NAMES", help="Differentiate by these variables only, separated by commas.")
+    @wraps(function)
+    def command(at: bool, wrt: str | None, **kwargs: Any) -> Any:
+        return function(wrt=[w.strip() for w in wrt.split(",")] if wrt else None, **kwargs)
+
+    return command
+
+
+# ---- grad ------------------------------------------------------------------------------------------------------------------
+@main.command(context_settings=_FREE)
+@_inputs
+@click.option("--engine", type=ENGINE, default="reverse", show_default=True, help="The way to differentiate.")
+@click.option("--json", "as_json", is_flag=True, help="Plain data on standard output.")
+def grad(expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engine: str, as_json: bool) -> None:
+    """Value and gradient of EXPRESSION at a point.
+
+    \b
+    diffkit grad "x**2*sin(y)" --at x=1 y=2
+    diffkit grad "where(x > 0, log(x), 0)" --at x=0.5 --engine forward
+    diffkit grad "exp(-t/tau)" --at t=0,1,2 tau=pi/2 --wrt tau --json
+    """
+    import numpy as np
+
+    from .transforms import value_and_grad
+
+    f, point = _expression(expression), _point(assignments)
+    loop = np.broadcast_shapes(*(np.shape(v) for v in point.values()))
+    made = value_and_grad(f, wrt=wrt, engine=engine, machine="numpy")
+    if int(np.prod(loop)) * len(made.program().tape) > SMALL_WORK:
+        made = value_and_grad(f, wrt=wrt, engine=engine, machine="cpu")
+    value, gradient = made(point)
+    if as_json:
+        click.echo(json.dumps(_plain({"expression": f.to_text(), "at": point, "engine": engine, "value": value, "gradient": gradient})))
+    else:
+        _print_gradient(f.variables, point, value, gradient, loop)
+    _report_nonfinite(f, point, value, gradient)
+
+
+def _plain(x: Any) -> Any:
+    """JSON without NaN: null."""
+    import numpy as np
+
+    if isinstance(x, dict):
+        return {k: _plain(v) for k, v in x.items()}
+    if isinstance(x, (np.ndarray, np.generic)):
+        return _plain(x.tolist())
+    if isinstance(x, list):
+        return [_plain(v) for v in x]
+    return None if isinstance(x, float) and not np.isfinite(x) else x
+
+
+def _print_gradient(names: tuple[str, ...], point: dict[str, Any], value: Any, gradient: dict[str, Any], loop: tuple[int, ...]) -> None:
+    import numpy as np
+
+    if not loop:
+        width = max(len(f"d/d{n}") for n in [*gradient, "x"])
+        click.echo(f"{'value':<{width}}  {float(value)!r}")
+        for n, g in gradient.items():
+            click.echo(f"{f'd/d{n}':<{width}}  {float(g)!r}")
+        return
+    columns = {n: np.broadcast_to(point[n], loop) for n in names} | {"value": value} | {f"d/d{n}": g for n, g in gradient.items()}
+    rows = [[f"{float(c[k])!r}" for c in columns.values()] for k in range(min(loop[0], LISTED))]
+    widths = [max(len(h), *(len(r[i]) for r in rows)) for i, h in enumerate(columns)]
+    for r in [list(columns), *rows]:
+        click.echo("  ".join(cell.rjust(w) for cell, w in zip(r, widths, strict=True)))
+    if loop[0] > LISTED:
+        click.echo(f"… {loop[0] - LISTED} more points (--json prints all)")
+
+
+def _report_nonfinite(f: Any, point: dict[str, Any], value: Any, gradient: dict[str, Any]) -> None:
+    """A NaN or infinity is never passed over: where it arose and why, and status 3."""
+    import numpy as np
+
+    bad = [] if np.isfinite(value).all() else ["value"]
+    bad += [f"d/d{n}" for n, g in gradient.items() if not np.isfinite(g).all()]
+    if not bad:
+        return
+    from .check import nan_origin
+    from .expr.node import free_variables
+    from .tape import record
+    from .transforms import tape
+
+    values = [point[v.name] for v in free_variables(f)]
+    origin = nan_origin(record(f), values) if bad[0] == "value" else nan_origin(tape(f, engine="reverse"), values)
+    click.echo(f"not finite: {', '.join(bad)}" + (f"; {origin}" if origin is not None else ""), err=True)
+    sys.exit(UNDECIDED)
+
+
+# ---- compare -----------------------------------------------------------------------------------------------------------------
+@main.command(context_settings=_FREE)
+@_inputs
+@click.option("--engines", metavar="NAMES", help="Some of symbolic,forward,reverse,finite; all by default.")
+@click.option("--peers", metavar="NAMES", help="Other frameworks beside them: sympy,jax,torch.")
+@click.option("--machine", type=click.Choice(["cpu", "numpy", "cuda"]), default="cpu", show_default=True, help="Where all engines run.")
+@click.option("--html", type=click.Path(dir_okay=False), help="Write a page.")
+@click.option("--markdown", type=click.Path(dir_okay=False), help="Write Markdown.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, allow_dash=True), help="Write plain data (- for standard output).")
+def compare(
+    expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engines: str | None, peers: str | None, machine: str,
+    html: str | None, markdown: str | None, json_path: str | None,
+) -> None:  # fmt: skip
+    """Differentiate EXPRESSION four ways at a point and judge each answer by the certified truth.
+
+    \b
+    diffkit compare "exp(x/y)" --at x=0.5 y=1
+    diffkit compare "1 - cos(x)" --at x=1e-4,1e-2,1 --peers sympy
+    diffkit compare "exp(x/y)" --at x=0.5 y=1 --html out.html --json out.json
+    """
+    from .compare import compare as run
+
+    names = {"engines": engines.split(",")} if engines else {}
+    c = run(_expression(expression), _point(assignments), wrt=wrt, machine=machine, peers=peers.split(",") if peers else (), **names)  # type: ignore[arg-type]
+    if json_path == "-":
+        click.echo(json.dumps(c.to_dict(), ensure_ascii=False))
+    else:
+        click.echo(str(c))
+    for path, write in ((html, c.to_html), (markdown, c.to_markdown), (None if json_path == "-" else json_path, c.to_json)):
+        if path:
+            write(path)
+            click.echo(f"written: {path}", err=True)
+    sys.exit({"ok": 0, "mismatch": WRONG}.get(c.outcome, UNDECIDED))
+
+
+# ---- report ------------------------------------------------------------------------------------------------------------------
+@main.command(context_settings={"max_content_width": 110})
+@click.argument("corpus", required=False, type=click.Path(dir_okay=False))
+@click.option("--out", default="reports", show_default=True, type=click.Path(file_okay=False), help="Folder to write into.")
+@click.option("--points", default=1000, show_default=True, type=click.IntRange(1, 1_000_000), help="Points drawn in each formula's ranges.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the points.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; one a processor by default.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def report(corpus: str | None, out: str, points: int, seed: int, workers: int | None, quiet: bool) -> None:
+    """Differentiate every formula of a corpus four ways, and write one report: index.html, index.md, results.json.
+
+    Without CORPUS: the formulas that come with diffkit. CORPUS is a CSV file with the columns name, formula and variables, where
+    variables are ranges: x=1:5 y=0:1.
+
+    \b
+    diffkit report
+    diffkit report my.csv --out my-report --points 200
+    """
+    from .report import run_report
+
+    summary = run_report(corpus, out=out, points=points, seed=seed, workers=workers, progress=not quiet)
+    click.echo(str(summary))
+    sys.exit(summary.exit_status)
+
+
+# ---- doctor ------------------------------------------------------------------------------------------------------------------
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Plain data.")
+def doctor(as_json: bool) -> None:
+    """What is installed: versions, processor, threads, caches, CUDA."""
+    from .doctor import examine
+
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    width = max(len(k) for k in found)
+    for name, state in found.items():
+        click.echo(f"{name:<{width}}  {state}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What this installation can do, for `diffkit doctor` and for reports."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata, util
+
+from . import __version__
+
+#: what diffkit rests on, and what it can use where it is there
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "sympy", "python-flint", "lark", "optree", "matplotlib")
+OPTIONAL = ("jax", "torch", "numba-cuda")
+
+
+def version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        return names[0] if names else platform.processor() or platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def cuda_state() -> str:
+    """Whether the cuda machine could run, and what is missing if not."""
+    if util.find_spec("diffkit.machines.cuda") is None:
+        return "the cuda machine is not part of this version"
+    if util.find_spec("numba_cuda") is None:
+        return "not installed (pip install diffkit[cuda])"
+    return "installed"
+
+
+def examine() -> dict[str, str]:
+    """Everything worth telling, by name, in words."""
+    from .machines.cpu.library import cache_folder, is_compiled
+    from .machines.cpu.threads import available, thread_count
+    from .ops import TABLE
+
+    folder = cache_folder()
+    return {
+        "diffkit": __version__,
+        "Python": f"{platform.python_version()} on {platform.platform(terse=True)}",
+        "processor": processor(),
+        "threads": f"{thread_count()} of {available()} processors",
+        "operations": str(len(TABLE)),
+        **{p: version_of(p) for p in PACKAGES},
+        **{p: version_of(p) for p in OPTIONAL},
+        "CUDA": cuda_state(),
+        "cache": str(folder),
+        "kernels": "compiled and cached" if is_compiled() else "not compiled yet (about a second at first use)",
+    }

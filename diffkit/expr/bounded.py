@@ -1,0 +1,98 @@
+"""Code that recurses deeply or may not come to an end, run on a large stack and within a time limit.
+
+SymPy recurses over expressions (differentiating, hashing, comparing, `free_symbols`), several Python calls a level, some of them
+through C, and walks shared parts once a use, which can take exponential time. Such work runs on a thread of its own: with a
+stack for its recursion, and where an exception can be raised from outside when the time is over.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import ExceededError
+
+Result = TypeVar("Result")
+
+#: bytes of stack asked for (untouched pages cost nothing), and less where the system refuses
+STACKS = (512 << 20, 128 << 20, 32 << 20)
+#: calls allowed per megabyte of stack: SymPy's deepest paths took 1.1 kB of C stack a call
+CALLS_A_MEGABYTE = 400
+#: seconds granted to a library call written in C to return after the limit
+GRACE = 5.0
+
+#: stack size and recursion limit belong to the process: one such run at a time
+_one = threading.RLock()
+_inside = threading.local()
+
+
+class _TimeOver(BaseException):
+    """Raised in the worker from outside; no `except Exception` on the way can take it."""
+
+
+def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
+    """The result of `work()`, which runs in this call's context on another thread.
+
+    ExceededError where it takes longer than `seconds`, recurses too deeply or runs out of memory; `doing` says what it did.
+    """
+    if getattr(_inside, "running", False):
+        return work()
+    outcome: list[Result] = []
+    failure: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        _inside.running = True
+        try:
+            outcome.append(context.run(work))
+        except BaseException as problem:  # noqa: BLE001  (handed to the caller)
+            failure.append(problem)
+
+    with _one:
+        limit = sys.getrecursionlimit()
+        worker, stack = _start(run)
+        sys.setrecursionlimit(max(limit, (stack >> 20) * CALLS_A_MEGABYTE))
+        try:
+            worker.join(seconds)
+        finally:
+            expired = worker.is_alive()
+            if expired:
+                _stop(worker)
+            sys.setrecursionlimit(limit)
+    if outcome:
+        return outcome[0]
+    if expired or isinstance(failure[0], _TimeOver):
+        raise ExceededError(f"{doing} took longer than {seconds:g} seconds")
+    if isinstance(failure[0], RecursionError):
+        raise ExceededError(f"{doing} nests too deeply for SymPy, which works by recursion") from None
+    if isinstance(failure[0], MemoryError):
+        raise ExceededError(f"{doing} ran out of memory") from None
+    raise failure[0]
+
+
+def _start(run: Callable[[], None]) -> tuple[threading.Thread, int]:
+    before = threading.stack_size()
+    for stack in STACKS:
+        worker = threading.Thread(target=run, name="diffkit-bounded", daemon=True)
+        threading.stack_size(stack)
+        try:
+            worker.start()
+        except (RuntimeError, ValueError):
+            continue
+        finally:
+            threading.stack_size(before)
+        return worker, stack
+    raise ExceededError("no thread could be started")
+
+
+def _stop(worker: threading.Thread) -> None:
+    """Raise in the worker until it ends; one that stays inside a C function is left behind as a daemon."""
+    for _ in range(int(GRACE / 0.1)):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_TimeOver))
+        worker.join(0.1)
+        if not worker.is_alive():
+            return
