@@ -8,24 +8,28 @@ casts. Then every operation is spelled, and gets a line of its own if it is used
 from __future__ import annotations
 
 import builtins
+import itertools
 import keyword
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
-from ..ops import CAST, CONSTANT, TABLE, Op
+from ..ops import CAST, CONSTANT, Op
 from .functions import RULES, as_expr
 from .node import WEAK, Expr, constant, constant_value, free_variables, make, topological
-from .printing import ATOM, COMPARISON, NEGATIVE, POWER, brief, sides
+from .printing import ATOM, NEGATIVE, brief, sides, value_text
 
 #: an operation that is used once and not longer than this is written where it is used
 INLINE_CHARACTERS = 60
+
+FLOATS = ("float64", "float32")
 
 _C_MATH = frozenset(
     "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin "
@@ -88,7 +92,7 @@ TARGETS = {
             "logsumexp": "scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
             "scatter": "_scatter({0}, lambda a: a[{index}], {shape})",
         },
-        helpers={"_scatter": '''
+        helpers={"_scatter": '''\
 def _scatter(x, pick, shape):
     """Zeros of this shape, with x added at the places that `pick` takes."""
     out = numpy.zeros(shape, x.dtype)
@@ -119,13 +123,13 @@ def _scatter(x, pick, shape):
             "stack": "torch.stack([{args}], dim={axis})",
             "scatter": "_scatter({0}, lambda a: a[{index}], {shape})",
         },
-        helpers={"_scatter": '''
+        helpers={"_scatter": '''\
 def _scatter(x, pick, shape):
     """Zeros of this shape, with x added at the places that `pick` takes."""
     out = torch.zeros(shape, dtype=x.dtype)
     places = pick(torch.arange(out.numel()).reshape(shape))
     return out.reshape(-1).index_add(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
-''', "_prod": '''
+''', "_prod": '''\
 def _prod(x, axes, keepdim):
     """Product over several axes; they count from the end and are ascending, so one gone moves none of the others."""
     for axis in axes:
@@ -134,7 +138,7 @@ def _prod(x, axes, keepdim):
 '''},
     ),
     "c": Target(
-        convert="({dtype}){0}", dtypes={"float64": "double", "float32": "float", "int64": "long long", "bool": "int"},
+        convert="({dtype}){0}", dtypes={"float64": "double", "float32": "float", "int64": "long long", "bool": "_Bool"},
         function=lambda name: name if name in _C_MATH else None, reserved=_C_WORDS | _C_MATH,
     ),
 }  # fmt: skip
@@ -150,12 +154,10 @@ def to_source(f: Expr | Sequence[Expr], target: str = "numpy", name: str = "f") 
     if not name.isidentifier() or name in TARGETS[target].reserved:
         raise ArgumentError(f"{name!r} cannot be the name of a function in this target; give another one as name=...")
     several = isinstance(f, (list, tuple))
-    roots = tuple(f) if several else (f,)
-    for root in roots:
-        if not isinstance(root, Expr):
-            raise ArgumentError(f"to_source() writes expressions, not {type(root).__name__}")
-    writer = _Writer(target, roots)
-    return writer.c(name, several) if target == "c" else writer.python(name, several)
+    roots = list(f) if several else [f]  # type: ignore[list-item]
+    if not roots or not all(isinstance(r, Expr) for r in roots):
+        raise ArgumentError("to_source() writes an expression or a list of them")
+    return (_c if target == "c" else _python)(_Body(target, roots), name, several)
 
 
 # ---- preparing --------------------------------------------------------------------------------------------------
@@ -199,6 +201,7 @@ def _cast(a: Expr, dtype: str) -> Expr:
     return make(CAST, (a,), {"dtype": dtype})
 
 
+@cache
 def _spelling(op: Op, target: str) -> str | None:
     """A template if it has braces, else a function's name or an infix symbol; None if the target has nothing."""
     rules = TARGETS[target]
@@ -211,8 +214,8 @@ def _spelling(op: Op, target: str) -> str | None:
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
-class _Writer:
-    """The body: `text` has for every node seen how users write it, and how strongly that binds."""
+class _Body:
+    """The statements of the function; `text` has for every node how its users write it, and how strongly that binds."""
 
     def __init__(self, target: str, roots: Sequence[Expr]) -> None:
         self.target, self.rules = target, TARGETS[target]
@@ -221,123 +224,178 @@ class _Writer:
         order = topological(*roots)
         if target == "c":
             _only_scalars(order)
-        self.dtypes = {n.kind.dtype for n in order}
-        self.used: list[str] = [self.rules.convert] if self.variables else []
-        self.names = _distinct([v.name for v in self.variables], self.rules.reserved)  # type: ignore[misc]
+        self.dtypes = {n.kind.dtype for n in (*self.variables, *order)}
+        self.roots = roots
+        self.names = _distinct([str(v.name) for v in self.variables], self.rules.reserved)
         self.text: dict[int, tuple[str, int]] = {id(v): (s, ATOM) for v, s in zip(self.variables, self.names, strict=True)}
         self.lines: list[str] = []
-        self._body(order, roots)
-        self.results = [_without_parentheses(self.text[id(r)][0]) for r in roots]
+        self.temporaries: set[str] = set()
+        self._write(order)
+        self.results = [_bare(self.text[id(r)][0]) for r in roots]
 
-    def _body(self, order: Sequence[Expr], roots: Sequence[Expr]) -> None:
-        uses = Counter(id(r) for r in roots)
+    def _write(self, order: Sequence[Expr]) -> None:
+        uses = Counter(id(r) for r in self.roots)
         for n in order:
+            template = _spelling(n.op, self.target) if n.args else None
             for i, a in enumerate(n.args):
-                uses[id(a)] += max(1, len(re.findall(rf"\{{{i}\}}", _spelling(n.op, self.target) or "")))
-        outputs, taken, count = {id(r) for r in roots}, set(self.names), 0
+                uses[id(a)] += max(1, template.count(f"{{{i}}}"))  # type: ignore[union-attr]
+        outputs = {id(r) for r in self.roots}
+        fresh = (t for t in map("t{}".format, itertools.count(1)) if t not in self.names)
         for n in order:
             if id(n) in self.text:
                 continue
             text, binding = self._spell(n)
             if n.args and (uses[id(n)] > 1 or (len(text) > INLINE_CHARACTERS and id(n) not in outputs)):
-                count += 1
-                while f"t{count}" in taken:
-                    count += 1
-                self.lines.append(self._assign(n, f"t{count}", _without_parentheses(text)))
-                text, binding = f"t{count}", ATOM
+                name = next(fresh)
+                self.temporaries.add(name)
+                declared = f"{self.rules.dtypes[n.dtype]} {name}" if self.target == "c" else name
+                self.lines.append(f"{declared} = {_bare(text)}{';' * (self.target == 'c')}")
+                text, binding = name, ATOM
             self.text[id(n)] = text, binding
-
-    def _assign(self, n: Expr, name: str, text: str) -> str:
-        return f"{self.rules.dtypes[n.dtype]} {name} = {text};" if self.target == "c" else f"{name} = {text}"
 
     def _spell(self, n: Expr) -> tuple[str, int]:
         if n.op is CONSTANT:
             text = self._constant(n)
             return text, NEGATIVE if text.startswith("-") else ATOM
-        spelling = _spelling(n.op, self.target)
-        assert spelling is not None, "prepared expressions have only operations that can be spelled"
-        infix = bool(n.op.infix) and spelling == n.op.infix[0]  # type: ignore[index]
-        args = self._arguments(n, infix, call="{" not in spelling)
-        if infix:
-            return _infix(spelling, args, n.op.infix[1]), n.op.infix[1]  # type: ignore[index]
-        self.used.append(template := spelling if "{" in spelling else f"{spelling}({{args}})")
+        spelling = str(_spelling(n.op, self.target))
+        if n.op.infix and spelling == n.op.infix[0]:
+            strength = n.op.infix[1]
+            return _infix(spelling, strength, self._arguments(n, infix=True)), strength
+        call = "{" not in spelling
+        args = self._arguments(n, call=call)
+        listed = ", ".join(text for text, _ in args)
+        if call:
+            return f"{spelling}({listed})", ATOM
         params = {k: self._index(v) if k == "index" else self._literal(v) for k, v in n.kind.params}
         if n.op is CAST:
             params["dtype"] = self.rules.dtypes[n.dtype]
-        return template.format(*(_fenced(a, ATOM) for a in args), args=", ".join(text for text, _ in args), **params), ATOM
+        fenced = (_fenced(a, 0 if _delimited(spelling, i) else ATOM) for i, a in enumerate(args))
+        return spelling.format(*fenced, args=listed, **params), ATOM
 
-    def _arguments(self, n: Expr, infix: bool, call: bool) -> list[tuple[str, int]]:
-        """The arguments as text. Plain numbers are converted where Python's own arithmetic would see nothing else."""
-        args = [self.text[id(a)] for a in n.args]
+    def _arguments(self, n: Expr, infix: bool = False, call: bool = False) -> list[tuple[str, int]]:
+        """The arguments as text; plain numbers converted where a function takes none, or Python's arithmetic would act."""
         plain = [a.number is not None for a in n.args]
-        if self.target == "c":
-            return args
-        if self.rules.tensors_only and not infix:
-            wrapped = plain
+        if self.target == "c" or n.op is CAST:
+            converted = [False] * len(plain)
+        elif self.rules.tensors_only and not infix:
+            converted = plain
         elif all(plain) and not call:
-            wrapped = [True, *[False] * (len(args) - 1)]
-        else:  # a strong constant may decide the dtype
-            wrapped = [p and "float32" in self.dtypes and a.kind.dtype in ("float64", "float32") for p, a in zip(plain, n.args, strict=True)]
-        return [(self._converted(a, n), ATOM) if w else t for a, t, w in zip(n.args, args, wrapped, strict=True)]
+            converted = [True, *[False] * (len(plain) - 1)]
+        else:  # among float32, a constant that is not weak decides the dtype
+            converted = [p and "float32" in self.dtypes and a.kind.dtype in FLOATS for p, a in zip(plain, n.args, strict=True)]
+        float_dtype = n.dtype if n.dtype in FLOATS else "float64"
+        return [
+            (self._convert(self.text[id(a)][0], float_dtype if a.kind.dtype == WEAK else a.kind.dtype), ATOM) if c else self.text[id(a)]
+            for a, c in zip(n.args, converted, strict=True)
+        ]
 
-    def _converted(self, a: Expr, user: Expr) -> str:
-        dtype = a.kind.dtype if a.kind.dtype != WEAK else user.dtype if user.dtype in ("float64", "float32") else "float64"
-        self.used.append(self.rules.convert)
-        return self.rules.convert.format(self.text[id(a)][0], dtype=self.rules.dtypes[dtype])
+    def _convert(self, text: str, dtype: str) -> str:
+        return self.rules.convert.format(text, dtype=self.rules.dtypes[dtype])
 
-    # ---- constants and parameters ----
     def _constant(self, n: Expr) -> str:
         if n.number is not None:
             return self._literal(n.number)
-        self.used.append(self.rules.convert)
-        return self.rules.convert.format(self._literal(constant_value(n.kind).tolist()), dtype=self.rules.dtypes[n.dtype])
+        return self._convert(self._literal(constant_value(n.kind).tolist()), n.dtype)
 
     def _literal(self, value: Any) -> str:
-        if isinstance(value, float) and not math.isfinite(value):
-            if self.target == "c":
-                return "NAN" if value != value else "INFINITY" if value > 0 else "-INFINITY"
-            return f"float('{value}')"
-        if self.target == "c" and isinstance(value, bool):
-            return str(int(value))
         if isinstance(value, list):
             return f"[{', '.join(map(self._literal, value))}]"
-        return repr(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            in_c = "NAN" if value != value else "INFINITY" if value > 0 else "-INFINITY"
+            return in_c if self.target == "c" else f"float('{value}')"
+        return str(int(value)) if self.target == "c" and isinstance(value, bool) else repr(value)
 
     def _index(self, index: tuple) -> str:
         """What stands in the brackets of an indexing, from its hashable form (see functions.getitem)."""
         parts = []
         for part in index:
             if isinstance(part, tuple) and part[0] == "slice":
-                _, start, stop, step = part
-                if self.target == "torch" and step is not None and step < 0:
+                if self.target == "torch" and (part[3] or 1) < 0:
                     raise UnsupportedError("PyTorch has no slices with a negative step; index with an integer array instead")
-                parts.append(":".join("" if v is None else str(v) for v in ((start, stop) if step is None else (start, stop, step))))
+                parts.append(value_text(part))
             elif isinstance(part, tuple):
-                places = np.frombuffer(part[2], dtype=np.int64).reshape(part[1]).tolist()
-                self.used.append(self.rules.convert)
-                parts.append(self.rules.convert.format(repr(places), dtype="int64"))
+                places = np.frombuffer(part[2], dtype=np.int64).reshape(part[1])
+                parts.append(self._convert(repr(places.tolist()), "int64"))
             else:
-                parts.append("..." if part is Ellipsis else repr(part))
+                parts.append(value_text(part))
         return ", ".join(parts)
 
-    # ---- the whole ----
-    def python(self, name: str, several: bool) -> str:
-        arguments = [
-            f"{s} = {self.rules.convert.format(s, dtype=self.rules.dtypes[v.dtype])}"
-            for s, v in zip(self.names, self.variables, strict=True)
-        ]
-        results = f"({', '.join(self.results)}{',' * (len(self.results) == 1)})" if several else self.results[0]
-        helpers = [source for helper, source in self.rules.helpers.items() if any(u.startswith(f"{helper}(") for u in self.used)]
-        modules = {m for u in (*self.used, *helpers) for m in re.findall(r"(?<![\w.}])((?:[a-z_]\w*\.)*[a-z_]\w*)\.\w+\(", u)}
-        head = [f"import {m}" for m in sorted(m for m in modules if m.split(".")[0] not in _LOCALS)]
-        if self.target == "jax" and self.dtypes & {"float64", "int64"}:
-            head += ["", 'jax.config.update("jax_enable_x64", True)  # JAX computes in float32 unless told otherwise']
-            head = head if "import jax" in head else ["import jax", *head]
-        body = [*arguments, *self.lines, f"return {results}"]
-        definition = [f"def {name}({', '.join(self.names)}):", *(f"    {line}" for line in body)]
-        return "\n".join([*head, *(["", *h.rstrip("\n").split("\n")] if (h := "".join(helpers)) else []), *(["", ""] if head else []), *definition, ""])
 
-    def c(self, name: str, several: bool) -> str:
-        parameters = [f"{self.rules.dtypes[v.dtype]} {s}" for s, v in zip(self.names, self.variables, strict=True)]
-        # TODO results
-        return ""
+@cache
+def _delimited(template: str, i: int) -> bool:
+    """Whether the template has the argument once, between parentheses or commas of its own."""
+    return template.count(f"{{{i}}}") == 1 and re.search(rf"[(,]\s*\{{{i}\}}[,)]", template) is not None
+
+
+def _infix(symbol: str, strength: int, args: list[tuple[str, int]]) -> str:
+    if len(args) == 1:
+        text = _fenced(args[0], strength)
+        return f"{symbol}({text})" if text.startswith("-") else f"{symbol}{text}"  # C reads -- as another operator
+    left, right = sides(strength)
+    return f"{_fenced(args[0], left)} {symbol} {_fenced(args[1], right)}"
+
+
+def _fenced(written: tuple[str, int], least: int) -> str:
+    text, strength = written
+    return f"({text})" if strength < least else text
+
+
+def _bare(text: str) -> str:
+    """Without parentheses around the whole."""
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if depth == 0:
+            return text[1:-1] if text.startswith("(") and i == len(text) - 1 else text
+    return text
+
+
+def _distinct(names: Sequence[str], reserved: frozenset[str]) -> list[str]:
+    """The names as identifiers that differ from each other and from words that mean something."""
+    taken: list[str] = []
+    for name in names:
+        name = re.sub(r"\W", "_", name)
+        name = name if name.isidentifier() else f"_{name}"
+        while name in reserved or name in taken:
+            name += "_"
+        taken.append(name)
+    return taken
+
+
+def _only_scalars(order: Sequence[Expr]) -> None:
+    for n in order:
+        if n.shape != ():
+            raise UnsupportedError(f"C source is written for scalars only, and {brief(n, 40)} has core shape {n.shape}; use another target")
+
+
+# ---- the function around the body -------------------------------------------------------------------------------
+def _python(body: _Body, name: str, several: bool) -> str:
+    rules, target = body.rules, body.target
+    arguments = [f"{s} = {body._convert(s, v.dtype)}" for s, v in zip(body.names, body.variables, strict=True)]
+    returned = f"({', '.join(body.results)}{',' * (len(body.results) == 1)})" if several else body.results[0]
+    statements = [*arguments, *body.lines, f"return {returned}"]
+
+    calls = {m for line in statements for m in re.findall(r"(?<![\w.)\]])([^\W\d][\w.]*)\.\w+\(", line)}
+    modules = sorted(m for m in calls if m not in body.names and m not in body.temporaries)
+    helpers = [text for helper, text in rules.helpers.items() if any(f"{helper}(" in line for line in statements)]
+    settings = ""
+    if target == "jax" and body.dtypes & {"float64", "int64"}:
+        modules = sorted({*modules, "jax"})
+        settings = '\njax.config.update("jax_enable_x64", True)  # as it stands JAX computes in float32\n'
+    imports = "".join(f"import {m}\n" for m in modules)
+    function = f"def {name}({', '.join(body.names)}):\n" + "".join(f"    {line}\n" for line in statements)
+    return "\n\n".join(part for part in (imports + settings, *helpers, function) if part)
+
+
+def _c(body: _Body, name: str, several: bool) -> str:
+    dtypes = body.rules.dtypes
+    parameters = [f"{dtypes[v.dtype]} {s}" for s, v in zip(body.names, body.variables, strict=True)]
+    if several:
+        outputs = _distinct([f"out{i}" for i in range(len(body.roots))], frozenset({*body.names, *body.temporaries}))
+        parameters += [f"{dtypes[r.dtype]} *{o}" for r, o in zip(body.roots, outputs, strict=True)]
+        statements = [*body.lines, *(f"*{o} = {text};" for o, text in zip(outputs, body.results, strict=True))]
+    else:
+        statements = [*body.lines, f"return {body.results[0]};"]
+    returned = "void" if several else dtypes[body.roots[0].dtype]
+    lines = "".join(f"    {line}\n" for line in statements)
+    return f"#include <math.h>\n\n{returned} {name}({', '.join(parameters) or 'void'})\n{{\n{lines}}}\n"
