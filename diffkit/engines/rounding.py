@@ -1,9 +1,10 @@
-"""First-order rounding bound of a tape's outputs: E = 8·u·Σ_i |∂g/∂v_i|·M_i + one smallest subnormal.
+"""First-order rounding bound of a tape's outputs: E = Σ_i |∂g/∂v_i|·max(8·u·M_i, η) + η, η the smallest subnormal.
 
 The sum runs over every value of the tape that defines g, constants included. M_i is |v_i| for an operation that rounds
 its own result once or a few times; an operation that rounds inside (a sum of many terms, lgamma near its
 zeros) states a larger magnitude in its record. The sensitivities ∂g/∂v_i come from sweeping the tape backwards
-numerically, once for each entry of g, so the bound sees cancellation that the condition of g alone does not.
+numerically, once for each entry of g, so the bound sees cancellation that the condition of g alone does not. An operation whose
+result is subnormal rounds by η rather than relatively, and what follows may magnify that.
 (Linnainmaa 1976; Griewank and Walther, *Evaluating Derivatives*, 2nd ed., section 3.4.)
 """
 
@@ -62,8 +63,15 @@ def _aligned_call(kind: Kind, args: list[np.ndarray]) -> np.ndarray:
     return call(kind, args)
 
 
-def magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-    """M_i for every value; None for conditions and for movements, which do not round."""
+def roundings(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """max(8·u·M_i, η) for every value; None for conditions, inputs and movements, which do not round."""
+    return [
+        None if m is None else np.maximum(SAFETY * unit_roundoff(k.dtype) * m, tiniest(k.dtype))
+        for k, m in zip(tape.kinds, _magnitudes(tape, values), strict=True)
+    ]
+
+
+def _magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | None]:
     result: list[np.ndarray | None] = []
     for i, (kind, value) in enumerate(zip(tape.kinds, values, strict=True)):
         if kind.dtype in ("bool", "int64") or kind.op.family == "movement" or kind.op is VARIABLE:
@@ -85,14 +93,13 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     points = math.prod(loop)
     computed = run(tape, inputs)
     with np.errstate(all="ignore"):
-        sizes = magnitudes(tape, computed)
+        sizes = roundings(tape, computed)
         rules = _Rules(tape, computed)
         entries, from_inputs = [], []
         for o in tape.outputs[skip:]:
             kind = tape.kinds[o]
             bound, inherited = _entry_bounds(tape, computed, sizes, rules, o, points)
-            u, least = unit_roundoff(kind.dtype), tiniest(kind.dtype)
-            entries.append((SAFETY * u * bound + least).reshape((*loop, *kind.shape)))
+            entries.append((bound + tiniest(kind.dtype)).reshape((*loop, *kind.shape)))
             from_inputs.append(inherited.reshape((*loop, *kind.shape)))
     return Bounds(entries, from_inputs, loop)
 
@@ -150,7 +157,7 @@ def _sum_to(a: np.ndarray, core: tuple[int, ...]) -> np.ndarray:
 def _entry_bounds(
     tape: Tape, values: list[np.ndarray], sizes: list[np.ndarray | None], rules: _Rules, output: int, points: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σ|∂g/∂v|·M over operations and constants, and over inputs, for every element g of one output. One sweep an element."""
+    """Σ|∂g/∂v|·(rounding of v) over operations and constants, and Σ|∂g/∂x|·|x| over inputs, for every element g of one output. One sweep an element."""
     core = tape.kinds[output].shape
     bounds, inherited = np.zeros((points, math.prod(core))), np.zeros((points, math.prod(core)))
     for element in range(math.prod(core)):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..expr import latex
 from .nodes import Formula
 
 #: columns of a terminal that tables are made for
@@ -75,15 +76,18 @@ def _code(cell: str) -> str:
 
 
 def _latex(cell: str) -> str:
-    return cell.latex if isinstance(cell, Formula) else rf"\text{{{cell}}}" if cell and not cell.isascii() else _words(cell)
-
-
-def _words(cell: str) -> str:
-    return cell if not cell or cell.lstrip("-+").replace(".", "").isdigit() else rf"\text{{{cell}}}"
+    if isinstance(cell, Formula):
+        return cell.latex
+    try:
+        return latex.number(float(cell))
+    except ValueError:
+        return rf"\text{{{cell}}}"
 
 
 def number(value: Any, digits: int = 6) -> str:
     """A value in a cell: six significant digits; a small array in brackets, a large one with its middle cut out."""
+    if value is None:
+        return "–"
     array = np.asarray(value)
     if array.ndim:
         return np.array2string(array, precision=digits - 2, threshold=8, edgeitems=2, separator=", ").replace("\n", "")

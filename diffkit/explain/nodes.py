@@ -78,8 +78,17 @@ class Nodes:
             dtype = kind.dtype if kind.dtype in DTYPES else "float64"
             self.symbols.append(variable(name, kind.shape, dtype, _UID))
 
+    @property
+    def shown(self) -> list[int]:
+        """Inputs in their order, then instructions; constants show inside expressions."""
+        return [*self.tape.inputs, *self.tape.instructions()]
+
     def name(self, i: int) -> str:
         return self.symbols[i].name or str(self.symbols[i])
+
+    def varies(self, i: int) -> bool:
+        """Whether it can have a derivative: conditions and integers have none."""
+        return self.tape.kinds[i].dtype not in ("bool", "int64")
 
     def arguments(self, i: int) -> list[Expr]:
         return [self.symbols[a] for a in self.tape.args[i]]
