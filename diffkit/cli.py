@@ -203,7 +203,7 @@ def _report_nonfinite(f: Any, point: dict[str, Any], value: Any, gradient: dict[
 @_inputs
 @click.option("--engines", metavar="NAMES", help="Some of symbolic,forward,reverse,finite; all by default.")
 @click.option("--peers", metavar="NAMES", help="Other frameworks beside them: sympy,jax,torch.")
-@click.option("--machine", type=click.Choice(["cpu", "numpy", "cuda"]), default="cpu", show_default=True, help="Where all engines run.")
+@click.option("--machine", type=click.Choice(["cpu", "numpy"]), default="cpu", show_default=True, help="Where all engines run.")
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page.")
 @click.option("--markdown", type=click.Path(dir_okay=False), help="Write Markdown.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, allow_dash=True), help="Write plain data (- for standard output).")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata, util
+from importlib import metadata
 
 from . import __version__
 
 #: what diffkit rests on, and what it can use where it is there
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "sympy", "python-flint", "lark", "optree", "matplotlib")
-OPTIONAL = ("jax", "torch", "numba-cuda")
+OPTIONAL = ("jax", "torch")
 
 
 def version_of(package: str) -> str:
@@ -30,12 +30,8 @@ def processor() -> str:
 
 
 def cuda_state() -> str:
-    """Whether the cuda machine could run, and what is missing if not."""
-    if util.find_spec("diffkit.machines.cuda") is None:
-        return "the cuda machine is not part of this version"
-    if util.find_spec("numba_cuda") is None:
-        return "not installed (pip install diffkit[cuda])"
-    return "installed"
+    """Whether a GPU can be used."""
+    return "no cuda machine in this version; the cpu machine runs everything"
 
 
 def examine() -> dict[str, str]:

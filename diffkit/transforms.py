@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._calls import ExprCall, PythonCall, expression_of, is_text_or_expr, run_value
-from .engines import engine as find_engine
+from .engines import check_engine
 from .engines.engine import derivative_tape
 from .errors import ArgumentError, UnsupportedError
 from .expr.node import Expr
+from .machines import check_machine
 from .tape import Tape, expressions, record
 
 __all__ = ["derivative", "evaluate", "grad", "hessian", "hvp", "jacobian", "jvp", "tape", "value_and_grad", "vjp", "vmap"]
@@ -26,7 +27,8 @@ def evaluate(f: Expr, *args: Any, machine: str = "cpu", **kwargs: Any) -> Any:
 
 
 def _transform(f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order: int, scalar: bool, value: bool, reduce: str | None) -> Any:
-    find_engine(engine)  # an unknown name is an error now, not at the first call
+    check_engine(engine)  # an unknown name is an error now, not at the first call
+    check_machine(machine)
     options = {"engine": engine, "machine": machine, "order": order, "scalar": scalar, "value": value, "reduce": reduce}
     if is_text_or_expr(f):
         if argnums is not None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from .._calls import check_differentiable, expression_of
-from ..engines import ENGINES
+from ..engines import ENGINES, check_engine
 from ..engines import engine as find_engine
 from ..engines.engine import TapeProgram
 from ..errors import ArgumentError, DiffkitError, ExceededError, UnsupportedError
 from ..expr.node import Expr, free_variables
+from ..machines import check_machine
 from ..machines import machine as find_machine
 from ..numerics import relative_error, ulp_error
 from ..tape import Tape, record
@@ -51,7 +52,8 @@ def compare(
     if f.shape != ():
         raise ArgumentError(f"compare needs a scalar expression; this one has core shape {f.shape}. Reduce it, for example with .sum()")
     for name in engines:
-        find_engine(name)
+        check_engine(name)
+    check_machine(machine)
     variables = free_variables(f)
     points = points_of(variables, at)
     names = [v.name for v in variables]

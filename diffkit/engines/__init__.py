@@ -13,11 +13,14 @@ ENGINES = ("symbolic", "forward", "reverse", "finite")
 
 def engine(name: str | Engine) -> Engine:
     """An engine by name, loaded at first use."""
-    if not isinstance(name, str):
-        return name
-    if name not in ENGINES:
+    check_engine(name)
+    return import_module(f".{name}", __name__).ENGINE if isinstance(name, str) else name
+
+
+def check_engine(name: str | Engine) -> None:
+    """ArgumentError for a name that no engine has; loads nothing."""
+    if isinstance(name, str) and name not in ENGINES:
         raise ArgumentError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
-    return import_module(f".{name}", __name__).ENGINE
 
 
-__all__ = ["ENGINES", "Engine", "Program", "engine"]
+__all__ = ["ENGINES", "Engine", "Program", "check_engine", "engine"]

@@ -78,6 +78,8 @@ def _code(cell: str) -> str:
 def _latex(cell: str) -> str:
     if isinstance(cell, Formula):
         return cell.latex
+    if not cell:
+        return ""
     try:
         return latex.number(float(cell))
     except ValueError:

@@ -7,13 +7,16 @@ or −1 shows as a sign, 1/y as a quotient, and the two halves of a selection as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from ..expr.functions import RULES, as_expr
 from ..expr.node import Expr, Kind
 from ..ops import TABLE
 
-_NEGATIVE, _RECIPROCAL, _DIVIDE, _WHERE, _NOT = (TABLE[n] for n in ("negative", "reciprocal", "divide", "where", "logical_not"))
+_NEGATIVE, _RECIPROCAL, _MULTIPLY, _DIVIDE, _WHERE, _NOT = (
+    TABLE[n] for n in ("negative", "reciprocal", "multiply", "divide", "where", "logical_not")
+)
 
 #: what the derivative of a variable by itself is written as: nothing
 ONE = as_expr(1.0)
@@ -43,9 +46,11 @@ def contributions(kind: Kind, out: Expr, args: Sequence[Expr], adjoint: Expr) ->
 
 
 def total(terms: Sequence[Term]) -> Expr | None:
-    """The terms added up, with their signs; None for no terms."""
+    """The terms added up, with their signs, a positive one in front if there is one; None for no terms."""
+    terms = _chosen(list(terms))
+    front = next((k for k, (sign, _) in enumerate(terms) if sign > 0), 0)
     sum_: Expr | None = None
-    for sign, term in _chosen(list(terms)):
+    for sign, term in (*terms[front : front + 1], *terms[:front], *terms[front + 1 :]):
         if sum_ is None:
             sum_ = term if sign > 0 else RULES.negative(term)
         else:
@@ -65,9 +70,9 @@ def _scaled(partial: Any, moving: Expr, mask: Expr | None, partial_first: bool) 
     if over is None or over.number == 0:
         return None
     number = over.number is not None
-    pair = (over, moving) if partial_first or number else (moving, over)
-    factors = [f for f in pair if f.number != 1]
-    product = factors[0] * factors[1] if len(factors) == 2 else factors[0] if factors else ONE
+    leading, rest = over.args if over.op is _MULTIPLY and over.args[0].number is not None else (ONE, over)
+    pair = (rest, moving) if partial_first or number else (moving, rest)
+    product = reduce(RULES.multiply, [p for p in (leading, *pair) if p.number != 1] or [ONE])
     if under is not None:
         product = product / under
     if mask is not None and number and under is None:

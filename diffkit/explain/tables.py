@@ -128,7 +128,7 @@ def _by(column: str, above: str = "") -> Formula:
 def _forward_grid(t: TraceTable) -> Grid:
     rows = [[r.name, _is(r), number(r.value), r.rule, *(number(r.derivatives.get(c)) for c in t.columns)] for r in t.rows]
     numbers = frozenset({2, *range(4, 4 + len(t.columns))})
-    return Grid(f"{_heading(t)}, forward mode", ["node", "is", "value", "tangent", *map(_by, t.columns)], rows, numbers)
+    return Grid(f"{_heading(t)}, forward mode", ["node", "expression", "value", "tangent", *map(_by, t.columns)], rows, numbers)
 
 
 def _is(row: Row) -> str:
@@ -137,7 +137,7 @@ def _is(row: Row) -> str:
 
 def _value_grid(t: TraceTable) -> Grid:
     rows = [[r.name, _is(r), number(r.value)] for r in t.rows]
-    return Grid(f"{_heading(t)}, reverse mode: values, from the inputs up", ["node", "is", "value"], rows, frozenset({2}))
+    return Grid(f"{_heading(t)}, reverse mode: values, from the inputs up", ["node", "expression", "value"], rows, frozenset({2}))
 
 
 def _adjoint_grid(t: TraceTable) -> Grid:

@@ -29,17 +29,20 @@ class Kind:
     Kinds are interned: one object for each distinct one, shared by expressions and tapes.
     """
 
-    __slots__ = ("op", "params", "shape", "dtype", "kwargs")
+    __slots__ = ("dtype", "kwargs", "op", "params", "shape", "signature")
 
     def __init__(self, op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> None:
         self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
         self.kwargs = dict(params)
+        #: a number for (shape, dtype): all that an operation on this value can depend on
+        self.signature = _signatures.setdefault((shape, dtype), len(_signatures))
 
     def __repr__(self) -> str:
         parameters = "".join(f", {k}={v!r}" for k, v in self.params)
         return f"<kind {self.op.name}{parameters} {self.dtype}{list(self.shape)}>"
 
 
+_signatures: dict[tuple, int] = {}
 _kinds: dict[tuple, Kind] = {}
 _inferred: dict[tuple, Kind] = {}
 
@@ -67,7 +70,7 @@ def _value_bits(v: Any) -> tuple:
 
 def infer(op: Op, params: tuple, arguments: tuple[Kind, ...]) -> Kind:
     """The kind of `op` applied to arguments of these kinds; ShapeError or DtypeError where it cannot be applied."""
-    key = (op, _bits(params) if params else (), *((a.shape, a.dtype) for a in arguments))
+    key = (op, _bits(params) if params else (), *[a.signature for a in arguments])
     kind = _inferred.get(key)
     if kind is None:
         shapes = [a.shape for a in arguments]
@@ -283,7 +286,7 @@ _set = object.__setattr__
 
 def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     """The one node of this kind with these arguments."""
-    key = (kind, *map(id, args))
+    key = (kind, *[id(a) for a in args])
     ref = _nodes.get(key)
     if ref is not None:
         found = ref()
@@ -316,7 +319,7 @@ def make(op: Op, args: tuple[Expr, ...], params: dict[str, Any], *, canonical: b
         bound = op.bind(params)
     except TypeError as problem:
         raise OpError(str(problem)) from None
-    return node(infer(op, bound, tuple(a.kind for a in args)), args)
+    return node(infer(op, bound, tuple([a.kind for a in args])), args)
 
 
 def _respell(op: Op, name: str, args: tuple[Expr, ...], params: dict[str, Any]) -> Expr:

@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedError
 from ..ops import CAST, CONSTANT, Op
 from .functions import RULES, as_expr
-from .node import WEAK, Expr, constant, constant_value, free_variables, make, topological
+from .node import WEAK, Expr, constant_value, free_variables, intern_kind, make, node, topological
 from .printing import ATOM, NEGATIVE, brief, sides, value_text
 
 #: an operation that is used once and not longer than this is written where it is used
@@ -197,7 +197,8 @@ def _cast(a: Expr, dtype: str) -> Expr:
     if a.dtype == dtype:
         return a
     if a.number is not None:
-        return constant(np.dtype(dtype).type(a.number))
+        value = bool(a.number) if dtype == "bool" else float(a.number)
+        return node(intern_kind(CONSTANT, (("value", value),), (), dtype), ())
     return make(CAST, (a,), {"dtype": dtype})
 
 
@@ -220,10 +221,10 @@ class _Body:
     def __init__(self, target: str, roots: Sequence[Expr]) -> None:
         self.target, self.rules = target, TARGETS[target]
         self.variables = free_variables(*roots)
+        if target == "c":
+            _only_scalars(topological(*roots))
         roots = _prepare(roots, target)
         order = topological(*roots)
-        if target == "c":
-            _only_scalars(order)
         self.dtypes = {n.kind.dtype for n in (*self.variables, *order)}
         self.roots = roots
         self.names = _distinct([str(v.name) for v in self.variables], self.rules.reserved)

@@ -8,16 +8,19 @@ from ..errors import ArgumentError
 from .machine import Executable, Machine
 
 #: name -> module with a `MACHINE`
-MACHINES = {"numpy": ".numpy", "cpu": ".cpu", "cuda": ".cuda"}
+MACHINES = {"cpu": ".cpu", "numpy": ".numpy"}
 
 
 def machine(name: str | Machine) -> Machine:
-    """A machine by name: "cpu", "numpy" or "cuda". Loaded at first use."""
-    if not isinstance(name, str):
-        return name
-    if name not in MACHINES:
+    """A machine by name, "cpu" or "numpy". Loaded at first use."""
+    check_machine(name)
+    return import_module(MACHINES[name], __name__).MACHINE if isinstance(name, str) else name
+
+
+def check_machine(name: str | Machine) -> None:
+    """ArgumentError for a name that no machine has; loads nothing."""
+    if isinstance(name, str) and name not in MACHINES:
         raise ArgumentError(f"there is no machine {name!r}; choose one of {', '.join(MACHINES)}")
-    return import_module(MACHINES[name], __name__).MACHINE
 
 
-__all__ = ["MACHINES", "Executable", "Machine", "machine"]
+__all__ = ["MACHINES", "Executable", "Machine", "check_machine", "machine"]

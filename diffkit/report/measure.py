@@ -1,0 +1,224 @@
+"""The figures of one formula as plain data: what results.json holds, and what every page is drawn from.
+
+Accuracy and cost are measured apart. Accuracy depends on nothing but the seed, so formulas can be judged side by side on all
+processors; times depend on what else the machine is doing, so they are taken afterwards, one formula at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..compare import Column, Comparison, compare
+from ..compare.cost import median_seconds
+from ..compare.result import WELL_CONDITIONED
+from ..compare.show import column_dict, finite_or_none
+from ..engines import engine as find_engine
+from ..errors import DiffkitError
+from ..expr.latex import name as latex_name
+from ..expr.node import Expr
+from ..expr.printing import brief, operations
+from ..expr.text import parse
+from ..machines import machine as find_machine
+from ..machines.cpu.threads import set_threads
+from ..tape import record
+from .corpus import Formula
+
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+#: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
+BINS_PER_DECADE, FIRST_DECADE = 4, -2
+#: an error of a well-conditioned entry should not be above this
+FEW_ULP = 8.0
+#: longest LaTeX of one derivative, and of all of a formula, in characters
+DERIVATIVE_LENGTH, DERIVATIVES_LENGTH = 700, 2600
+
+
+class Job(NamedTuple):
+    """A formula and how to measure it."""
+
+    formula: Formula
+    points: int
+    seed: int
+    engines: tuple[str, ...]
+    machine: str
+
+
+# ---- the two measurements, each run in a worker process --------------------------------------------------------------
+def accuracy(job: Job) -> dict[str, Any]:
+    """Everything about a formula but times."""
+    set_threads(1)
+    f = parse(job.formula.text)
+    points = job.formula.points(job.points, job.seed)
+    comparison = compare(f, {n: points[n] for n in f.variables}, engines=job.engines, machine=job.machine, timing=False)
+    return {**describe(comparison, job.formula), "unused": list(job.formula.unused)}
+
+
+def costs(job: Job) -> dict[str, Any]:
+    """Times of a formula, taken on one thread: of the value, and of making and running every engine."""
+    set_threads(1)
+    f = parse(job.formula.text)
+    points = job.formula.points(job.points, job.seed)
+    values, tape, machine = [points[n] for n in f.variables], record(f), find_machine(job.machine)
+    executable = machine.compile(tape)
+    executable(values)
+    value = median_seconds(lambda: executable(values))
+    engines: dict[str, Any] = {}
+    for name in job.engines:
+        try:
+            start = perf_counter()
+            program = find_engine(name).program(tape, range(len(values)))
+            run = program.on(machine)
+            build = perf_counter() - start - _counting(program.notes)
+            seconds = median_seconds(lambda run=run: run(values))  # type: ignore[misc]
+        except (DiffkitError, ArithmeticError, MemoryError, RecursionError, ValueError, TypeError):
+            continue  # accuracy has said why
+        engines[name] = {"build_seconds": build, "seconds": seconds, "ratio_to_value": seconds / value}
+    return {"seconds_value": value, "engines": engines}
+
+
+def _counting(notes: dict[str, Any]) -> float:
+    """Time that a program spent on counting its own swell: measured for readers, no part of making it."""
+    return notes.get("seconds", {}).get("count", 0.0)
+
+
+def with_costs(entry: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """`entry` with its times."""
+    engines = [{**e, **measured["engines"].get(e["engine"], {})} for e in entry["engines"]]
+    return {**entry, "seconds_value": measured["seconds_value"], "engines": engines}
+
+
+# ---- a comparison as data ---------------------------------------------------------------------------------------------
+def describe(c: Comparison, formula: Formula | None = None) -> dict[str, Any]:
+    """A comparison as plain data. Without a formula of a corpus it is named by its text."""
+    ranges = {v.name: v for v in formula.variables} if formula else {}
+    text = formula.text if formula else brief(c.f, 2000)
+    reasons = Counter(f"{o}: {w}" if w else str(o) for o, w in zip(c.point_outcome, c.point_reason, strict=True) if o != "ok")
+    return finite_or_none({
+        "name": formula.name if formula else brief(c.f, 60),
+        "title": formula.title if formula else "",
+        "field": formula.field if formula else "",
+        "source": formula.source if formula else "",
+        "notes": formula.notes if formula else "",
+        "line": formula.line if formula else 0,
+        "text": text,
+        "latex": _latex(c.f),
+        "variables": [_variable(n, v, ranges.get(n)) for n, v in c.at.items()],
+        "wrt": list(c.wrt),
+        "outcome": c.outcome,
+        "reason": "; ".join(f"{n}: {col.reason}" for n, col in c.columns.items() if col.reason and col.outcome != "unsupported"),
+        "points": c.points,
+        "certified": c.decided,
+        "point_outcomes": dict(Counter(map(str, c.point_outcome))),
+        "point_reasons": [{"reason": r, "points": n} for r, n in reasons.most_common(3)],
+        "machine": c.machine,
+        "value_ops": c.value_ops,
+        "seconds_value": c.seconds_value,
+        "input_condition": _spread(_entries(next(iter(c.columns.values())), c.input_condition)) if c.columns else None,
+        "derivatives": derivatives(c.f, c.wrt),
+        "step_curve": step_curve(c),
+        "engines": [_column(c, col) for col in c.columns.values()],
+    })  # fmt: skip
+
+
+def _variable(name: str, at: np.ndarray, given: Any) -> dict[str, Any]:
+    low, high = (given.low, given.high) if given else (float(np.min(at)), float(np.max(at)))
+    return {"name": name, "latex": latex_name(name), "low": low, "high": high, "unit": given.unit if given else "", "shape": list(at.shape[1:])}
+
+
+def _entries(column: Column, parts: dict[str, np.ndarray]) -> np.ndarray:
+    """The decided entries of all variables in one row."""
+    rows = [parts[w][column.decided[w]].ravel() for w in parts if w in column.decided]
+    return np.concatenate(rows) if rows else np.empty(0)
+
+
+def _column(c: Comparison, column: Column) -> dict[str, Any]:
+    ulp, covered = _entries(column, column.ulp), _entries(column, column.covered)
+    return {
+        **column_dict(column),
+        "entries": int(ulp.size),
+        "outside": int(np.sum(~covered)) if covered.size else 0,
+        "max_scaled_error": _scaled_error(c, column),
+        "well_conditioned": _well_conditioned(c, column),
+        "ulp_quantiles": np.quantile(ulp, QUANTILES, method="nearest").tolist() if ulp.size else None,
+        "ulp_histogram": histogram(ulp),
+        "program_condition": _spread(_entries(column, column.program_condition)),
+        "method": str(column.notes.get("method", "")),
+    }
+
+
+def _spread(found: np.ndarray) -> dict[str, float] | None:
+    return {"median": float(np.median(found)), "max": float(np.max(found))} if found.size else None
+
+
+def histogram(ulp: np.ndarray) -> dict[str, Any]:
+    """Entries by size of their error: bin k begins at 10 ** (FIRST_DECADE + k / BINS_PER_DECADE) ulp."""
+    finite = ulp[np.isfinite(ulp)]
+    with np.errstate(divide="ignore"):
+        bins = np.maximum(0, np.floor((np.log10(finite) - FIRST_DECADE) * BINS_PER_DECADE)).astype(int)
+    counts = np.bincount(bins).tolist()
+    first = next((i for i, n in enumerate(counts) if n), 0)
+    return {"first": first, "counts": counts[first:], "nonfinite": int(ulp.size - finite.size)}
+
+
+def _scaled_error(c: Comparison, column: Column) -> float | None:
+    """Largest error over max(|g|, |f/x|): what a difference of values can be asked for."""
+    worst = []
+    for w, error in column.error.items():
+        if error.ndim > 1 or column.value is None:
+            continue
+        with np.errstate(all="ignore"):
+            ratio = np.abs(error) / np.maximum(np.abs(c.truth.gradient[w]), np.abs(column.value / c.at[w]))
+        ratio = ratio[column.decided[w] & ~np.isnan(ratio)]
+        worst.append(float(np.max(ratio, initial=0.0)))
+    return max(worst) if worst else None
+
+
+def _well_conditioned(c: Comparison, column: Column) -> dict[str, int]:
+    """How many entries hardly depend on errors of the inputs, and how many of those are within a few ulp."""
+    condition, ulp = _entries(column, c.input_condition), _entries(column, column.ulp)
+    if condition.size != ulp.size:
+        return {"entries": 0, "few_ulp": 0}
+    good = condition <= WELL_CONDITIONED
+    return {"entries": int(good.sum()), "few_ulp": int(np.sum(ulp[good] <= FEW_ULP))}
+
+
+# ---- formulas to be typeset -------------------------------------------------------------------------------------------
+def _latex(f: Expr, limit: int = 4000) -> str:
+    try:
+        return f.to_latex() if limit == 4000 else f.to_latex(limit)
+    except (DiffkitError, RecursionError):
+        return rf"\text{{({operations(f):,} operations)}}"
+
+
+def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
+    """SymPy's derivative (or reverse's, where SymPy cannot) by every variable, to be read."""
+    from ..transforms import derivative
+
+    found, left = [], DERIVATIVES_LENGTH
+    for w in wrt:
+        for engine in ("symbolic", "reverse"):
+            try:
+                g = derivative(f, w, engine=engine)
+                latex = _latex(g, max(60, min(DERIVATIVE_LENGTH, left)))
+            except (DiffkitError, ArithmeticError, RecursionError, ValueError, TypeError):
+                continue
+            left -= len(latex)
+            found.append({"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine})
+            break
+    return found
+
+
+# ---- difference quotients over the step -------------------------------------------------------------------------------
+def step_curve(c: Comparison) -> dict[str, Any] | None:
+    """Relative errors of difference quotients against the step, at the certified point whose finite error is the median.
+
+    The variable is the one on which the value depends most there (largest |g·x|).
+    """
+    column = c.columns.get("finite")
+    if column is None or not column.gradient or any(v.ndim > 1 for v in c.at.values()) or not c.decided:
+        return None
+    return None
