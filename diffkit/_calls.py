@@ -77,8 +77,8 @@ def _value_executable(f: Expr, machine: str) -> Callable:
 def run_value(f: Expr, args: tuple, kwargs: Mapping[str, Any], machine: str = "cpu") -> Any:
     variables = free_variables(f)
     out = kwargs.pop("out", None) if isinstance(kwargs, dict) and "out" not in [v.name for v in variables] else None
-    values = bind_names([v.name for v in variables], args, kwargs)  # type: ignore[misc]
-    ordered = [values[v.name] for v in variables]  # type: ignore[index]
+    values = bind_names([v.name for v in variables], args, kwargs)
+    ordered = [values[v.name] for v in variables]
     if any(isinstance(v, Expr) for v in ordered):
         return substitute(f, variables, ordered)
     (result,) = _value_executable(f, machine)(ordered, None if out is None else [out])
@@ -144,7 +144,7 @@ class ExprCall:
         if scalar:
             check_scalar(f.shape, "the expression")
         self.variables = _same_variable(f)
-        self.names: list[str] = [v.name for v in self.variables]  # type: ignore[misc]
+        self.names: list[str] = [v.name for v in self.variables]
         self.single = isinstance(wrt, (str, Expr))
         chosen = self.names if wrt is None else [wrt] if self.single else list(wrt)
         self.wrt = [w.name if isinstance(w, Expr) else w for w in chosen]
@@ -263,7 +263,7 @@ class ExprCall:
             if np.shape(cotangent) != np.shape(out):
                 raise ShapeError(f"the cotangent has shape {np.shape(cotangent)}, the output {np.shape(out)}; they must be the same")
             _, *adjoints = executable([*values, cotangent])
-            return {v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)}  # type: ignore[misc,index]
+            return {v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)}
 
         return out, pullback
 

@@ -16,7 +16,7 @@ from ..machines.machine import as_input
 
 def points_of(variables: Sequence[Expr], at: Any) -> dict[str, np.ndarray]:
     """Every variable as an array (points, *core) of its dtype."""
-    names: list[str] = [v.name for v in variables]  # type: ignore[misc]
+    names: list[str] = [v.name for v in variables]
     if isinstance(at, list):
         if not at:
             raise ArgumentError("at= is an empty list; give at least one point")
@@ -24,8 +24,8 @@ def points_of(variables: Sequence[Expr], at: Any) -> dict[str, np.ndarray]:
         given: dict[str, Any] = {n: np.stack([np.asarray(p[n]) for p in each]) for n in names}
     else:
         given = bind_names(names, *_form(at))
-    arrays = {v.name: as_input(given[v.name], v.name, v.shape, v.dtype) for v in variables}  # type: ignore[index,arg-type]
-    loops = {v.name: arrays[v.name].shape[: arrays[v.name].ndim - len(v.shape)] for v in variables}  # type: ignore[index]
+    arrays = {v.name: as_input(given[v.name], v.name, v.shape, v.dtype) for v in variables}
+    loops = {v.name: arrays[v.name].shape[: arrays[v.name].ndim - len(v.shape)] for v in variables}
     try:
         loop = np.broadcast_shapes(*loops.values())
     except ValueError:
@@ -34,7 +34,7 @@ def points_of(variables: Sequence[Expr], at: Any) -> dict[str, np.ndarray]:
     count = math.prod(loop)
     if count == 0:
         raise ArgumentError("there are no points to compare at")
-    return {v.name: np.ascontiguousarray(np.broadcast_to(arrays[v.name], (*loop, *v.shape)).reshape((count, *v.shape))) for v in variables}  # type: ignore[index,misc]
+    return {v.name: np.ascontiguousarray(np.broadcast_to(arrays[v.name], (*loop, *v.shape)).reshape((count, *v.shape))) for v in variables}
 
 
 def _form(point: Any) -> tuple[tuple, dict]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from .engine import TapeProgram, as_dtype, differentiable_tape, filled, float_dt
 _ADD, _MULTIPLY, _NEGATIVE, _WHERE = (TABLE[n] for n in ("add", "multiply", "negative", "where"))
 
 
-def push(builder: Builder, size: int, seeds: dict[int, Sequence[int | None]], targets: Sequence[int]) -> list[list[int | None]]:
+def push(builder: Builder, size: int, seeds: Mapping[int, Sequence[int | None]], targets: Sequence[int]) -> list[list[int | None]]:
     """Write the tangents of the first `size` values of a builder; `seeds` gives each input one tangent a direction.
 
     Returns the targets' tangents, one a direction, None where a target does not depend on that direction.

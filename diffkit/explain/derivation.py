@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from .._calls import _same_variable, check_differentiable, check_scalar, expression_of
@@ -100,12 +101,6 @@ class Explanation:
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        rest = [f"df/d{self.wrt} = {self.derivative}", *self._notes()]
-        return self._grid().to_html() + "".join(f"<p>{escape(line)}</p>" for line in rest)
-
 
 def explain(f: Any, wrt: str | Expr | None = None) -> Explanation:
     """The derivative of a scalar expression (or text) by one scalar variable, step by step, in text and LaTeX.
@@ -170,9 +165,9 @@ def _rule(kind: Kind, args: Sequence[Expr], active: Sequence[bool], inner: bool)
 
 def _general(kind: Kind, args: Sequence[Expr], active: Sequence[bool]) -> Formula:
     """The rule on letters: u, v, w depend on x, a, b, c do not; numbers as they are."""
+    moving, held = cycle("uvw"), cycle("abc")
     letters = [
-        a if a.number is not None else variable(("uvw" if moves else "abc")[k % 3], (), a.dtype, _UID)
-        for k, (a, moves) in enumerate(zip(args, active, strict=True))
+        a if a.number is not None else variable(next(moving if moves else held), (), a.dtype, _UID) for a, moves in zip(args, active, strict=True)
     ]
     out = RULES.primitive(kind.op.name, *letters, **kind.kwargs)
     gives = tangent(kind, out, letters, [marked(u, PRIME) if moves else None for u, moves in zip(letters, active, strict=True)])

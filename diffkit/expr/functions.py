@@ -105,10 +105,9 @@ class Rules:
     @staticmethod
     def total(*terms: Expr | None) -> Expr | None:
         """Sum of the terms that are there."""
-        present = [t for t in terms if t is not None]
-        result = present[0] if present else None
-        for t in present[1:]:
-            result = result + t
+        result = None
+        for t in terms:
+            result = t if result is None else result if t is None else result + t
         return result
 
     @staticmethod
@@ -381,17 +380,20 @@ for _symbol, _name in (("and", "logical_and"), ("or", "logical_or")):
     _forward, _backward = _binary(_name)
     setattr(Expr, f"__{_symbol}__", _forward)
     setattr(Expr, f"__r{_symbol}__", _backward)
-Expr.__hash__ = object.__hash__  # type: ignore[method-assign]  # identity; == is an elementwise comparison
-Expr.__neg__ = lambda self: make(TABLE["negative"], (self,), {})  # type: ignore[attr-defined]
-Expr.__pos__ = lambda self: self  # type: ignore[attr-defined]
-Expr.__abs__ = lambda self: make(TABLE["abs"], (self,), {})  # type: ignore[attr-defined]
-Expr.__invert__ = lambda self: make(TABLE["logical_not"], (self,), {})  # type: ignore[attr-defined]
-Expr.__matmul__ = matmul  # type: ignore[attr-defined]
-Expr.__rmatmul__ = lambda self, other: matmul(other, self)  # type: ignore[attr-defined]
-for _method in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
-    setattr(Expr, _method.__name__, _method)
-Expr.flatten = ravel  # type: ignore[attr-defined]
-Expr.transpose = lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None)  # type: ignore[attr-defined]
+setattr(Expr, "__hash__", object.__hash__)  # identity; == is an elementwise comparison
+for _symbol, _method in (
+    ("neg", lambda self: make(TABLE["negative"], (self,), {})),
+    ("pos", lambda self: self),
+    ("abs", lambda self: make(TABLE["abs"], (self,), {})),
+    ("invert", lambda self: make(TABLE["logical_not"], (self,), {})),
+    ("matmul", matmul),
+    ("rmatmul", lambda self, other: matmul(other, self)),
+):
+    setattr(Expr, f"__{_symbol}__", _method)
+for _function in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
+    setattr(Expr, _function.__name__, _function)
+Expr.flatten = ravel
+Expr.transpose = lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -412,5 +414,5 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
     return ours(*args, **kwargs)
 
 
-Expr.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
-Expr.__array_function__ = _array_function  # type: ignore[attr-defined]
+Expr.__array_ufunc__ = _array_ufunc
+Expr.__array_function__ = _array_function

@@ -12,8 +12,8 @@ import re
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from .node import Expr, topological
-from .printing import Pieces, emit, length, operations, params_text, separated, value_text
+from .node import Expr
+from .printing import Pieces, emit, length, operations, params_text, value_text
 
 #: binding strengths; unary minus binds like a product, so that -x y needs no parentheses
 RELATION, SUM, PRODUCT, FRACTION, POWER, ATOM = 5, 10, 20, 35, 40, 100
@@ -54,7 +54,7 @@ FORMS = {
     "log10": _call(r"\log_{10}"),
     "log1p": Form(r"\ln\left(1 + #1\right)", ATOM, (SUM,)),
     "logaddexp": Form(r"\ln\left(e^{#1} + e^{#2}\right)"),
-    **{name: _call(rf"\{name}") for name in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")},
+    **{f: _call(rf"\{f}") for f in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")},
     "arcsinh": _call(r"\operatorname{arsinh}"),
     "arccosh": _call(r"\operatorname{arcosh}"),
     "arctanh": _call(r"\operatorname{artanh}"),
@@ -84,8 +84,8 @@ FORMS = {
 _POWER_INSIDE = {"sin", "cos", "tan", "sinh", "cosh", "tanh", "log"}
 
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
-    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma "  # noqa: SIM905
+    "tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 )
 
 
@@ -130,12 +130,12 @@ class _Writer:
 
     def _argument(self, a: Expr, least: int, leads: bool) -> Pieces:
         """In parentheses where it binds too weakly, or where its minus would follow something."""
-        bare = not least or strength(a) >= least and (leads or self.first[id(a)] != "-")
+        bare = not least or (strength(a) >= least and (leads or self.first[id(a)] != "-"))
         return [a] if bare else [r"\left(", a, r"\right)"]
 
     def _power(self, base: Expr, p: float) -> Pieces:
         exponent = f"^{{{number(p)}}}"
-        if base.op.name in _POWER_INSIDE and p > 1 and p == int(p):
+        if base.op.name in _POWER_INSIDE and p > 1 and p.is_integer():
             command, rest = FORMS[base.op.name].template.split(r"\left", 1)
             opening, closing = rest.split("#1")
             return [rf"{command}{exponent}\left{opening}", base.args[0], closing]
@@ -150,8 +150,8 @@ def _form(n: Expr) -> Form:
         return FORMS[op.name]
     if op.name == "polygamma":
         return _call(rf"\psi^{{\left({n.params['n']}\right)}}")
-    places = separated([*(f"#{i}" for i in range(1, len(n.args) + 1)), *(rf"\text{{{_escape(p)}}}" for p in params_text(n))])
-    return Form(rf"\operatorname{{{_escape(op.name)}}}\left({''.join(places)}\right)")  # type: ignore[arg-type]
+    places = [*(f"#{i}" for i in range(1, len(n.args) + 1)), *(rf"\text{{{_escape(p)}}}" for p in params_text(n))]
+    return Form(rf"\operatorname{{{_escape(op.name)}}}\left({', '.join(places)}\right)")
 
 
 def strength(n: Expr) -> int:
@@ -202,8 +202,9 @@ def name(text: str) -> str:
 def _word(text: str) -> str:
     if text in GREEK:
         return f"\\{text}"
-    return text if len(text) == 1 and text.isalpha() or text.isdigit() else rf"\mathrm{{{_escape(text)}}}"
+    return text if text.isdigit() or (text.isalpha() and len(text) == 1) else rf"\mathrm{{{_escape(text)}}}"
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"[\\{}$&#^_%~]", lambda m: {"\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}.get(m[0], f"\\{m[0]}"), text)
+    special = {"\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}
+    return re.sub(r"[\\{}$&#^_%~]", lambda m: special.get(m[0], f"\\{m[0]}"), text)

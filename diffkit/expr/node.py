@@ -11,7 +11,7 @@ import struct
 import weakref
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class Expr:
         return n
 
     @property
-    def name(self) -> str | None:
+    def name(self) -> Any:
         """A variable's name; None for any other node."""
         return self.kind.kwargs["name"] if self.kind.op is VARIABLE else None
 
@@ -161,7 +161,7 @@ class Expr:
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables in order of first appearance: the order of positional arguments."""
-        return tuple(v.name for v in free_variables(self))  # type: ignore[misc]
+        return tuple(v.name for v in free_variables(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("an expression cannot be changed; build another one")
@@ -270,6 +270,16 @@ class Expr:
 
     __array_priority__ = 1000
     __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # operators and methods are set in functions.py, from the op table
+
+        def __getattr__(self, name: str) -> Any: ...
+        def _binary(self, other: Any) -> Expr: ...
+        def _unary(self) -> Expr: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _binary
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = _binary
+        __neg__ = __pos__ = __invert__ = __abs__ = _unary
 
 
 # ---- making nodes ----

@@ -23,11 +23,14 @@ Pieces = Sequence["str | Expr"]
 
 
 def to_text(f: Expr) -> str:
-    """Text with as few parentheses as possible; `parse` makes the same object of it if all is scalar and float64."""
+    """Text with as few parentheses as possible; `parse` makes the same object of it if all is scalar and float64.
+
+    (And if its variables have names that are not functions' names, and no part of it is a constant like 1/0.)
+    """
     if length(f, spell, MAX_CHARACTERS) > MAX_CHARACTERS:
         raise ExceededError(
-            f"written out, this expression has more than {MAX_CHARACTERS:,} characters ({operations(f):,} operations, and "
-            "shared ones are repeated). to_source() and print(dk.tape(f)) write each operation once."
+            f"written out, this expression has more than {MAX_CHARACTERS:,} characters ({operations(f):,} operations, "
+            "and shared ones are repeated). to_source() and print(dk.tape(f)) write each operation once."
         )
     return "".join(emit(f, spell))
 
@@ -98,7 +101,8 @@ def spell(n: Expr) -> Pieces:
     if op.infix:
         symbol, strength = op.infix
         left, right = sides(strength)
-        return [*operand(args[0], left), f" {symbol} " if strength <= 10 or symbol == "@" else symbol, *operand(args[1], right)]
+        spaced = f" {symbol} " if strength <= 10 or symbol == "@" else symbol
+        return [*operand(args[0], left), spaced, *operand(args[1], right)]
     return call(op.name, args, n)
 
 

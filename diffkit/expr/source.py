@@ -32,13 +32,13 @@ INLINE_CHARACTERS = 60
 FLOATS = ("float64", "float32")
 
 _C_MATH = frozenset(
-    "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin "
-    "fmod hypot lgamma log log10 log1p log2 pow rint round sin sinh sqrt tan tanh tgamma trunc".split()
+    "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma "  # noqa: SIM905
+    "fmax fmin fmod hypot lgamma log log10 log1p log2 pow rint round sin sinh sqrt tan tanh tgamma trunc".split()
 )
 _C_WORDS = frozenset(
-    "auto bool break case char const continue default do double else enum extern false float for goto if inline int isnan "
-    "linux long main register restrict return short signed sizeof static struct switch true typedef typeof union unix unsigned "
-    "void volatile while asm NAN INFINITY HUGE_VAL".split()
+    "asm auto bool break case char const continue default do double else enum extern false float for goto if inline "  # noqa: SIM905
+    "int isnan linux long main register restrict return short signed sizeof static struct switch true typedef typeof "
+    "union unix unsigned void volatile while NAN INFINITY HUGE_VAL".split()
 )
 
 _REDUCE = "{module}.{name}({{0}}, axis={{axes}}, keepdims={{keepdims}})"
@@ -86,7 +86,8 @@ _DTYPES = {"float64": "float64", "float32": "float32", "int64": "int64", "bool":
 
 TARGETS = {
     "numpy": Target(
-        convert="numpy.asarray({0}, dtype=numpy.{dtype})", dtypes=_DTYPES, function=_numpy_name("numpy"), reserved=_PYTHON_WORDS,
+        convert="numpy.asarray({0}, dtype=numpy.{dtype})", dtypes=_DTYPES, function=_numpy_name("numpy"),
+        reserved=_PYTHON_WORDS,
         spellings={
             **_array_spellings("numpy"),
             "logsumexp": "scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
@@ -101,7 +102,8 @@ def _scatter(x, pick, shape):
 '''},
     ),
     "jax": Target(
-        convert="jax.numpy.asarray({0}, dtype=jax.numpy.{dtype})", dtypes=_DTYPES, function=_numpy_name("jax.numpy"), reserved=_PYTHON_WORDS,
+        convert="jax.numpy.asarray({0}, dtype=jax.numpy.{dtype})", dtypes=_DTYPES,
+        function=_numpy_name("jax.numpy"), reserved=_PYTHON_WORDS,
         spellings={
             **_array_spellings("jax.numpy"),
             "logsumexp": "jax.scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
@@ -109,11 +111,12 @@ def _scatter(x, pick, shape):
         },
     ),
     "torch": Target(
-        convert="torch.as_tensor({0}, dtype=torch.{dtype})", dtypes={**_DTYPES, "bool": "bool"}, function=_numpy_name("torch"),
-        reserved=_PYTHON_WORDS, tensors_only=True,
+        convert="torch.as_tensor({0}, dtype=torch.{dtype})", dtypes={**_DTYPES, "bool": "bool"},
+        function=_numpy_name("torch"), reserved=_PYTHON_WORDS, tensors_only=True,
         spellings={
-            **{n: _REDUCE_TORCH.format(name=t) for n, t in (("sum", "sum"), ("mean", "mean"), ("max", "amax"), ("min", "amin"))},
-            "logsumexp": _REDUCE_TORCH.format(name="logsumexp"),
+            **{name: _REDUCE_TORCH.format(name=name) for name in ("sum", "mean", "logsumexp")},
+            "max": _REDUCE_TORCH.format(name="amax"),
+            "min": _REDUCE_TORCH.format(name="amin"),
             "prod": "_prod({0}, {axes}, {keepdims})",
             "reshape": "{0}.reshape({shape})",
             "transpose": "torch.permute({0}, {axes})",
@@ -131,7 +134,7 @@ def _scatter(x, pick, shape):
     return out.reshape(-1).index_add(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
 ''', "_prod": '''\
 def _prod(x, axes, keepdim):
-    """Product over several axes; they count from the end and are ascending, so one gone moves none of the others."""
+    """Product over axes that count from the end and ascend, so that one gone moves none of the others."""
     for axis in axes:
         x = torch.prod(x, axis, keepdim)
     return x
@@ -154,7 +157,7 @@ def to_source(f: Expr | Sequence[Expr], target: str = "numpy", name: str = "f") 
     if not name.isidentifier() or name in TARGETS[target].reserved:
         raise ArgumentError(f"{name!r} cannot be the name of a function in this target; give another one as name=...")
     several = isinstance(f, (list, tuple))
-    roots = list(f) if several else [f]  # type: ignore[list-item]
+    roots: list[Any] = list(f) if several else [f]  # type: ignore[arg-type]
     if not roots or not all(isinstance(r, Expr) for r in roots):
         raise ArgumentError("to_source() writes an expression or a list of them")
     return (_c if target == "c" else _python)(_Body(target, roots), name, several)
@@ -175,8 +178,8 @@ def _prepare(roots: Sequence[Expr], target: str) -> list[Expr]:
                 lowered = True
             else:
                 raise UnsupportedError(
-                    f"{n.op.name} cannot be written for the target {target!r}: its record has neither a spelling for it nor a "
-                    f"`lower`. Add spelling={{{target!r}: ...}} to the record."
+                    f"{n.op.name} cannot be written for the target {target!r}: its record has neither a spelling for "
+                    f"it nor a `lower`. Add spelling={{{target!r}: ...}} to the record."
                 )
         roots = [new[id(r)] for r in roots]
         if not lowered:
@@ -228,7 +231,7 @@ class _Body:
         self.dtypes = {n.kind.dtype for n in (*self.variables, *order)}
         self.roots = roots
         self.names = _distinct([str(v.name) for v in self.variables], self.rules.reserved)
-        self.text: dict[int, tuple[str, int]] = {id(v): (s, ATOM) for v, s in zip(self.variables, self.names, strict=True)}
+        self.text = {id(v): (s, ATOM) for v, s in zip(self.variables, self.names, strict=True)}
         self.lines: list[str] = []
         self.temporaries: set[str] = set()
         self._write(order)
@@ -274,7 +277,7 @@ class _Body:
         return spelling.format(*fenced, args=listed, **params), ATOM
 
     def _arguments(self, n: Expr, infix: bool = False, call: bool = False) -> list[tuple[str, int]]:
-        """The arguments as text; plain numbers converted where a function takes none, or Python's arithmetic would act."""
+        """The arguments as text; numbers converted where a function takes none or Python's own arithmetic would act."""
         plain = [a.number is not None for a in n.args]
         if self.target == "c" or n.op is CAST:
             converted = [False] * len(plain)
@@ -283,12 +286,15 @@ class _Body:
         elif all(plain) and not call:
             converted = [True, *[False] * (len(plain) - 1)]
         else:  # among float32, a constant that is not weak decides the dtype
-            converted = [p and "float32" in self.dtypes and a.kind.dtype in FLOATS for p, a in zip(plain, n.args, strict=True)]
-        float_dtype = n.dtype if n.dtype in FLOATS else "float64"
-        return [
-            (self._convert(self.text[id(a)][0], float_dtype if a.kind.dtype == WEAK else a.kind.dtype), ATOM) if c else self.text[id(a)]
-            for a, c in zip(n.args, converted, strict=True)
-        ]
+            mixed = "float32" in self.dtypes
+            converted = [mixed and p and a.kind.dtype in FLOATS for p, a in zip(plain, n.args, strict=True)]
+        weak = n.dtype if n.dtype in FLOATS else "float64"
+        args = []
+        for a, c in zip(n.args, converted, strict=True):
+            text, binding = self.text[id(a)]
+            dtype = weak if a.kind.dtype == WEAK else a.kind.dtype
+            args.append((self._convert(text, dtype), ATOM) if c else (text, binding))
+        return args
 
     def _convert(self, text: str, dtype: str) -> str:
         return self.rules.convert.format(text, dtype=self.rules.dtypes[dtype])
@@ -312,7 +318,7 @@ class _Body:
         for part in index:
             if isinstance(part, tuple) and part[0] == "slice":
                 if self.target == "torch" and (part[3] or 1) < 0:
-                    raise UnsupportedError("PyTorch has no slices with a negative step; index with an integer array instead")
+                    raise UnsupportedError("PyTorch has no slices with a negative step; index with integers instead")
                 parts.append(value_text(part))
             elif isinstance(part, tuple):
                 places = np.frombuffer(part[2], dtype=np.int64).reshape(part[1])
@@ -366,7 +372,8 @@ def _distinct(names: Sequence[str], reserved: frozenset[str]) -> list[str]:
 def _only_scalars(order: Sequence[Expr]) -> None:
     for n in order:
         if n.shape != ():
-            raise UnsupportedError(f"C source is written for scalars only, and {brief(n, 40)} has core shape {n.shape}; use another target")
+            shown = f"{brief(n, 40)} has core shape {n.shape}"
+            raise UnsupportedError(f"C source is written for scalars only, and {shown}; use another target")
 
 
 # ---- the function around the body -------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..errors import ArgumentError, ParseError
 from ..ops import CAST, TABLE, Op
 from .functions import RULES
 from .node import Expr, constant, variable
+from .printing import shorten
 
 #: a text longer than this is refused before it is looked at
 MAX_CHARACTERS = 100_000
@@ -98,19 +99,26 @@ class Named(NamedTuple):
     part: Part
 
 
-class Fault(Exception):
-    """What is wrong with text[start:end]; "{}" in the problem stands for that piece."""
+class Fault(Exception):  # noqa: N818  (never leaves this module)
+    """What is wrong with a piece of the text; "{}" in the problem stands for the piece."""
 
-    def __init__(self, problem: str, start: int, end: int = 0, remedy: str = "") -> None:
-        self.problem, self.start, self.end, self.remedy = problem, start, end, remedy
+    def __init__(self, problem: str, place: Token | Part | int, remedy: str = "") -> None:
+        self.problem, self.place, self.remedy = problem, place, remedy
 
     def on(self, text: str) -> ParseError:
-        piece = " ".join(text[self.start : self.end].split())
-        return ParseError(self.problem.replace("{}", piece if len(piece) <= 60 else f"{piece[:40]}…"), text, self.start, self.remedy)
+        start, end = (self.place, self.place) if isinstance(self.place, int) else _span(self.place)
+        piece = shorten(" ".join(text[start:end].split()), 60)
+        return ParseError(self.problem.replace("{}", piece), text, start, self.remedy)
+
+
+def _span(place: Token | Part) -> tuple[int, int]:
+    if isinstance(place, Part):
+        return place.start, place.end
+    return place.start_pos or 0, place.end_pos or 0  # Lark's types leave room for tokens without a place
 
 
 def parse(text: str, dtype: str = "float64") -> Expr:
-    """The expression that `text` writes; its variables are scalars of `dtype`. ParseError says what is wrong, and where."""
+    """The expression that `text` writes; its variables are scalars of `dtype`. ParseError says what is wrong where."""
     if not isinstance(text, str):
         raise ArgumentError(f"parse() reads a string, not {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
@@ -121,7 +129,7 @@ def parse(text: str, dtype: str = "float64") -> Expr:
     parser = _parser(variable("x", dtype=dtype).dtype)
     try:
         with np.errstate(all="ignore"):
-            return parser.parse(text).expr
+            return parser.parse(text).expr  # type: ignore[attr-defined]
     except UnexpectedInput as error:
         raise _explain(parser, text, error).on(text) from None
     except Fault as fault:
@@ -143,20 +151,21 @@ class _Builder(Transformer):
 
     def number(self, children: list[Token]) -> Part:
         (token,) = children
-        start, end, value = token.start_pos, token.end_pos, np.float64(token)
+        value = np.float64(token)
         if not np.isfinite(value):
-            raise Fault("the number {} is too large for float64", start, end, "The largest is 1.797e308; infinity is written inf().")
-        return Part(constant(float(value)), start, end, value)
+            remedy = "The largest is 1.797e308; infinity is written inf()."
+            raise Fault("the number {} is too large for float64", token, remedy)
+        return Part(constant(float(value)), *_span(token), value)
 
     def name(self, children: list[Token]) -> Part:
         (token,) = children
         _check_name(token)
         if token in CONSTANTS:
             value = CONSTANTS[token]
-            return Part(constant(value), token.start_pos, token.end_pos, np.float64(value))
+            return Part(constant(value), *_span(token), np.float64(value))
         if _is_function(token) and token not in LETTERS:
             raise _bare_function(token)
-        return Part(variable(str(token), dtype=self.dtype), token.start_pos, token.end_pos)
+        return Part(variable(str(token), dtype=self.dtype), *_span(token))
 
     def group(self, children: list) -> Part:
         opening, part, closing = children
@@ -164,7 +173,9 @@ class _Builder(Transformer):
 
     def prefix(self, children: list) -> Part:
         sign, part = children
-        return part._replace(start=sign.start_pos) if sign == "+" else _applied(RULES.negative, [part], sign.start_pos, part.end)
+        if sign == "+":
+            return part._replace(start=sign.start_pos)
+        return _applied(RULES.negative, [part], sign.start_pos, part.end)
 
     def binary(self, children: list) -> Part:
         left, symbol, right = children
@@ -196,15 +207,17 @@ class _Builder(Transformer):
 
 
 def _applied(build: Callable, parts: list[Part], start: int, end: int, params: dict[str, Any] | None = None) -> Part:
-    """`build` applied to the expressions; where all are constant also to their values, which must give a real number."""
+    """`build` applied to the expressions, and where all are constant to their values, which must give a real number."""
     params = params or {}
     expr = build(*(p.expr for p in parts), **params)
-    if any(p.value is None for p in parts):
+    values = [p.value for p in parts if p.value is not None]
+    if len(values) < len(parts):
         return Part(expr, start, end)
-    values = [p.value for p in parts]
     value = np.float64(build(*values, **params))
     if not np.isfinite(value) and np.all(np.isfinite(values)):  # an infinity written on purpose may go through
-        raise Fault(f"the constant {{}} is {_why_not_finite(build, values, params, value)}", start, end, "Infinity is written inf(), not-a-number nan().")
+        why = _why_not_finite(build, values, params, value)
+        remedy = "Infinity is written inf(), not-a-number nan()."
+        raise Fault(f"the constant {{}} is {why}", Part(expr, start, end), remedy)
     return Part(expr, start, end, value)
 
 
@@ -239,38 +252,40 @@ def _find(name: Token) -> Op:
     if _is_function(name):
         return TABLE[name]
     if name in TABLE:
-        raise Fault("{} works on arrays, and text has only scalars", name.start_pos, name.end_pos, f"Write it in Python, as dk.{name}(...).")
-    known = [*SYNONYMS, *COMPOSED, *CALLED_CONSTANTS, *(n for op in TABLE.values() if _in_text(op) for n in (op.name, *op.aliases))]
-    near = get_close_matches(name, known, n=3)
+        raise Fault("{} works on arrays, and text has only scalars", name, f"Write it in Python, as dk.{name}(...).")
+    of_table = (n for op in TABLE.values() if _in_text(op) for n in (op.name, *op.aliases))
+    near = get_close_matches(name, [*SYNONYMS, *COMPOSED, *CALLED_CONSTANTS, *of_table], n=3)
     remedy = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise Fault("there is no function {}", name.start_pos, name.end_pos, f"{remedy}A product is written {name}*(...).")
+    raise Fault("there is no function {}", name, f"{remedy}A product is written {name}*(...).")
 
 
 def _check_name(name: Token) -> None:
     if not name.isidentifier():  # \w has characters that no identifier has, such as ²
-        raise Fault("{} is not a name", name.start_pos, name.end_pos, "Names have letters, digits and _; powers are written x**2.")
+        raise Fault("{} is not a name", name, "Names have letters, digits and _; powers are written x**2.")
 
 
 def _bare_function(name: Token) -> Fault:
-    return Fault("{} is a function", name.start_pos, name.end_pos, f"Write {name}(...), with its argument in parentheses.")
+    return Fault("{} is a function", name, f"Write {name}(...), with its argument in parentheses.")
 
 
-def _check_arguments(name: Token, arity: int | None, params: Mapping[str, Any], parts: list[Part], named: list[Named]) -> dict[str, Any]:
+def _check_arguments(
+    name: Token, arity: int | None, params: Mapping[str, Any], parts: list[Part], named: list[Named]
+) -> dict[str, Any]:
     """The static parameters, once the call has been found to fit."""
     usage = ", ".join([*(["x", "..."] if arity is None else "xyzw"[:arity]), *(f"{k}={v}" for k, v in params.items())])
     if arity is not None and len(parts) != arity:
         problem = f"{name} takes {arity} argument{'s' * (arity != 1)}, {len(parts)} given"
-        raise Fault(problem, name.start_pos, name.end_pos, f"Write {name}({usage}).")
+        raise Fault(problem, name, f"Write {name}({usage}).")
     bound: dict[str, Any] = {}
     for key, part in named:
         if key not in params:
-            raise Fault(f"{name} has no parameter {key}", key.start_pos, key.end_pos, f"Write {name}({usage}).")
+            raise Fault(f"{name} has no parameter {key}", key, f"Write {name}({usage}).")
         if key in bound:
-            raise Fault("the parameter {} is given twice", key.start_pos, key.end_pos)
+            raise Fault("the parameter {} is given twice", key, "Give it once.")
         wanted = type(params[key])
         if part.value is None or (wanted is int and part.value != np.trunc(part.value)):
             kind = "an integer" if wanted is int else "a number"
-            raise Fault(f"the parameter {key} must be {kind}, not {{}}", part.start, part.end, f"Write {name}({usage}).")
+            raise Fault(f"the parameter {key} must be {kind}, not {{}}", part, f"Write {name}({usage}).")
         bound[key] = wanted(part.value)
     return bound
 
@@ -278,10 +293,12 @@ def _check_arguments(name: Token, arity: int | None, params: Mapping[str, Any], 
 # ---- explaining -------------------------------------------------------------------------------------------------
 #: what to write instead of a character that the language does not have
 _INSTEAD = {
-    **dict.fromkeys("−–—", "Write - for minus."), **dict.fromkeys("·×∙⋅", "Write * for a product."), "÷": "Write / for a quotient.",
-    "√": "Write sqrt(x).", "≤": "Write <=.", "≥": "Write >=.", "≠": "Write !=.", "∞": "Write inf().",
-    "&": "Write logical_and(a, b).", "|": "Write logical_or(a, b), or abs(x).", "!": "Write logical_not(a), or != to compare.",
-    "~": "Write logical_not(a).", "%": "Write x - floor(x/y)*y for a remainder.", "@": "Matrix products are written in Python.",
+    **dict.fromkeys("−–—", "Write - for minus."), **dict.fromkeys("·×∙⋅", "Write * for a product."),
+    "÷": "Write / for a quotient.", "√": "Write sqrt(x).", "∞": "Write inf().",
+    "≤": "Write <=.", "≥": "Write >=.", "≠": "Write !=.",
+    "&": "Write logical_and(a, b).", "|": "Write logical_or(a, b), or abs(x).",
+    "!": "Write logical_not(a), or != to compare.", "~": "Write logical_not(a).",
+    "%": "Write x - floor(x/y)*y for a remainder.", "@": "Matrix products are written in Python.",
     ".": "Functions have no module in front: write sin(x), not np.sin(x).",
     **dict.fromkeys("[]{}", "Write parentheses ( ); arrays and indexing are written in Python."),
     **dict.fromkeys("'\"`;:\\#", "The text is one expression, not Python code."),
@@ -294,54 +311,58 @@ _OPERAND_ENDS = {"NUMBER", "NAME", "RPAR"}
 def _explain(parser: Lark, text: str, error: UnexpectedInput) -> Fault:
     """The fault behind a syntax error, from the token that did not fit and those before it."""
     if isinstance(error, UnexpectedCharacters):
-        at = error.pos_in_stream
-        return Fault(f"the character {text[at]!r} has no meaning in an expression", at, remedy=_INSTEAD.get(text[at], _LANGUAGE))
-    here: Token = error.token
+        at = error.pos_in_stream or 0
+        problem = f"the character {text[at]!r} has no meaning in an expression"
+        return Fault(problem, at, _INSTEAD.get(text[at], _LANGUAGE))
+    here: Token = error.token  # type: ignore[attr-defined]
     at_end = here.type == "$END"
     before = list(parser.lex(text if at_end else text[: here.start_pos]))
     last = before[-1] if before else None
-    if last is None and at_end:
-        return Fault("the text is empty", 0, remedy="Write an expression, such as x**2 + 1.")
     if last is not None and last.type in _OPERAND_ENDS:
-        return _after_operand(before, last, here)
+        return _unclosed(before) if at_end else _after_operand(last, here)
     if last is not None and last.type in _OPERATORS and (at_end or here.type in ("RPAR", "_COMMA")):
-        return Fault(f"nothing follows {last}", last.start_pos, remedy="Write what stands to its right, or remove it.")
+        return Fault("nothing follows {}", last, "Write what stands to its right, or remove it.")
     if last is not None and here.type == "RPAR":
-        return Fault("there is nothing between these parentheses", last.start_pos, remedy="Write an expression between them, or remove them.")
+        return Fault("there is nothing between these parentheses", last, "Write an expression, or remove them.")
+    if last is None and at_end:
+        return Fault("the text is empty", 0, "Write an expression, such as x**2 + 1.")
     if at_end:
         return _unclosed(before)
     remedy = "Write floor(x/y) for the integer part of a quotient." if here == last == "/" else _LANGUAGE
-    return Fault(f"something is missing before {here}", here.start_pos, remedy=remedy)
+    return Fault("something is missing before {}", here, remedy)
 
 
-def _after_operand(before: list[Token], last: Token, here: Token) -> Fault:
+def _after_operand(last: Token, here: Token) -> Fault:
     """The text stops fitting right after a number, a name or a closing parenthesis."""
-    at = here.start_pos
-    if here.type == "$END":
-        return _unclosed(before)
     if here.type == "COMPARE":
-        return Fault("comparisons cannot be chained", at, remedy="Write logical_and(a < b, b < c) for a < b < c.")
+        return Fault("comparisons cannot be chained", here, "Write logical_and(a < b, b < c) for a < b < c.")
     if here.type == "_EQUALS":
-        return Fault("= gives a name a value, which an expression does not do", at,
-                     remedy="Write == to compare; values are given when the function is called, as in f(x=3).")  # fmt: skip
+        remedy = "Write == to compare; values are given when the function is called, as in f(x=3)."
+        return Fault("= gives a name a value, which an expression does not do", here, remedy)
     if here.type == "_COMMA":
-        return Fault("a comma stands only between the arguments of a function", at, remedy="Decimals have a point: write 1.5.")
+        remedy = "Decimals have a point: write 1.5."
+        return Fault("a comma stands only between the arguments of a function", here, remedy)
     if here.type == "RPAR":
-        return Fault("this ) closes nothing", at, remedy="Remove it, or write the ( that it belongs to.")
-    if {str(here), str(last)} & {"and", "or", "not"}:
-        return Fault(f"an operator is missing between {last} and {here}", at, remedy="Write logical_and(a, b), logical_or(a, b), logical_not(a).")
+        return Fault("this ) closes nothing", here, "Remove it, or write the ( that it belongs to.")
     if last.type == "NAME" and _is_function(last):
         return _bare_function(last)
-    product = f"Write {last}*{here} for the product." if last.type != "RPAR" and here.type != "LPAR" else "Write * for a product."
-    return Fault(f"an operator is missing between {last} and {here}", at, remedy="Write an operator." if last.type == here.type == "NUMBER" else product)
+    if {str(here), str(last)} & {"and", "or", "not"}:
+        remedy = "Write logical_and(a, b), logical_or(a, b) or logical_not(a)."
+    elif last.type == here.type == "NUMBER":
+        remedy = "Write the operator."
+    elif last.type == "RPAR" or here.type == "LPAR":
+        remedy = "Write * for a product."
+    else:
+        remedy = f"Write {last}*{here} for the product."
+    return Fault(f"an operator is missing between {last} and {here}", here, remedy)
 
 
 def _unclosed(tokens: list[Token]) -> Fault:
     """The innermost parenthesis that is still open at the end."""
-    still_open: list[int] = []
+    still_open: list[Token] = []
     for token in tokens:
         if token.type == "LPAR":
-            still_open.append(token.start_pos)
+            still_open.append(token)
         elif token.type == "RPAR":
             still_open.pop()
-    return Fault("this ( is never closed", still_open[-1], remedy="Write the ) that is missing.")
+    return Fault("this ( is never closed", still_open[-1], "Write the ) that is missing.")

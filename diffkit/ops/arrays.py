@@ -53,7 +53,7 @@ define(
 
 def _index(index):
     """An index from its hashable form: slices are ("slice", start, stop, step), arrays ("array", shape, bytes)."""
-    parts = []
+    parts: list = []
     for part in index:
         if isinstance(part, tuple) and part[0] == "slice":
             parts.append(slice(*part[1:]))

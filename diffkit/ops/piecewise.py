@@ -102,14 +102,14 @@ define(
     kinks=lambda o, x: (x,),
     convention="0 everywhere",
 )
-for _name, _ufunc, _doc, _aliases, _spelling in (
+for _name, _function, _doc, _aliases, _spelling in (
     ("floor", np.floor, "largest integer ≤ x", (), {}),
     ("ceil", np.ceil, "smallest integer ≥ x", ("ceiling",), {}),
     ("round", np.round, "nearest integer, halves to even", ("rint",), {"c": "rint"}),
     ("trunc", np.trunc, "integer part, towards 0", ("fix",), {}),
 ):
     define(
-        _name, 1, _doc, _ufunc, cost="compare", aliases=_aliases, spelling=_spelling,
+        _name, 1, _doc, _function, cost="compare", aliases=_aliases, spelling=_spelling,
         partials=lambda o, out, x, jump=_nearest_half if _name == "round" else _nearest_jump: (_flat(o, x, jump),),
         sympy=lambda s, x, name=_name: getattr(s, name)(x, jump_slope()),
         kinks=(lambda o, x: (x - o.floor(x) - 0.5,)) if _name == "round" else (lambda o, x: (x - o.round(x),)),

@@ -37,6 +37,10 @@ FEW_ULP = 8.0
 DERIVATIVE_LENGTH, DERIVATIVES_LENGTH = 700, 2600
 
 
+#: what an engine may fail with; the reason is in its column
+_FAILURES = (ArithmeticError, MemoryError, RecursionError, ValueError, TypeError)
+
+
 class Job(NamedTuple):
     """A formula and how to measure it."""
 
@@ -74,7 +78,7 @@ def costs(job: Job) -> dict[str, Any]:
             run = program.on(machine)
             build = perf_counter() - start - _counting(program.notes)
             seconds = median_seconds(lambda run=run: run(values))  # type: ignore[misc]
-        except (DiffkitError, ArithmeticError, MemoryError, RecursionError, ValueError, TypeError):
+        except (DiffkitError, *_FAILURES):
             continue  # accuracy has said why
         engines[name] = {"build_seconds": build, "seconds": seconds, "ratio_to_value": seconds / value}
     return {"seconds_value": value, "engines": engines}
@@ -195,20 +199,25 @@ def _latex(f: Expr, limit: int = 4000) -> str:
 
 
 def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
-    """SymPy's derivative (or reverse's, where SymPy cannot) by every variable, to be read."""
+    """The derivative by every variable, to be read: SymPy's, or reverse's where SymPy cannot."""
+    from ..engines.symbolic import MAX_OPS, Derivation
     from ..transforms import derivative
 
+    engine = "symbolic"
+    try:
+        derivation = Derivation(record(f), [f.variables.index(w) for w in wrt])
+        made = derivation.read(derivation.derive(MAX_OPS))
+    except (DiffkitError, *_FAILURES):
+        engine = "reverse"
+        try:
+            made = [derivative(f, w) for w in wrt]
+        except (DiffkitError, *_FAILURES):
+            return []
     found, left = [], DERIVATIVES_LENGTH
-    for w in wrt:
-        for engine in ("symbolic", "reverse"):
-            try:
-                g = derivative(f, w, engine=engine)
-                latex = _latex(g, max(60, min(DERIVATIVE_LENGTH, left)))
-            except (DiffkitError, ArithmeticError, RecursionError, ValueError, TypeError):
-                continue
-            left -= len(latex)
-            found.append({"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine})
-            break
+    for w, g in zip(wrt, made, strict=True):
+        latex = _latex(g, max(60, min(DERIVATIVE_LENGTH, left)))
+        left -= len(latex)
+        found.append({"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine})
     return found
 
 

@@ -22,7 +22,7 @@ LONG = 100_000
 numbers = st.one_of(
     st.floats(allow_nan=False),
     st.integers(-20, 20).map(float),
-    st.sampled_from([0.0, -0.0, math.pi, -math.pi, math.inf, -math.inf, math.nan, -math.nan, 5e-324, 1.7976931348623157e308, 1e16, 1e-7]),
+    st.sampled_from([0.0, -0.0, math.pi, -math.pi, math.inf, -math.inf, math.nan, -math.nan, 5e-324, 1e16, 1e-7]),
 )
 variables = st.sampled_from(["x", "y", "E_n", "lambda", "psi", "θ", "inf"]).map(variable)
 leaves = st.one_of(variables, numbers.map(constant), st.booleans().map(constant))
@@ -65,9 +65,9 @@ def test_every_operation_reads_back(op):
 
 @pytest.mark.parametrize(
     "text",
-    ["x - (y - z)", "x - y - z", "-x**2", "(-x)**2", "2**-x", "(x**y)**z", "x**y**z", "-2*x", "x*-2", "(-2)**2", "-(x*y)", "-x*y",
-     "x/(y*z)", "x/y/z", "(x < y)*2", "(x < y) == (y < z)", "where(x < y, 1, 2)", "step(x, y, at=0.5)", "-pi*x", "1e300*x + 1e-7",
-     "inf()*-nan()", "-0*x", "true()", "0.1", "1.2345678901234567e19", "sin(x + y)**2"],
+    ["x - (y - z)", "x - y - z", "-x**2", "(-x)**2", "2**-x", "(x**y)**z", "x**y**z", "-2*x", "x*-2", "(-2)**2",
+     "-(x*y)", "-x*y", "x/(y*z)", "x/y/z", "(x < y)*2", "(x < y) == (y < z)", "where(x < y, 1, 2)", "-pi*x", "-0*x",
+     "step(x, y, at=0.5)", "1e300*x + 1e-7", "inf()*-nan()", "true()", "0.1", "1.2345678901234567e19", "sin(x + y)**2"],
 )  # fmt: skip
 def test_writes_as_few_parentheses_as_possible(text):
     assert to_text(parse(text)) == text
@@ -114,7 +114,8 @@ def test_brief_is_the_text_with_its_middle_cut_out(f, width):
         ("(x**y)**z", r"\left(x^{y}\right)^{z}"),
         ("exp(-x**2/2)/sqrt(2*pi)", r"\frac{e^{\frac{-x^{2}}{2}}}{\sqrt{2 \, \pi}}"),
         ("sin(x)**2 + cos(x)**-1", r"\sin^{2}\left(x\right) + \cos\left(x\right)^{-1}"),
-        ("where(x <= 0, -x, log(x))", r"\begin{cases} -x & \text{if } x \le 0 \\ \ln\left(x\right) & \text{otherwise} \end{cases}"),
+        ("where(x <= 0, -x, y)", r"\begin{cases} -x & \text{if } x \le 0 \\ y & \text{otherwise} \end{cases}"),
+        ("sin(x)**inf()", r"\sin\left(x\right)^{\infty}"),
         ("abs(x) + floor(y)", r"\left|x\right| + \left\lfloor y\right\rfloor"),
         ("1.5e-3*x", r"1.5 \cdot 10^{-3} \, x"),
         ("sigmoid(x)", r"\operatorname{sigmoid}\left(x\right)"),
@@ -128,8 +129,9 @@ def test_latex(text, latex):
 
 @pytest.mark.parametrize(
     ("given_name", "latex"),
-    [("alpha", r"\alpha"), ("theta1", r"\theta_{1}"), ("m_0", "m_{0}"), ("E_n", "E_{n}"), ("rho_c_0", r"\rho_{c,0}"), ("Volt", r"\mathrm{Volt}"),
-     ("mu_drift", r"\mu_{\mathrm{drift}}"), ("lambda", r"\lambda"), ("g_", r"\mathrm{g\_}"), ("β", "β"), ("x12", "x_{12}"), ("a%b", r"\mathrm{a\%b}")],
+    [("alpha", r"\alpha"), ("theta1", r"\theta_{1}"), ("m_0", "m_{0}"), ("E_n", "E_{n}"), ("rho_c_0", r"\rho_{c,0}"),
+     ("Volt", r"\mathrm{Volt}"), ("mu_drift", r"\mu_{\mathrm{drift}}"), ("lambda", r"\lambda"), ("x12", "x_{12}"),
+     ("g_", r"\mathrm{g\_}"), ("β", "β"), ("a%b", r"\mathrm{a\%b}")],
 )  # fmt: skip
 def test_latex_names(given_name, latex):
     assert name(given_name) == latex
@@ -137,8 +139,9 @@ def test_latex_names(given_name, latex):
 
 @pytest.mark.parametrize(
     ("value", "latex"),
-    [(2.0, "2"), (-0.5, "-0.5"), (299792458.0, "299792458"), (6.02e23, r"6.02 \cdot 10^{23}"), (1e10, "10^{10}"), (1e-5, "10^{-5}"), (0.05, "0.05"),
-     (-0.0, "-0"), (math.pi, r"\pi"), (-math.inf, r"-\infty"), (math.nan, r"\mathrm{NaN}")],
+    [(2.0, "2"), (-0.5, "-0.5"), (299792458.0, "299792458"), (6.02e23, r"6.02 \cdot 10^{23}"), (1e10, "10^{10}"),
+     (1e-5, "10^{-5}"), (0.05, "0.05"), (-0.0, "-0"), (math.pi, r"\pi"), (-math.inf, r"-\infty"),
+     (math.nan, r"\mathrm{NaN}")],
 )  # fmt: skip
 def test_latex_numbers(value, latex):
     assert number(value) == latex

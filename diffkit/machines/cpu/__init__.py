@@ -61,7 +61,7 @@ class CpuExecutable:
             check_out(out, self.tape, loop)
         points = math.prod(loop)
         kinds = [self.tape.kinds[o] for o in self.tape.outputs]
-        results = [np.empty((*loop, *k.shape), NUMPY[letter]) for k, (_, _, letter, _) in zip(kinds, self.plan.outputs, strict=True)]
+        results: list[np.ndarray] = [np.empty((*loop, *k.shape), NUMPY[letter]) for k, (_, _, letter, _) in zip(kinds, self.plan.outputs, strict=True)]
         if points:
             direct = [
                 o if out is not None and o.flags.c_contiguous and o.dtype == r.dtype and not any(np.shares_memory(o, a) for a in arrays) else r

@@ -1,0 +1,50 @@
+"""LaTeX as MathML, which browsers typeset without a font or a script from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import lru_cache
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+#: attributes that are the default in MathML Core where latex2mathml writes them
+_DEFAULTS = ("stretchy", "fence", "form", "columnalign", "xmlns", "display", "displaystyle")
+_SINGLE = re.compile(r"<mrow>(<(mi|mn|mo)>[^<]*</\2>)</mrow>")
+
+
+@lru_cache(maxsize=4096)
+def mathml(latex: str, display: bool = False) -> Markup:
+    """A `<math>` element, large (`display`) or for running text; the LaTeX itself as code where it cannot be converted."""
+    from latex2mathml.converter import convert_to_element
+
+    try:
+        element = convert_to_element(latex.replace(r"\operatorname{", r"\mathrm{"))
+    except Exception:  # its own exceptions have no common base
+        return Markup("<code>{}</code>").format(latex)
+    for part in element.iter():
+        _tidy(part)
+    if len(element) == 1 and element[0].tag == "mrow":
+        element[:] = list(element[0])
+    if display:
+        element.set("displaystyle", "true")
+    text = ElementTree.tostring(element, encoding="unicode", short_empty_elements=False)
+    return Markup(_SINGLE.sub(r"\1", text))  # noqa: S704
+
+
+def _tidy(part: ElementTree.Element) -> None:
+    # latex2mathml leaves character references in texts, to be unescaped after serialising; unescaping them before, each by
+    # itself, keeps a "<" in a text from becoming a tag
+    for slot in ("text", "tail"):
+        if getattr(part, slot):
+            setattr(part, slot, html.unescape(getattr(part, slot)))
+    for attribute in _DEFAULTS:
+        part.attrib.pop(attribute, None)
+    letters = list(part)
+    if part.tag == "mrow" and len(letters) > 1 and letters[0].get("mathvariant") == "normal" and all(
+        c.tag in ("mi", "mn") and not len(c) and (c.tag == "mn" or c.get("mathvariant") == "normal") for c in letters
+    ):  # fmt: skip
+        word = "".join(html.unescape(c.text or "") for c in letters)
+        part.clear()
+        part.tag, part.text = "mi", word
