@@ -15,8 +15,8 @@ from .errors import ArgumentError, DiffkitError
 
 WRONG, UNUSABLE, UNDECIDED = 1, 2, 3
 
-#: up to this many points · instructions the numpy machine answers before the cpu machine would have loaded
-SMALL_WORK = 2_000_000
+#: up to this many points the numpy machine answers before the cpu machine would have loaded
+SMALL_POINTS = 10_000
 #: points printed one by one
 LISTED = 12
 
@@ -104,6 +104,16 @@ def _point(words: Iterable[str]) -> dict[str, Any]:
     return values
 
 
+def _loop(point: dict[str, Any]) -> tuple[int, ...]:
+    """The number of points, as a shape."""
+    import numpy as np
+
+    lengths = {n: np.size(v) for n, v in point.items() if np.ndim(v)}
+    if len(set(lengths.values())) > 1:
+        raise ArgumentError(f"different numbers of values: {', '.join(f'{n} has {k}' for n, k in lengths.items())}")
+    return tuple(set(lengths.values()))
+
+
 def _inputs(function: Callable) -> Callable:
     """The arguments that `grad` and `compare` share."""
 
@@ -136,11 +146,9 @@ def grad(expression: str, assignments: tuple[str, ...], wrt: list[str] | None, e
     from .transforms import value_and_grad
 
     f, point = _expression(expression), _point(assignments)
-    loop = np.broadcast_shapes(*(np.shape(v) for v in point.values()))
-    made = value_and_grad(f, wrt=wrt, engine=engine, machine="numpy")
-    if int(np.prod(loop)) * len(made.program().tape) > SMALL_WORK:
-        made = value_and_grad(f, wrt=wrt, engine=engine, machine="cpu")
-    value, gradient = made(point)
+    loop = _loop(point)
+    machine = "numpy" if int(np.prod(loop)) <= SMALL_POINTS else "cpu"
+    value, gradient = value_and_grad(f, wrt=wrt, engine=engine, machine=machine)(point)
     if as_json:
         click.echo(json.dumps(_plain({"expression": f.to_text(), "at": point, "engine": engine, "value": value, "gradient": gradient})))
     else:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from ..expr.node import Expr, topological
+from ..expr.printing import brief, length, spell, to_text
+
 CODES = ("unsafe-where", "zero-times-infinity", "cancellation", "overflow", "kink", "discontinuity", "domain")
 #: error: the answer at the given point is not usable; warning: it can go wrong; note: something to know
 SEVERITIES = ("error", "warning", "note")
@@ -64,3 +67,19 @@ class LintReport(Sequence[Finding]):
 
     def __repr__(self) -> str:
         return f"<LintReport of {self.function}: {', '.join(self.codes) or 'nothing found'}>"
+
+
+# ---- expressions in findings ----------------------------------------------------------------------------------------
+#: longest sub-expression written out as a place, and as a rewrite
+PLACE, REWRITE = 120, 2000
+
+
+def place(n: Expr) -> str:
+    return brief(n, PLACE)
+
+
+def text(f: Expr | None) -> str | None:
+    """An expression as text that parses; None where it is too long to be of use, or not scalar."""
+    if f is None or length(f, spell, REWRITE) > REWRITE or any(n.shape for n in topological(f)):
+        return None
+    return to_text(f)

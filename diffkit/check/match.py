@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._calls import substitute
 from ..expr.functions import RULES, as_expr
@@ -42,13 +42,19 @@ def _sum(n: Expr) -> View:
 
 
 def _product(n: Expr) -> View:
-    """A factor ½ is a division by 2, a factor −1 a sign."""
+    """A factor ½ is a division by 2, a negative factor a sign."""
     for a, b in (n.args, n.args[::-1]):
         if b.number == 0.5:
             return View("divide", (a, as_expr(2.0)))
-        if b.number == -1:
-            return View("negative", (a,))
+        if b.number is not None and b.number < 0:
+            return View("negative", (a if b.number == -1 else RULES.multiply(-b.number, a),))
     return _square(n) if n.args[0] is n.args[1] else _plain(n)
+
+
+def _quotient(n: Expr) -> View:
+    """(−a)/b is −(a/b)."""
+    top, bottom = n.args
+    return View("negative", (RULES.divide(top.args[0], bottom),)) if top.op.name == "negative" else _plain(n)
 
 
 def _square(n: Expr) -> View:
@@ -64,7 +70,7 @@ def _power(n: Expr) -> View:
 
 #: equivalent spellings, by operation
 _VIEWS: dict[str, Callable[[Expr], View]] = {
-    "add": _sum, "multiply": _product, "square": _square, "pow": _power,
+    "add": _sum, "multiply": _product, "divide": _quotient, "square": _square, "pow": _power,
     "reciprocal": lambda n: View("divide", (as_expr(1.0), n.args[0])),
 }  # fmt: skip
 
@@ -73,38 +79,43 @@ def view(n: Expr) -> View:
     return _VIEWS.get(n.op.name, _plain)(n)
 
 
-Binding = dict[str, Expr]
+class Match(NamedTuple):
+    """What the names of a pattern stand for, and the nodes that the pattern itself covers."""
+
+    names: dict[str, Expr]
+    covered: tuple[Expr, ...] = ()
 
 
-def match(pattern: Expr, n: Expr, known: Binding | None = None) -> Binding | None:
-    """What the pattern's names stand for in `n`; None where it does not fit."""
-    return next(_matches(pattern, n, known or {}), None)
+def match(pattern: Expr, n: Expr) -> Match | None:
+    """How the pattern fits the node; None where it does not."""
+    return next(_matches(pattern, n, Match({})), None)
 
 
-def _matches(pattern: Expr, n: Expr, known: Binding) -> Iterator[Binding]:
+def _matches(pattern: Expr, n: Expr, so_far: Match) -> Iterator[Match]:
     name = pattern.name
     if name is not None:
-        if name not in known:
-            yield {**known, name: n}
-        elif known[name] is n:
-            yield known
+        if name not in so_far.names:
+            yield so_far._replace(names={**so_far.names, name: n})
+        elif so_far.names[name] is n:
+            yield so_far
         return
     if pattern.number is not None or n.number is not None:
-        if pattern.number == n.number and pattern.number is not None:
-            yield known
+        if pattern.number is not None and pattern.number == n.number:
+            yield so_far
         return
     p, v = view(pattern), view(n)
     if p.name != v.name or p.params != v.params or len(p.args) != len(v.args):
         return
+    here = so_far._replace(covered=(*so_far.covered, n))
     for args in (v.args, v.args[::-1]) if p.name in COMMUTATIVE else (v.args,):
-        yield from _all(p.args, args, known)
+        yield from _all(p.args, args, here)
 
 
-def _all(patterns: tuple[Expr, ...], nodes: tuple[Expr, ...], known: Binding) -> Iterator[Binding]:
+def _all(patterns: tuple[Expr, ...], nodes: tuple[Expr, ...], so_far: Match) -> Iterator[Match]:
     if not patterns:
-        yield known
+        yield so_far
         return
-    for found in _matches(patterns[0], nodes[0], known):
+    for found in _matches(patterns[0], nodes[0], so_far):
         yield from _all(patterns[1:], nodes[1:], found)
 
 
@@ -118,22 +129,27 @@ def _by_operation() -> dict[str, list[tuple[Expr, Pattern]]]:
     return found
 
 
-def find(n: Expr) -> tuple[Pattern, Expr | None] | None:
-    """The first row that fits a node, and the rewrite with the node's own parts in it."""
+class Hit(NamedTuple):
+    """A row of the table that fits a node."""
+
+    row: Pattern
+    match: Match
+
+    @property
+    def rewrite(self) -> Expr | None:
+        """The row's rewrite with the node's own parts in it; None where it has none, or the parts are arrays (text has none)."""
+        names = self.match.names
+        if self.row.rewrite is None or any(e.shape for e in names.values()):
+            return None
+        rewrite = parse(self.row.rewrite)
+        variables = free_variables(rewrite)
+        return substitute(rewrite, variables, [names[v.name] for v in variables])  # type: ignore[index]
+
+
+def find(n: Expr) -> Hit | None:
+    """The first row that fits a node. Formulas of numbers alone are no danger that a point could bring."""
     for pattern, row in _by_operation().get(view(n).name, ()):
-        binding = match(pattern, n)
-        if binding is not None and not _constant(binding):
-            return row, None if row.rewrite is None else _filled(parse(row.rewrite), binding)
+        found = match(pattern, n)
+        if found is not None and any(e.number is None for e in found.names.values()):
+            return Hit(row, found)
     return None
-
-
-def _constant(binding: Binding) -> bool:
-    """A pattern made of numbers alone is no danger that a point could bring."""
-    return all(e.number is not None for e in binding.values())
-
-
-def _filled(rewrite: Expr, binding: Binding) -> Expr | None:
-    variables = free_variables(rewrite)
-    if any(binding[v.name].shape for v in variables):  # type: ignore[index]
-        return None  # text has scalars only
-    return substitute(rewrite, variables, [binding[v.name] for v in variables])  # type: ignore[index]

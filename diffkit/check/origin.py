@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..engines.rounding import evaluate_template
 from ..expr.node import Expr
 from ..expr.printing import brief
 from ..machines.numpy import laned_inputs, run
 from ..ops import Op
 from ..tape import Builder, Tape, expressions, templates
-from ..engines.rounding import evaluate_template
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,23 @@ class Origin:
     points: int
 
     @property
+    def overflow(self) -> bool:
+        """Infinite, from finite operands, by an operation that is defined everywhere."""
+        return bool(self.operands) and self.domain == "all reals" and np.isinf(self.result) and self._finite_operands
+
+    @property
+    def _finite_operands(self) -> bool:
+        return all(np.isfinite(np.asarray(v, float)).all() for v in self.operands)
+
+    @property
     def reason(self) -> str:
         """An input, a point outside the domain, a pole, an overflow, or an indefinite form such as 0·∞."""
         if not self.operands:
             return "it was given so"
-        if not all(np.isfinite(np.asarray(v, float)).all() for v in self.operands):
+        if not self._finite_operands:
             return "an indefinite form of infinities"
-        if self.domain == "all reals":
-            return "too large for floating point" if np.isinf(self.result) else f"{self.op.name} has no value there"
+        if self.overflow:
+            return "too large for floating point"
         return f"{self.op.name} is defined for {self.domain}"
 
     def __str__(self) -> str:

@@ -70,3 +70,10 @@ def _finite(kind: Kind, arguments: tuple[Kind, ...], k: int, x: float) -> tuple[
         out = np.asarray(kind.op.numpy(*args, **kind.kwargs))
         partial = evaluate_template(templates.partials(kind, arguments), [out, *args])[k]
     return bool(np.isfinite(out).all()), partial is None or bool(np.isfinite(partial).all())
+
+
+def slope_everywhere_zero(n: Expr) -> bool:
+    """A step, a rounding: constant between its jumps."""
+    if n.op.partials is None or n.op.family != "elementwise":
+        return False
+    return all(p is None or p == 0 for p in templates.partials(n.kind, [a.kind for a in n.args]).outputs)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .._calls import check_differentiable, expression_of
 from ..engines import ENGINES, check_engine
 from ..engines import engine as find_engine
 from ..engines.engine import TapeProgram
@@ -18,6 +17,8 @@ from ..machines import check_machine
 from ..machines import machine as find_machine
 from ..numerics import relative_error, ulp_error
 from ..tape import Tape, record
+from ..transforms.arguments import expression_of
+from ..transforms.programs import check_differentiable
 from .cost import median_seconds
 from .points import points_of
 from .result import Column, Comparison

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .._calls import bind_names
 from ..errors import ArgumentError, ShapeError
 from ..expr.node import Expr
 from ..machines.machine import as_input
+from ..transforms.arguments import bind_names
 
 
 def points_of(variables: Sequence[Expr], at: Any) -> dict[str, np.ndarray]:

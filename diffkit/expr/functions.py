@@ -392,8 +392,8 @@ for _symbol, _method in (
     setattr(Expr, f"__{_symbol}__", _method)
 for _function in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
     setattr(Expr, _function.__name__, _function)
-Expr.flatten = ravel
-Expr.transpose = lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+setattr(Expr, "flatten", ravel)
+setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None))
 
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -414,5 +414,5 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
     return ours(*args, **kwargs)
 
 
-Expr.__array_ufunc__ = _array_ufunc
-Expr.__array_function__ = _array_function
+setattr(Expr, "__array_ufunc__", _array_ufunc)
+setattr(Expr, "__array_function__", _array_function)

@@ -23,7 +23,6 @@ LAYERS = [
     {"truth"},
     {"explain"},
     {"transforms"},
-    {"_calls"},
     {"engines"},
     {"machines"},
     {"tape"},

@@ -1,7 +1,7 @@
 """Transforms: grad, value_and_grad, jacobian, hessian, jvp, vjp, hvp, vmap.
 
-A transform takes an expression or text (`_calls.ExprCall`: arguments by name, loop dims, results as dicts by name) or a Python
-function (`_calls.PythonCall`: arguments by position, nested structures, whole arrays). Both come down to a tape and the
+A transform takes an expression or text (`by_name.ExprCall`: arguments by name, loop dims, results as dicts by name) or a Python
+function (`by_position.PythonCall`: arguments by position, nested structures, whole arrays). Both come down to a tape and the
 positions of the inputs to differentiate by; an engine makes the program, a machine runs it.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._calls import ExprCall, PythonCall, expression_of, is_text_or_expr, run_value
-from .engines import check_engine
-from .engines.engine import derivative_tape
-from .errors import ArgumentError, UnsupportedError
-from .expr.node import Expr
-from .machines import check_machine
-from .tape import Tape, expressions, record
+from ..engines import check_engine
+from ..engines.engine import derivative_tape
+from ..errors import ArgumentError, UnsupportedError
+from ..expr.node import Expr
+from ..machines import check_machine
+from ..tape import Tape, expressions, record
+from .arguments import expression_of, is_text_or_expr, run_value
+from .by_name import ExprCall
+from .by_position import PythonCall
 
 __all__ = ["derivative", "evaluate", "grad", "hessian", "hvp", "jacobian", "jvp", "tape", "value_and_grad", "vjp", "vmap"]
 

@@ -1,0 +1,184 @@
+"""Transforms of expressions: called by name, loop dims welcome, results as dicts by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..engines import Program
+from ..engines import engine as find_engine
+from ..engines.engine import derivative_tape, gradient_only
+from ..engines.forward import tangent_tape
+from ..engines.reverse import adjoint_tape
+from ..errors import ArgumentError, ShapeError
+from ..expr.functions import as_expr
+from ..expr.node import Expr
+from ..machines import machine as find_machine
+from ..ops.kinks import current as kink_policy
+from ..tape import Tape, expressions, record
+from .arguments import bind_names, distinct_variables, fitting, plain, run_value
+from .programs import check_differentiable, check_scalar, make_program
+
+
+class ExprCall:
+    """A transform of an expression: called by name, loop dims welcome."""
+
+    def __init__(
+        self, f: Expr, wrt: Any, *, engine: str = "reverse", machine: Any = "cpu", order: int = 1, scalar: bool = False,
+        value: bool = False, reduce: str | None = None,
+    ) -> None:  # fmt: skip
+        self.f = f
+        self.engine, self.machine, self.order, self.value, self.reduce = engine, machine, order, value, reduce
+        if reduce not in (None, "sum"):
+            raise ArgumentError(f'reduce is "sum" or None, not {reduce!r}')
+        if scalar:
+            check_scalar(f.shape, "the expression")
+        self.variables = distinct_variables(f)
+        self.names: list[str] = [v.name for v in self.variables]
+        self.single = isinstance(wrt, (str, Expr))
+        chosen = self.names if wrt is None else [wrt] if self.single else list(wrt)
+        self.wrt = [w.name if isinstance(w, Expr) else w for w in chosen]
+        for w in self.wrt:
+            if w not in self.names:
+                raise ArgumentError(f"the expression has no variable {w!r}; its variables are {', '.join(self.names) or '(none)'}")
+        if wrt is None:
+            floats = [v.name for v in self.variables if v.dtype not in ("int64", "bool")]
+            self.wrt = [w for w in self.wrt if w in floats]
+        check_differentiable([v for v in self.variables if v.name in self.wrt])
+        self._made: dict[str, tuple[Program, Callable]] = {}
+
+    def __repr__(self) -> str:
+        return f"<{'hessian' if self.order == 2 else 'derivative'} of {self.f!r} by {', '.join(self.wrt)}, engine {self.engine}>"
+
+    def program(self) -> Program:
+        tape = record(self.f, self.variables)
+        return make_program(tape, [self.names.index(w) for w in self.wrt], self.engine, self.order)
+
+    def _runner(self) -> tuple[Program, Callable]:
+        policy = kink_policy()
+        if policy not in self._made:
+            program = self.program()
+            self._made[policy] = (program, program.on(find_machine(self.machine)))
+        return self._made[policy]
+
+    @property
+    def tape(self) -> Tape:
+        """The tape that a call runs."""
+        return self._runner()[0].tape
+
+    def prepare(self, **shapes: Any) -> ExprCall:
+        """Build now what the first call would build. Shapes are loop dims; the tape does not depend on them."""
+        self._runner()
+        return self
+
+    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if "out" in self.names and out is not None:
+            kwargs["out"], out = out, None
+        given = bind_names(self.names, args, kwargs)
+        values = [given[n] for n in self.names]
+        if any(isinstance(v, Expr) for v in values):
+            return self._symbolic(values)
+        outputs, blocks = self._runner()[1](values, None if out is None else self._buffers(out))
+        if self.order == 2:
+            result: Any = {w: dict(zip(self.wrt, map(plain, row), strict=True)) for w, row in zip(self.wrt, blocks, strict=True)}
+            return result[self.wrt[0]][self.wrt[0]] if self.single else result
+        if out is not None:
+            return out
+        row = [plain(self._reduced(b, given[w], w)) for b, w in zip(blocks[0], self.wrt, strict=True)]
+        result = row[0] if self.single else dict(zip(self.wrt, row, strict=True))
+        return (plain(outputs[0]), result) if self.value else result
+
+    def _reduced(self, block: np.ndarray, value: Any, name: str) -> np.ndarray:
+        if self.reduce is None:
+            return block
+        core = len(self.f.shape) + len(self.variables[self.names.index(name)].shape)
+        own = np.ndim(value) - len(self.variables[self.names.index(name)].shape)
+        loop = block.ndim - core
+        summed = block.sum(axis=tuple(range(loop - own)), dtype=np.float64)
+        stretched = tuple(k for k in range(own) if np.shape(value)[k] == 1 and summed.shape[k] != 1)
+        return summed.sum(axis=stretched, keepdims=True).astype(block.dtype, copy=False)
+
+    def _buffers(self, out: Any) -> list[np.ndarray]:
+        """The arrays of out= in the order of the tape's outputs: the value first, then the gradient."""
+        if self.order == 2 or self.reduce:
+            raise ArgumentError("out= is for values, gradients and Jacobians")
+        value, gradient = out if self.value else (None, out)
+        if self.single:
+            buffers = [gradient]
+        elif isinstance(gradient, Mapping):
+            missing = [w for w in self.wrt if w not in gradient]
+            if missing:
+                raise ArgumentError(f"out= has no array for {missing[0]!r}")
+            buffers = [gradient[w] for w in self.wrt]
+        else:
+            buffers = list(gradient)
+        if value is None:  # the program writes its value too
+            loop = buffers[0].ndim - len(self.f.shape) - len(self.variables[self.names.index(self.wrt[0])].shape)
+            value = np.empty((*buffers[0].shape[:loop], *self.f.shape), self.f.dtype)
+        return [value, *buffers]
+
+    def _symbolic(self, values: list[Any]) -> Any:
+        """Called with expressions: the derivative as expressions."""
+        made = derivative_tape(self._runner()[0])
+        outputs = expressions(made, fitting(self.variables, [as_expr(v) for v in values]))
+        if self.order == 2:
+            n = len(self.wrt)
+            rows = [dict(zip(self.wrt, outputs[n + k * n : n + (k + 1) * n], strict=True)) for k in range(n)]
+            result: Any = dict(zip(self.wrt, rows, strict=True))
+            return result[self.wrt[0]][self.wrt[0]] if self.single else result
+        row = outputs[1:]
+        result = row[0] if self.single else dict(zip(self.wrt, row, strict=True))
+        return (outputs[0], result) if self.value else result
+
+    # ---- products with vectors ----
+    def jvp(self, primals: Mapping[str, Any], tangents: Mapping[str, Any]) -> tuple[Any, Any]:
+        given = bind_names(self.names, (dict(primals),), {})
+        wrt = self._moving(tangents)
+        made = tangent_tape(record(self.f, self.variables), [self.names.index(w) for w in wrt])
+        values = [*(given[n] for n in self.names), *(tangents[w] for w in wrt)]
+        out, tangent = find_machine(self.machine).compile(made)(values)
+        return plain(out), plain(tangent)
+
+    def vjp(self, primals: Mapping[str, Any]) -> tuple[Any, Callable[[Any], dict[str, Any]]]:
+        given = bind_names(self.names, (dict(primals),), {})
+        floats = [v for v in self.variables if v.dtype not in ("int64", "bool")]
+        made = adjoint_tape(record(self.f, self.variables), [self.names.index(v.name) for v in floats])
+        values = [given[n] for n in self.names]
+        executable = find_machine(self.machine).compile(made)
+        out = run_value(self.f, (given,), {}, self.machine)
+
+        def pullback(cotangent: Any) -> dict[str, Any]:
+            if np.shape(cotangent) != np.shape(out):
+                raise ShapeError(f"the cotangent has shape {np.shape(cotangent)}, the output {np.shape(out)}; they must be the same")
+            _, *adjoints = executable([*values, cotangent])
+            return {v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)}
+
+        return out, pullback
+
+    def hvp(self, primals: Mapping[str, Any], tangents: Mapping[str, Any]) -> dict[str, Any]:
+        check_scalar(self.f.shape, "the expression")
+        given = bind_names(self.names, (dict(primals),), {})
+        wrt = self._moving(tangents)
+        positions = [self.names.index(w) for w in self.wrt]
+        gradient = gradient_only(find_engine("reverse").program(record(self.f, self.variables), positions))
+        made = tangent_tape(gradient, [self.names.index(w) for w in wrt])
+        results = find_machine(self.machine).compile(made)([*(given[n] for n in self.names), *(tangents[w] for w in wrt)])
+        return dict(zip(self.wrt, map(plain, results[len(self.wrt) :]), strict=True))
+
+    def _moving(self, tangents: Mapping[str, Any]) -> list[str]:
+        for name in tangents:
+            if name not in self.names:
+                raise ArgumentError(f"a tangent for {name!r}, but the variables are {', '.join(self.names)}")
+        if not tangents:
+            raise ArgumentError("no tangent is given")
+        check_differentiable([v for v in self.variables if v.name in tangents])
+        return [n for n in self.names if n in tangents]
+
+
+def _sum_to_shape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Summed over the leading and stretched dims that broadcasting added."""
+    extra = array.ndim - len(shape)
+    summed = array.sum(axis=tuple(range(extra)))
+    return summed.sum(axis=tuple(k for k, n in enumerate(shape) if n == 1 and summed.shape[k] != 1), keepdims=True)

@@ -1,0 +1,253 @@
+"""Transforms of Python functions: whole arrays, nested arguments by position, results structured as in JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optree
+
+from ..engines import Program
+from ..engines import engine as find_engine
+from ..engines.engine import derivative_tape, gradient_only
+from ..engines.forward import tangent_tape
+from ..engines.reverse import adjoint_tape
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..expr.functions import as_expr, stack
+from ..expr.node import Expr
+from ..expr.trace import Traced, flatten, is_leaf, is_traced, names_of, parameter_names, signature, trace_call
+from ..machines import machine as find_machine
+from ..ops.kinks import current as kink_policy
+from ..tape import Tape, expressions, record
+from .arguments import plain
+from .programs import check_scalar, make_program
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A trace, the program made of it, and (unless it closed over an enclosing trace) the program on a machine."""
+
+    traced: Traced
+    program: Program
+    run: Callable[..., Any] | None
+
+
+class PythonCall:
+    """A transform of a Python function: whole arrays, nested arguments, results structured as in JAX."""
+
+    def __init__(
+        self, f: Callable, argnums: int | Sequence[int], *, engine: str = "reverse", machine: Any = "cpu", order: int = 1,
+        scalar: bool = False, value: bool = False, reduce: None = None,
+    ) -> None:  # fmt: skip
+        self.f, self.engine, self.machine, self.order, self.scalar, self.value = f, engine, machine, order, scalar, value
+        self.single = not isinstance(argnums, (tuple, list))
+        self.argnums: list[int] = [argnums] if self.single else list(argnums)  # type: ignore[list-item,arg-type]
+        if not all(isinstance(a, int) and not isinstance(a, bool) for a in self.argnums):
+            raise ArgumentError(f"argnums is a position or a tuple of positions, not {argnums!r}")
+        self._made: dict[tuple, Prepared] = {}
+
+    @property
+    def __name__(self) -> str:
+        return getattr(self.f, "__name__", "function")
+
+    def _key(self, args: tuple) -> tuple | None:
+        leaves, structure = flatten(args)
+        key = (structure, kink_policy(), *(signature(leaf) for leaf in leaves))
+        try:
+            hash(key)
+        except TypeError:
+            return None
+        return key
+
+    def _positions(self, args: tuple) -> list[list[int]]:
+        """For every argnum the numbers of its traced leaves among all traced leaves."""
+        counts = [[is_traced(leaf) for leaf in flatten(a)[0]] for a in args]
+        starts = np.cumsum([0, *(sum(c) for c in counts)])
+        positions = []
+        names = parameter_names(self.f, len(args))
+        for n in self.argnums:
+            if not -len(args) <= n < len(args):
+                raise ArgumentError(f"argnums names argument {n}, but the function was called with {len(args)}")
+            n %= len(args)
+            leaves = flatten(args[n])[0]
+            for leaf, name in zip(leaves, names_of(args[n], names[n]), strict=True):
+                if not is_traced(leaf) or np.asarray(leaf if not isinstance(leaf, Expr) else 0.0).dtype.kind not in "f":
+                    raise DtypeError(
+                        f"the argument {name!r} is {type(leaf).__name__} {_brief(leaf)}; a derivative needs a floating-point number or array "
+                        "(write 3.0 rather than 3)"
+                    )
+            positions.append(list(range(int(starts[n]), int(starts[n + 1]))))
+        return positions
+
+    def _prepared(self, args: tuple) -> Prepared:
+        key = self._key(args)
+        if key is not None and key in self._made:
+            return self._made[key]
+        traced = trace_call(self.f, args)
+        if self.scalar:
+            name = self.__name__
+            if len(traced.outputs) != 1:
+                raise ShapeError(f"grad needs one scalar result, but {name} returned {len(traced.outputs)}; use jacobian")
+            check_scalar(traced.outputs[0].shape, f"the result of {name}")
+        tape = record(traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))])
+        program = make_program(tape, [p for group in self._positions(args) for p in group], self.engine, self.order)
+        if traced.captured:  # another call may close over other variables
+            return Prepared(traced, program, None)
+        made = Prepared(traced, program, program.on(find_machine(self.machine)))
+        if key is not None:
+            self._made[key] = made
+        return made
+
+    def prepare(self, *args: Any) -> PythonCall:
+        """Trace and build now for arguments of these shapes (values are not used)."""
+        self._prepared(args)
+        return self
+
+    def __call__(self, *args: Any, out: Any = None) -> Any:
+        made = self._prepared(args)
+        traced = made.traced
+        leaves = [leaf for leaf in flatten(args)[0] if is_traced(leaf)]
+        if made.run is None or any(isinstance(leaf, Expr) for leaf in leaves):
+            outputs, blocks = self._symbolic(made.program, traced, leaves)
+        else:
+            outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, traced))
+        structures = [flatten(args[n])[1] for n in self.argnums]
+        result = self._second(blocks, structures) if self.order == 2 else self._first(blocks, structures, traced)
+        if not self.value:
+            return result
+        return plain(outputs[0]), result
+
+    def _buffers(self, out: Any, traced: Traced) -> list[np.ndarray]:
+        value, gradient = out if self.value else (None, out)
+        buffers = flatten(gradient)[0]
+        return [np.empty(traced.outputs[0].shape, traced.outputs[0].dtype) if value is None else value, *buffers]
+
+    def _symbolic(self, program: Program, traced: Traced, leaves: list[Any]) -> tuple[list[Any], list[list[Any]]]:
+
+        made = derivative_tape(program)
+        flat: list[Any] = expressions(made, [*(as_expr(v) for v in leaves), *traced.captured])
+        rows = len(program.out_shapes)  # type: ignore[attr-defined]
+        columns = len(program.in_shapes)  # type: ignore[attr-defined]
+        outputs, rest = flat[:rows], flat[rows:]
+        return outputs, [rest[k * columns : (k + 1) * columns] for k in range(rows)]
+
+    def _arguments(self, row: list[Any], structures: list[Any]) -> Any:
+        """One block a leaf, back in the structure of the arguments."""
+        pieces, results = iter([plain(b) for b in row]), []
+        for s in structures:
+            results.append(optree.tree_unflatten(s, [next(pieces) for _ in range(s.num_leaves)]))
+        return results[0] if self.single else tuple(results)
+
+    def _first(self, blocks: list[list[Any]], structures: list[Any], traced: Traced) -> Any:
+        if self.scalar:
+            return self._arguments(blocks[0], structures)
+        return optree.tree_unflatten(traced.structure, [self._arguments(row, structures) for row in blocks])
+
+    def _second(self, blocks: list[list[Any]], structures: list[Any]) -> Any:
+        return self._arguments([self._arguments(row, structures) for row in blocks], structures)
+
+    # ---- products with vectors ----
+    def _matched(self, primals: tuple, tangents: tuple) -> tuple[list[Any], list[Any]]:
+        given, structure = flatten(primals)
+        moving, other = flatten(tangents)
+        if structure != other:
+            raise ArgumentError("the tangents must have the structure of the primals")
+        for p, t in zip(given, moving, strict=True):
+            if is_traced(p) and np.shape(p) != np.shape(t) and not isinstance(t, Expr):
+                raise ShapeError(f"a tangent has shape {np.shape(t)}, its primal {np.shape(p)}")
+        pairs = [(p, t) for p, t in zip(given, moving, strict=True) if is_traced(p)]
+        return [p for p, _ in pairs], [t for _, t in pairs]
+
+    def _run_tape(self, tape: Tape, leaves: list[Any], traced: Traced, seeds: list[Any]) -> list[Any]:
+        """On the machine, or as expressions where an argument is one."""
+        if traced.captured or any(isinstance(v, Expr) for v in (*leaves, *seeds)):
+
+            return list(expressions(tape, [as_expr(v) for v in (*leaves, *traced.captured, *seeds)]))
+        return [plain(r) for r in find_machine(self.machine).compile(tape)([*leaves, *seeds])]
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        traced = trace_call(self.f, primals)
+        leaves, moving = self._matched(primals, tangents)
+        tape = tangent_tape(record(traced.outputs, [*traced.inputs, *traced.captured]), range(len(leaves)))
+        results = self._run_tape(tape, leaves, traced, moving)
+        n = len(traced.outputs)
+        return optree.tree_unflatten(traced.structure, results[:n]), optree.tree_unflatten(traced.structure, results[n:])
+
+    def vjp(self, primals: tuple) -> tuple[Any, Callable[[Any], tuple]]:
+        traced = trace_call(self.f, primals)
+        leaves = [leaf for leaf in flatten(primals)[0] if is_traced(leaf)]
+        base = record(traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))])
+        tape = adjoint_tape(base, range(len(leaves)))
+        out = optree.tree_unflatten(traced.structure, self._run_tape(base, leaves, traced, []))
+
+        def pullback(cotangent: Any) -> tuple:
+            seeds, structure = flatten(cotangent)
+            if structure != traced.structure:
+                raise ArgumentError("the cotangent must have the structure of the output")
+            for s, o in zip(seeds, traced.outputs, strict=True):
+                if np.shape(s) != o.shape and not isinstance(s, Expr):
+                    raise ShapeError(f"a cotangent has shape {np.shape(s)}, its output {o.shape}; they must be the same")
+            adjoints = iter(self._run_tape(tape, leaves, traced, seeds)[len(traced.outputs) :])
+            back = []
+            for p in primals:
+                items, form = flatten(p)
+                back.append(optree.tree_unflatten(form, [next(adjoints) if is_traced(x) else None for x in items]))
+            return tuple(back)
+
+        return out, pullback
+
+    def hvp(self, primals: tuple, tangents: tuple) -> Any:
+        traced = trace_call(self.f, primals)
+        check_scalar(traced.outputs[0].shape, f"the result of {self.__name__}")
+        leaves, moving = self._matched(primals, tangents)
+        base = record(traced.outputs, [*traced.inputs, *traced.captured])
+        gradient = gradient_only(find_engine("reverse").program(base, range(len(leaves))))
+        tape = tangent_tape(gradient, range(len(leaves)))
+        products = iter(self._run_tape(tape, leaves, traced, moving)[len(leaves) :])
+        results = []
+        for p in primals:
+            items, form = flatten(p)
+            results.append(optree.tree_unflatten(form, [next(products) if is_traced(x) else None for x in items]))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def mapped(self, args: tuple, axes: Sequence[int | None]) -> Any:
+        """vmap: the mapped axis is a loop dim of the tape."""
+        flat = [(leaf, axis) for a, axis in zip(args, axes, strict=True) for leaf in flatten(a)[0] if is_traced(leaf)]
+        sizes = {np.shape(x)[ax] if not isinstance(x, Expr) else x.shape[ax] for x, ax in flat if ax is not None}
+        if len(sizes) != 1:
+            raise ShapeError(f"vmap: the mapped axes have different lengths {sorted(sizes)}" if sizes else "vmap: no argument is mapped")
+        (n,) = sizes
+        one = [optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True) for a, axis in zip(args, axes, strict=True)]
+        if any(isinstance(x, Expr) for x, _ in flat):
+            return self._unrolled(args, axes, n)
+        traced = trace_call(self.f, one)
+        if traced.captured:
+            return self._unrolled(args, axes, n)
+        tape = record(traced.outputs, traced.inputs)
+        values = [np.asarray(x) if ax is None else np.moveaxis(np.asarray(x), ax, 0) for x, ax in flat]
+        results = find_machine(self.machine).compile(tape)(values)
+        full = [r if any(ax is not None for _, ax in flat) else np.broadcast_to(r, (n, *r.shape)) for r in results]
+        return optree.tree_unflatten(traced.structure, full)
+
+    def _unrolled(self, args: tuple, axes: Sequence[int | None], n: int) -> Any:
+        """Within another trace: one copy of the function an element."""
+        rows = []
+        for k in range(n):
+            one = [optree.tree_map(lambda x, ax=axis, k=k: _slice(x, ax, k), a, is_leaf=is_leaf, none_is_leaf=True) for a, axis in zip(args, axes, strict=True)]
+            rows.append(flatten(self.f(*one)))
+        return optree.tree_unflatten(rows[0][1], [stack([r[0][j] for r in rows]) for j in range(len(rows[0][0]))])
+
+
+def _slice(x: Any, axis: int | None, k: int) -> Any:
+    if axis is None or not is_traced(x):
+        return x
+    if isinstance(x, Expr):
+        return x[(*(slice(None),) * (axis % x.ndim), k)]
+    return np.take(x, k, axis=axis)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "…"
