@@ -60,7 +60,9 @@ def __dir__() -> list[str]:
     from .ops import TABLE
 
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
-    return sorted({*globals(), *_PLACES, *elementwise, "sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"})
+    return sorted(
+        {*globals(), *_PLACES, *elementwise, "sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
+    )
 
 
 class _Package(ModuleType):

@@ -62,7 +62,9 @@ def _expression(text: str) -> Any:
 
     f = parse(text)
     if f.dtype == "bool":
-        raise ArgumentError("the expression is a condition; a number is needed. Choose between values with where(condition, a, b)")
+        raise ArgumentError(
+            "the expression is a condition; a number is needed. Choose between values with where(condition, a, b)"
+        )
     return f
 
 
@@ -75,7 +77,9 @@ def _number(text: str, name: str) -> float:
 
     f = parse(text)
     if f.variables:
-        raise ArgumentError(f"the value of {name!r} must be a number, not {text!r} (which has the variable {f.variables[0]!r})")
+        raise ArgumentError(
+            f"the value of {name!r} must be a number, not {text!r} (which has the variable {f.variables[0]!r})"
+        )
     from .machines import machine
     from .tape import record
 
@@ -150,7 +154,11 @@ def grad(expression: str, assignments: tuple[str, ...], wrt: list[str] | None, e
     machine = "numpy" if int(np.prod(loop)) <= SMALL_POINTS else "cpu"
     value, gradient = value_and_grad(f, wrt=wrt, engine=engine, machine=machine)(point)
     if as_json:
-        click.echo(json.dumps(_plain({"expression": f.to_text(), "at": point, "engine": engine, "value": value, "gradient": gradient})))
+        click.echo(
+            json.dumps(
+                _plain({"expression": f.to_text(), "at": point, "engine": engine, "value": value, "gradient": gradient})
+            )
+        )
     else:
         _print_gradient(f.variables, point, value, gradient, loop)
     _report_nonfinite(f, point, value, gradient)
@@ -169,7 +177,9 @@ def _plain(x: Any) -> Any:
     return None if isinstance(x, float) and not np.isfinite(x) else x
 
 
-def _print_gradient(names: tuple[str, ...], point: dict[str, Any], value: Any, gradient: dict[str, Any], loop: tuple[int, ...]) -> None:
+def _print_gradient(
+    names: tuple[str, ...], point: dict[str, Any], value: Any, gradient: dict[str, Any], loop: tuple[int, ...]
+) -> None:
     import numpy as np
 
     if not loop:
@@ -178,7 +188,11 @@ def _print_gradient(names: tuple[str, ...], point: dict[str, Any], value: Any, g
         for n, g in gradient.items():
             click.echo(f"{f'd/d{n}':<{width}}  {float(g)!r}")
         return
-    columns = {n: np.broadcast_to(point[n], loop) for n in names} | {"value": value} | {f"d/d{n}": g for n, g in gradient.items()}
+    columns = (
+        {n: np.broadcast_to(point[n], loop) for n in names}
+        | {"value": value}
+        | {f"d/d{n}": g for n, g in gradient.items()}
+    )
     rows = [[f"{float(c[k])!r}" for c in columns.values()] for k in range(min(loop[0], LISTED))]
     widths = [max(len(h), *(len(r[i]) for r in rows)) for i, h in enumerate(columns)]
     for r in [list(columns), *rows]:
@@ -211,10 +225,17 @@ def _report_nonfinite(f: Any, point: dict[str, Any], value: Any, gradient: dict[
 @_inputs
 @click.option("--engines", metavar="NAMES", help="Some of symbolic,forward,reverse,finite; all by default.")
 @click.option("--peers", metavar="NAMES", help="Other frameworks beside them: sympy,jax,torch.")
-@click.option("--machine", type=click.Choice(["cpu", "numpy"]), default="cpu", show_default=True, help="Where all engines run.")
+@click.option(
+    "--machine", type=click.Choice(["cpu", "numpy"]), default="cpu", show_default=True, help="Where all engines run."
+)
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page.")
 @click.option("--markdown", type=click.Path(dir_okay=False), help="Write Markdown.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, allow_dash=True), help="Write plain data (- for standard output).")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write plain data (- for standard output).",
+)
 def compare(
     expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engines: str | None, peers: str | None, machine: str,
     html: str | None, markdown: str | None, json_path: str | None,
@@ -229,12 +250,23 @@ def compare(
     from .compare import compare as run
 
     names = {"engines": engines.split(",")} if engines else {}
-    c = run(_expression(expression), _point(assignments), wrt=wrt, machine=machine, peers=peers.split(",") if peers else (), **names)  # type: ignore[arg-type]
+    c = run(
+        _expression(expression),
+        _point(assignments),
+        wrt=wrt,
+        machine=machine,
+        peers=peers.split(",") if peers else (),
+        **names,
+    )  # type: ignore[arg-type]
     if json_path == "-":
         click.echo(json.dumps(c.to_dict(), ensure_ascii=False))
     else:
         click.echo(str(c))
-    for path, write in ((html, c.to_html), (markdown, c.to_markdown), (None if json_path == "-" else json_path, c.to_json)):
+    for path, write in (
+        (html, c.to_html),
+        (markdown, c.to_markdown),
+        (None if json_path == "-" else json_path, c.to_json),
+    ):
         if path:
             write(path)
             click.echo(f"written: {path}", err=True)
@@ -244,8 +276,16 @@ def compare(
 # ---- report ------------------------------------------------------------------------------------------------------------------
 @main.command(context_settings={"max_content_width": 110})
 @click.argument("corpus", required=False, type=click.Path(dir_okay=False))
-@click.option("--out", default="reports", show_default=True, type=click.Path(file_okay=False), help="Folder to write into.")
-@click.option("--points", default=1000, show_default=True, type=click.IntRange(1, 1_000_000), help="Points drawn in each formula's ranges.")
+@click.option(
+    "--out", default="reports", show_default=True, type=click.Path(file_okay=False), help="Folder to write into."
+)
+@click.option(
+    "--points",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Points drawn in each formula's ranges.",
+)
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the points.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one a processor by default.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")

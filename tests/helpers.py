@@ -165,7 +165,7 @@ def points(case: Case, dtype: str, ordinary: int = 16) -> Iterator[np.ndarray]:
         column = np.concatenate([_ordinary(rng, low, high, ordinary), chosen, more[:, k]])
         columns.append(rng.random(len(column)) < 0.5 if k in case.conditions else column)
     with np.errstate(over="ignore"):
-        columns = [c if c.dtype == bool else c.astype(dtype) for c in columns]
+        columns = [c if c.dtype == bool else c.astype(dtype) + 0 for c in columns]  # (+ 0: a tiny negative has become -0.0)
     keep = np.all([np.isfinite(c) for c in columns], axis=0)
     for c, (low, high) in zip(columns, intervals, strict=True):
         if c.dtype != bool and len(more) == 0:
@@ -182,6 +182,20 @@ def kinks_at(case: Case, dtype: str) -> np.ndarray:
             if isinstance(q, Expr):
                 at |= run(record(q, case.variables(dtype)), *columns)[0] == 0
     return at
+
+
+def tame(case: Case, shape: tuple[int, ...], dtype: str = "float64", salt: str = "") -> list[np.ndarray]:
+    """Values well inside the intervals, one array an argument."""
+    rng = np.random.default_rng(zlib.crc32(f"{case.id}{salt}".encode()))
+    columns = []
+    for k, (low, high) in enumerate(case.op.intervals or ((-np.inf, np.inf),) * (case.op.arity or 0)):
+        if k in case.conditions:
+            columns.append(rng.random(shape) < 0.5)
+        elif np.isinf(low):
+            columns.append((rng.uniform(0.3, 1.2, shape) * rng.choice([-1, 1], shape)).astype(dtype))
+        else:
+            columns.append((low + (1.5 if np.isinf(high) else high - low) * rng.uniform(0.2, 0.8, shape)).astype(dtype))
+    return columns
 
 
 # ---- judging ------------------------------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ _STENCILS = {
 #: (digits of the relative step, working digits): raised until two levels agree
 #: relative error of a derivative
 TRUST = mpf(10) ** -22
+#: below what any of the dtypes can hold
+NOTHING = mpf(10) ** -400
 _LEVELS = ((30, 130), (40, 240), (60, 550), (80, 1100))
 
 
@@ -177,10 +179,11 @@ def derivative(f: Callable[..., Any], point: Sequence[Any], orders: Sequence[int
             found = _central(f, exact, orders, digits)
         if found is None:
             return None
-        if previous is not None and abs(found - previous) <= abs(found) * TRUST and (found or digits == _LEVELS[-1][0]):
-            return found  # (an exact 0 may be a derivative lost below the working precision: only the last level may say it)
+        if previous and abs(found - previous) <= abs(found) * TRUST:
+            return found
         previous = found
-    return None
+    # a 0 may be a derivative lost below the working precision: only the last level may say it
+    return mpf(0) if abs(found) < NOTHING else None
 
 
 def value(f: Callable[..., Any], point: Sequence[Any]) -> mpf | None:

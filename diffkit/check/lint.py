@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .._calls import _same_variable, bind_names, expression_of
 from ..expr.printing import brief
+from ..transforms.arguments import bind_names, distinct_variables, expression_of
 from .findings import SEVERITIES, LintReport
 from .graph import Graph
 from .pointwise import findings_at
@@ -32,7 +32,7 @@ def lint(f: Any, at: Any = None) -> LintReport:
         2*sin(x/2)**2
     """
     f = expression_of(f)
-    names: list[str] = [v.name for v in _same_variable(f)]  # type: ignore[misc]
+    names: list[str] = [v.name for v in distinct_variables(f)]  # type: ignore[misc]
     graph = Graph(f)
     found = static_findings(graph)
     if at is not None:

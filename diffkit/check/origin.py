@@ -53,7 +53,8 @@ class Origin:
             return "an indefinite form of infinities"
         if self.overflow:
             return "too large for floating point"
-        return f"{self.op.name} is defined for {self.domain}"
+        letters = ", ".join("xyzw"[: len(self.operands)])
+        return f"{self.op.name}({letters}) is defined for {self.domain}"
 
     def __str__(self) -> str:
         shown = {t: v for t, v in zip(self.operand_texts, self.operands, strict=True) if t != _number(v)}

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .._calls import ExprCall, _same_variable
 from ..engines.rounding import evaluate_template
 from ..expr.node import Expr
 from ..expr.printing import brief
@@ -16,6 +15,8 @@ from ..machines.numpy import laned_inputs, run
 from ..numerics import unit_roundoff
 from ..ops import TABLE
 from ..tape import record, templates
+from ..transforms.arguments import distinct_variables
+from ..transforms.programs import make_program
 from .findings import Finding, place
 from .graph import Graph
 from .origin import finite_lanes, nan_origin
@@ -35,7 +36,7 @@ class Point:
 
     def __init__(self, graph: Graph, given: Mapping[str, Any]) -> None:
         self.graph = graph
-        self.variables = _same_variable(graph.root)
+        self.variables = distinct_variables(graph.root)
         self.given = [given[v.name] for v in self.variables]  # type: ignore[index]
         tape = record(graph.order, self.variables, as_written=True)
         inputs, self.loop = laned_inputs(tape, self.given)
@@ -96,18 +97,18 @@ def _not_finite(graph: Graph, point: Point) -> Findings:
 
 def _infinite_derivative(graph: Graph, point: Point, value_ok: np.ndarray) -> Findings:
     """The value is finite, a derivative is not: the first instruction of the derivative's tape where that arises."""
-    wrt = [v.name for v in point.variables if v.dtype.startswith("float")]
+    wrt = [k for k, v in enumerate(point.variables) if v.dtype.startswith("float")]
     if graph.root.size != 1 or not wrt or graph.root.dtype in ("bool", "int64"):
         return {}
-    tape = ExprCall(graph.root, wrt, engine="reverse").program().tape  # type: ignore[attr-defined]
+    tape = make_program(record(graph.root, point.variables), wrt, "reverse", 1).tape
     computed = run(tape, point.inputs)
-    for name, o in zip(wrt, tape.outputs[1:], strict=True):
+    for k, o in zip(wrt, tape.outputs[1:], strict=True):
         lane = _first_lane(~np.broadcast_to(finite_lanes(computed[o]), value_ok.shape) & value_ok)
         if lane is not None:
             values = [x[min(lane, x.shape[0] - 1)] for x in point.inputs]
             origin = nan_origin(tape, values)
             slope = float(np.ravel(computed[o][min(lane, computed[o].shape[0] - 1)])[0])
-            message = f"the value is finite at {point.name(lane)}, but the derivative by {name} is {slope:g}: {origin}"
+            message = f"the value is finite at {point.name(lane)}, but the derivative by {point.variables[k].name} is {slope:g}: {origin}"
             spot = origin.expression if origin else place(graph.root)
             return {("zero-times-infinity", id(graph.root)): Finding("zero-times-infinity", "error", spot, message)}
     return {}

@@ -139,9 +139,15 @@ def _switch(n: Expr) -> Finding | None:
     if not where.size:
         return None
     k = int(where[0])
-    point = ", ".join(f"{v.name} = {(s[k] + high[k] * d[k]):.6g}" for v, s, d in zip(variables, start, step, strict=True) if not v.shape)
+    point = ", ".join(f"{v.name} = {_near(s[k], high[k] * d[k])}" for v, s, d in zip(variables, start, step, strict=True) if not v.shape)
     if jumps.any():
         message = f"the two branches do not meet ({a[k]:.6g} against {c[k]:.6g} near {point}); no derivative sees the jump"
         return Finding("discontinuity", "note", place(n), message)
     message = f"the slope changes where the condition switches (near {point}); the derivative there is that of the branch taken"
     return Finding("kink", "note", place(n), message)
+
+
+def _near(start: float, moved: float) -> str:
+    """start + moved, where what is left of a cancellation counts as 0."""
+    found = start + moved
+    return f"{found:.4g}" if abs(found) > 1e-9 * abs(start) else "0"

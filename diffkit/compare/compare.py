@@ -51,7 +51,9 @@ def compare(
 
     f = expression_of(f)
     if f.shape != ():
-        raise ArgumentError(f"compare needs a scalar expression; this one has core shape {f.shape}. Reduce it, for example with .sum()")
+        raise ArgumentError(
+            f"compare needs a scalar expression; this one has core shape {f.shape}. Reduce it, for example with .sum()"
+        )
     for name in engines:
         check_engine(name)
     check_machine(machine)
@@ -61,7 +63,9 @@ def compare(
     chosen = names if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
     for w in chosen:
         if w not in names:
-            raise ArgumentError(f"the expression has no variable {w!r}; its variables are {', '.join(names) or '(none)'}")
+            raise ArgumentError(
+                f"the expression has no variable {w!r}; its variables are {', '.join(names) or '(none)'}"
+            )
     if wrt is None:
         chosen = [v.name for v in variables if v.dtype not in ("int64", "bool")]
     if not chosen:
@@ -129,7 +133,9 @@ class _Case:
         if isinstance(program, TapeProgram):
             scale = 8 * np.finfo(np.float64).eps / 2
             with np.errstate(all="ignore"):
-                column.program_condition = {w: column.error_bar[w] / (scale * np.abs(column.gradient[w])) for w in self.wrt}
+                column.program_condition = {
+                    w: column.error_bar[w] / (scale * np.abs(column.gradient[w])) for w in self.wrt
+                }
         if self.timing:
             column.seconds = median_seconds(lambda: run(self.values))
             column.ratio_to_value = column.seconds / self.seconds_value
@@ -163,10 +169,8 @@ class _Case:
         point = {n: v[place[0]] for n, v in zip(self.names, self.values, strict=True)}
         shown = ", ".join(f"{n} = {_number(v)}" for n, v in point.items())
         bar = column.error_bar[w][place] if column.error_bar else float("nan")
-        return (
-            f"{count} entries outside the error bar; first: d/d{w} = {column.gradient[w][place]!r} against {self.truth.gradient[w][place]!r} "
-            f"± {bar:.3g} at {shown}"
-        )
+        given, true = column.gradient[w][place], self.truth.gradient[w][place]
+        return f"{count} entries outside the error bar; first: d/d{w} = {given!r} against {true!r} ± {bar:.3g} at {shown}"
 
     def input_condition(self) -> dict[str, np.ndarray]:
         """Condition of every entry with respect to the inputs, from the reverse engine's tape."""
@@ -189,7 +193,9 @@ class _Case:
             build = perf_counter() - start
         except (DiffkitError, ImportError) as problem:
             return Column(name, "unsupported", str(problem))
-        column = Column(name, "ok", gradient=gradient, build_seconds=build, notes={"build_seconds": "includes the first run"})
+        column = Column(
+            name, "ok", gradient=gradient, build_seconds=build, notes={"build_seconds": "includes the first run"}
+        )
         reverse = find_engine("reverse").program(self.tape, self.positions)
         bars = dict(zip(self.wrt, reverse.bars(self.machine, self.values)[0], strict=True))
         column.error_bar = {w: 16 * b for w, b in bars.items()}

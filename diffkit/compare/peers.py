@@ -26,7 +26,9 @@ def peer_gradient(name: str, f: Expr, names: Sequence[str], wrt: Sequence[str]) 
 
 def _function(f: Expr, target: str) -> Callable[..., Any]:
     scope: dict[str, Any] = {}
-    exec(compile(f.to_source(target, name="peer_function"), f"<{target} source>", "exec"), scope)  # our own generated text
+    exec(
+        compile(f.to_source(target, name="peer_function"), f"<{target} source>", "exec"), scope
+    )  # our own generated text
     return scope["peer_function"]
 
 

@@ -34,7 +34,10 @@ def points_of(variables: Sequence[Expr], at: Any) -> dict[str, np.ndarray]:
     count = math.prod(loop)
     if count == 0:
         raise ArgumentError("there are no points to compare at")
-    return {v.name: np.ascontiguousarray(np.broadcast_to(arrays[v.name], (*loop, *v.shape)).reshape((count, *v.shape))) for v in variables}
+    return {
+        v.name: np.ascontiguousarray(np.broadcast_to(arrays[v.name], (*loop, *v.shape)).reshape((count, *v.shape)))
+        for v in variables
+    }
 
 
 def _form(point: Any) -> tuple[tuple, dict]:

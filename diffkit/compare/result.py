@@ -128,7 +128,11 @@ class Comparison:
         Kinks, points outside the domain and engines that cannot do the case are reported apart; without a single certified
         point nothing agrees.
         """
-        judged = [c for n, c in self.columns.items() if n in self.engines and c.outcome in ("ok", "mismatch", "error", "timeout")]
+        judged = [
+            c
+            for n, c in self.columns.items()
+            if n in self.engines and c.outcome in ("ok", "mismatch", "error", "timeout")
+        ]
         return bool(self.decided and judged) and all(c.outcome == "ok" for c in judged)
 
     @property

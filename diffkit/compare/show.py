@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
 #: gradients are listed point by point up to this many points
 LISTED_POINTS = 4
-HEADINGS = ("engine", "outcome", "max ulp", "median ulp", "max rel. error", "inside bar", "time", "× value", "build", "operations", "evaluations")
+HEADINGS = (
+    "engine",
+    "outcome",
+    "max ulp",
+    "median ulp",
+    "max rel. error",
+    "inside bar",
+    "time",
+    "× value",
+    "build",
+    "operations",
+    "evaluations",
+)
 
 
 def number(x: float, digits: int = 3) -> str:
@@ -45,7 +57,9 @@ def row(c: Column) -> list[str]:
 def headline(c: Comparison) -> str:
     apart = {o: int(np.sum(c.point_outcome == o)) for o in ("kink", "nonfinite", "undecided")}
     others = "".join(f", {n} {o}" for o, n in apart.items() if n)
-    verdict = {"ok": "all engines agree", "mismatch": "an engine is outside its error bar"}.get(c.outcome, f"not decided: {c.outcome}")
+    verdict = {"ok": "all engines agree", "mismatch": "an engine is outside its error bar"}.get(
+        c.outcome, f"not decided: {c.outcome}"
+    )
     return f"{verdict} ({c.decided} of {c.points} points certified{others})"
 
 
@@ -69,9 +83,13 @@ def to_terminal(c: Comparison, width: int | None = None) -> str:
     lines += _entries(c)
     swell = c.columns["symbolic"].swell if "symbolic" in c.columns else None
     if swell:
-        d = swell["derivative"]
-        lines.append(f"swell: {swell['f']['tree']} operations in f; in its derivative {d['tree']} as a tree, {d['graph']} as a graph, {d['cse']} after CSE")
-    lines += [f"point {k}: {c.point_outcome[k]}: {c.point_reason[k]}" for k in range(c.points) if c.point_outcome[k] != "ok"][:LISTED_POINTS]
+        lines.append(
+            "swell: {f[tree]} operations in f; in its derivative {derivative[tree]} as a tree, {derivative[graph]} as a graph, "
+            "{derivative[cse]} after CSE".format(**swell)
+        )
+    lines += [
+        f"point {k}: {c.point_outcome[k]}: {c.point_reason[k]}" for k in range(c.points) if c.point_outcome[k] != "ok"
+    ][:LISTED_POINTS]
     return "\n".join(lines)
 
 
@@ -98,7 +116,8 @@ def to_html_table(c: Comparison) -> str:
 
     head = "".join(f"<th>{escape(h)}</th>" for h in HEADINGS)
     body = "".join("<tr>" + "".join(f"<td>{escape(x)}</td>" for x in row(col)) + "</tr>" for col in c.columns.values())
-    return f"<p><code>{escape(brief(c.f))}</code><br>{escape(headline(c))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<p><code>{escape(brief(c.f))}</code><br>{escape(headline(c))}</p>{table}"
 
 
 def finite_or_none(x: Any) -> Any:

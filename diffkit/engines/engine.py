@@ -63,7 +63,9 @@ def needs_derivative(kind: Kind) -> bool:
     if kind.dtype in ("bool", "int64"):
         return False
     if not kind.op.differentiable:
-        raise UnsupportedError(f"the operation {kind.op.name!r} has no derivative rule: give it partials=, or jvp= and vjp=")
+        raise UnsupportedError(
+            f"the operation {kind.op.name!r} has no derivative rule: give it partials=, or jvp= and vjp="
+        )
     return True
 
 
@@ -151,7 +153,13 @@ class TapeProgram:
             row = []
             for i in self.in_shapes:
                 columns = [next(pieces) for _ in range(math.prod(i))]
-                stacked = columns[0][..., None] if len(columns) == 1 else np.stack(columns, axis=-1) if columns else np.empty((*loop, *o, 0))
+                stacked = (
+                    columns[0][..., None]
+                    if len(columns) == 1
+                    else np.stack(columns, axis=-1)
+                    if columns
+                    else np.empty((*loop, *o, 0))
+                )
                 row.append(stacked.reshape((*loop, *o, *i)))
             blocks.append(row)
         return blocks
@@ -171,7 +179,12 @@ class TapeProgram:
         blocks, start = [], 0
         for o in self.out_shapes:
             m = math.prod(o)
-            blocks.append([np.moveaxis(a[start : start + m], 0, len(loop)).reshape((*loop, *o, *i)) for a, i in zip(rest, self.in_shapes, strict=True)])
+            blocks.append(
+                [
+                    np.moveaxis(a[start : start + m], 0, len(loop)).reshape((*loop, *o, *i))
+                    for a, i in zip(rest, self.in_shapes, strict=True)
+                ]
+            )
             start += m
         return blocks
 
@@ -190,7 +203,9 @@ class TapeProgram:
 def derivative_tape(program: Program) -> Tape:
     """A tape whose outputs are the program's outputs and blocks (of output core shape + input core shape)."""
     if not isinstance(program, TapeProgram) or program.layout.startswith("seeded"):
-        raise UnsupportedError(f"the {program.engine} engine has no tape of this derivative (too many directions, or none)")
+        raise UnsupportedError(
+            f"the {program.engine} engine has no tape of this derivative (too many directions, or none)"
+        )
     builder = Builder.copy_of(program.tape)
     count, flat = len(program.out_shapes), iter(program.tape.outputs)
     outputs = [next(flat) for _ in range(count)]

@@ -19,12 +19,23 @@ from ..expr.node import Kind, constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
 from ..tape.templates import Ref
-from .engine import TapeProgram, as_dtype, differentiable_tape, filled, float_dtype, identity_seeds, needs_derivative, shapes_of
+from .engine import (
+    TapeProgram,
+    as_dtype,
+    differentiable_tape,
+    filled,
+    float_dtype,
+    identity_seeds,
+    needs_derivative,
+    shapes_of,
+)
 
 _ADD, _MULTIPLY, _NEGATIVE, _WHERE = (TABLE[n] for n in ("add", "multiply", "negative", "where"))
 
 
-def push(builder: Builder, size: int, seeds: Mapping[int, Sequence[int | None]], targets: Sequence[int]) -> list[list[int | None]]:
+def push(
+    builder: Builder, size: int, seeds: Mapping[int, Sequence[int | None]], targets: Sequence[int]
+) -> list[list[int | None]]:
     """Write the tangents of the first `size` values of a builder; `seeds` gives each input one tangent a direction.
 
     Returns the targets' tangents, one a direction, None where a target does not depend on that direction.
@@ -102,7 +113,7 @@ class Dual:
         y = dk.exp(x) * x        # y.primal, y.tangent
     """
 
-    __slots__ = ("primal", "tangent", "tag")
+    __slots__ = ("primal", "tag", "tangent")
     _tags = itertools.count(1)
 
     def __init__(self, primal: Any, tangent: Any = 1.0, tag: int | None = None) -> None:
@@ -161,7 +172,13 @@ def _dual_operator(name: str, swap: bool = False) -> Any:
     return operate
 
 
-for _symbol, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"), ("pow", "power")):
+for _symbol, _name in (
+    ("add", "add"),
+    ("sub", "subtract"),
+    ("mul", "multiply"),
+    ("truediv", "divide"),
+    ("pow", "power"),
+):
     setattr(Dual, f"__{_symbol}__", _dual_operator(_name))
     setattr(Dual, f"__r{_symbol}__", _dual_operator(_name, swap=True))
 for _symbol, _name in (("neg", "negative"), ("abs", "abs")):
@@ -194,13 +211,20 @@ class Forward:
         seeds, seed_inputs = (_unit_seeds if unrolled else _input_seeds)(builder, tape, wrt)
         tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
         outputs = [
-            filled(builder, 0.0, tape.kinds[o].shape, float_dtype(tape.kinds[o])) if t is None else as_dtype(builder, t, float_dtype(tape.kinds[o]))
+            filled(builder, 0.0, tape.kinds[o].shape, float_dtype(tape.kinds[o]))
+            if t is None
+            else as_dtype(builder, t, float_dtype(tape.kinds[o]))
             for o, row in zip(tape.outputs, tangents, strict=True)
             for t in row
         ]
         made = builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
         return TapeProgram(
-            self.name, made, outs, ins, "columns" if unrolled else "seeded columns", [] if unrolled else identity_seeds(ins)
+            self.name,
+            made,
+            outs,
+            ins,
+            "columns" if unrolled else "seeded columns",
+            [] if unrolled else identity_seeds(ins),
         )
 
 
@@ -237,7 +261,11 @@ def tangent_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
     outputs = []
     for o, (t,) in zip(tape.outputs, tangents, strict=True):
         kind = tape.kinds[o]
-        outputs.append(filled(builder, 0.0, kind.shape, float_dtype(kind)) if t is None else as_dtype(builder, t, float_dtype(kind)))
+        outputs.append(
+            filled(builder, 0.0, kind.shape, float_dtype(kind))
+            if t is None
+            else as_dtype(builder, t, float_dtype(kind))
+        )
     return builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
 
 

@@ -15,7 +15,16 @@ from ..expr.node import Kind
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape, templates
 from ..tape.templates import Ref
-from .engine import TapeProgram, as_dtype, differentiable_tape, filled, float_dtype, identity_seeds, needs_derivative, shapes_of
+from .engine import (
+    TapeProgram,
+    as_dtype,
+    differentiable_tape,
+    filled,
+    float_dtype,
+    identity_seeds,
+    needs_derivative,
+    shapes_of,
+)
 
 _ADD, _MULTIPLY, _NEGATIVE, _WHERE, _AND, _OR, _SUM, _RESHAPE = (
     TABLE[n] for n in ("add", "multiply", "negative", "where", "logical_and", "logical_or", "sum", "reshape")
@@ -36,7 +45,11 @@ class Sweep:
         for i in sources:
             self.active[i] = 1
         for i in range(size):
-            if not self.active[i] and any(self.active[a] for a in builder.args[i]) and needs_derivative(builder.kinds[i]):
+            if (
+                not self.active[i]
+                and any(self.active[a] for a in builder.args[i])
+                and needs_derivative(builder.kinds[i])
+            ):
                 self.active[i] = 1
 
     def seed(self, i: int, adjoint: int) -> None:

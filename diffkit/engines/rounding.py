@@ -42,7 +42,9 @@ def evaluate_template(template: Template, inputs: Sequence[np.ndarray]) -> list[
     values = list(inputs)
     for kind, args in template.steps:
         if kind.op is CONSTANT:
-            values.append(np.asarray(kind.kwargs["value"] if not isinstance(kind.kwargs["value"], tuple) else _array(kind))[None])
+            values.append(
+                np.asarray(kind.kwargs["value"] if not isinstance(kind.kwargs["value"], tuple) else _array(kind))[None]
+            )
         else:
             values.append(_aligned_call(kind, [values[a] for a in args]))
     return [values[o.index] if isinstance(o, Ref) else o for o in template.outputs]
@@ -119,7 +121,10 @@ class _Rules:
             template = templates.vjp(kind, arguments)
             if adjoint.shape[0] == 1 and any(v.shape[0] > 1 for v in operands):
                 adjoint = np.broadcast_to(adjoint, (max(v.shape[0] for v in operands), *adjoint.shape[1:]))
-            return [None if c is None else np.asarray(c) for c in evaluate_template(template, [adjoint, self.values[i], *operands])]
+            return [
+                None if c is None else np.asarray(c)
+                for c in evaluate_template(template, [adjoint, self.values[i], *operands])
+            ]
         if i not in self._partials:
             self._partials[i] = self._numeric_partials(i, kind, arguments, operands)
         results: list[np.ndarray | None] = []
@@ -157,7 +162,10 @@ def _sum_to(a: np.ndarray, core: tuple[int, ...]) -> np.ndarray:
 def _entry_bounds(
     tape: Tape, values: list[np.ndarray], sizes: list[np.ndarray | None], rules: _Rules, output: int, points: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σ|∂g/∂v|·(rounding of v) over operations and constants, and Σ|∂g/∂x|·|x| over inputs, for every element g of one output. One sweep an element."""
+    """Σ|∂g/∂v|·(rounding of v) over operations and constants, and Σ|∂g/∂x|·|x| over inputs.
+
+    For every element g of one output; one sweep an element.
+    """
     core = tape.kinds[output].shape
     bounds, inherited = np.zeros((points, math.prod(core))), np.zeros((points, math.prod(core)))
     for element in range(math.prod(core)):

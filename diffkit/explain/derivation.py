@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from .._calls import _same_variable, check_differentiable, check_scalar, expression_of
 from ..engines.engine import differentiable_tape
 from ..errors import ArgumentError, ExceededError
 from ..expr import latex
@@ -17,6 +16,8 @@ from ..expr.printing import brief, to_text
 from ..ops.kinks import current as kink_policy
 from ..tape import record
 from ..transforms import derivative
+from ..transforms.arguments import distinct_variables, expression_of
+from ..transforms.programs import check_differentiable, check_scalar
 from .grid import Grid
 from .nodes import PRIME, Formula, Nodes, equation, formula, marked
 from .rules import ONE, tangent
@@ -111,7 +112,7 @@ def explain(f: Any, wrt: str | Expr | None = None) -> Explanation:
     """
     f = expression_of(f)
     check_scalar(f.shape, "the expression")
-    variables = _same_variable(f)
+    variables = distinct_variables(f)
     x = _variable(variables, wrt)
     nodes = Nodes(differentiable_tape(record(f, variables, as_written=True)))
     tape = nodes.tape

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .._calls import _same_variable, bind_names, check_differentiable, expression_of
 from ..engines.engine import differentiable_tape
 from ..errors import ArgumentError, ShapeError
 from ..expr import latex
@@ -16,6 +15,8 @@ from ..expr.node import Expr
 from ..expr.printing import brief
 from ..machines.machine import bind
 from ..tape import record
+from ..transforms.arguments import bind_names, distinct_variables, expression_of
+from ..transforms.programs import check_differentiable
 from .grid import Grid, number
 from .nodes import Formula, Nodes
 from .sweeps import Row, elements, forward_rows, reverse_rows
@@ -79,7 +80,7 @@ def trace_table(f: Any, at: Any, mode: str = "forward", wrt: Any = None) -> Trac
     f = expression_of(f)
     if mode == "reverse" and f.size != 1:
         raise ShapeError(f"reverse mode starts from one number, but the expression has core shape {f.shape}; reduce it, or use mode='forward'")
-    variables = _same_variable(f)
+    variables = distinct_variables(f)
     names: list[str] = [v.name for v in variables]  # type: ignore[misc]
     chosen = _positions(variables, wrt)
     tape = differentiable_tape(record(f, variables, as_written=True))

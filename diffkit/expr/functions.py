@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError, TracingError, UnsupportedError
+from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from ..ops import TABLE, Op
 from .node import Expr, constant, make
 
@@ -23,9 +23,8 @@ def as_expr(value: Any) -> Expr:
     """An expression from an expression, a number, an array, or nested sequences that hold expressions."""
     if isinstance(value, Expr):
         return value
-    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
-        if any(isinstance(v, Expr) for v in np.asarray(value, dtype=object).flat):
-            return stack([as_expr(v) for v in value]) if np.ndim(value) or isinstance(value, (list, tuple)) else as_expr(value.item())
+    if _holds_expr(value):
+        return as_expr(value.item()) if getattr(value, "ndim", 1) == 0 else stack([as_expr(v) for v in value])
     return constant(value)
 
 
@@ -173,7 +172,9 @@ logsumexp = _reduction("logsumexp")
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Euclidean length over core axes (all by default); at the zero vector its derivative is 0."""
     if ord not in (None, 2, "fro"):
-        raise UnsupportedError("norm: only the Euclidean norm (ord=None or 2) is an operation; write others with abs, max and sum")
+        raise UnsupportedError(
+            "norm: only the Euclidean norm (ord=None or 2) is an operation; write others with abs, max and sum"
+        )
     return _reduction("norm")(x, axis, keepdims)
 
 
@@ -221,7 +222,11 @@ def transpose(x: Any, axes: Any = None) -> Any:
     """Core axes in another order; reversed by default."""
     if not isinstance(x, Expr):
         return np.transpose(x, axes)
-    order = tuple(range(-1, -x.ndim - 1, -1)) if axes is None else tuple(int(a) - x.ndim if a >= 0 else int(a) for a in axes)
+    order = (
+        tuple(range(-1, -x.ndim - 1, -1))
+        if axes is None
+        else tuple(int(a) - x.ndim if a >= 0 else int(a) for a in axes)
+    )
     if sorted(order) != list(range(-x.ndim, 0)):
         raise ShapeError(f"transpose: {axes} does not name each axis of core shape {x.shape} once")
     return x if order == tuple(range(-x.ndim, 0)) else make(TABLE["transpose"], (x,), {"axes": order})
@@ -265,7 +270,9 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
         return np.concatenate(xs, axis=axis)
     parts = tuple(as_expr(x) for x in xs)
     if not parts[0].shape or len({p.ndim for p in parts}) > 1:
-        raise ShapeError(f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} need the same number of axes, at least 1")
+        raise ShapeError(
+            f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} need the same number of axes, at least 1"
+        )
     (axis,) = _axes(axis, parts[0].ndim, "concatenate")
     if len({(*p.shape[: p.ndim + axis], *p.shape[p.ndim + axis + 1 :]) for p in parts}) > 1:
         raise ShapeError(f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} differ beside axis {axis}")
@@ -311,7 +318,9 @@ def getitem(x: Expr, index: Any) -> Expr:
         result = make(TABLE["getitem"], (x,), {"index": tuple(frozen)})
     except IndexError as problem:
         raise ShapeError(f"indexing core shape {x.shape}: {problem}") from None
-    return x if result.shape == x.shape and all(p in (Ellipsis, ("slice", None, None, None)) for p in frozen) else result
+    return (
+        x if result.shape == x.shape and all(p in (Ellipsis, ("slice", None, None, None)) for p in frozen) else result
+    )
 
 
 def matmul(x: Any, y: Any) -> Any:
@@ -370,17 +379,30 @@ def _binary(name: str) -> tuple[Callable, Callable]:
     return forward, backward
 
 
-for _symbol, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"), ("pow", "power")):
+for _symbol, _name in (
+    ("add", "add"),
+    ("sub", "subtract"),
+    ("mul", "multiply"),
+    ("truediv", "divide"),
+    ("pow", "power"),
+):
     _forward, _backward = _binary(_name)
     setattr(Expr, f"__{_symbol}__", _forward)
     setattr(Expr, f"__r{_symbol}__", _backward)
-for _symbol, _name in (("lt", "less"), ("le", "less_equal"), ("gt", "greater"), ("ge", "greater_equal"), ("eq", "equal"), ("ne", "not_equal")):
+for _symbol, _name in (
+    ("lt", "less"),
+    ("le", "less_equal"),
+    ("gt", "greater"),
+    ("ge", "greater_equal"),
+    ("eq", "equal"),
+    ("ne", "not_equal"),
+):
     setattr(Expr, f"__{_symbol}__", _binary(_name)[0])
 for _symbol, _name in (("and", "logical_and"), ("or", "logical_or")):
     _forward, _backward = _binary(_name)
     setattr(Expr, f"__{_symbol}__", _forward)
     setattr(Expr, f"__r{_symbol}__", _backward)
-setattr(Expr, "__hash__", object.__hash__)  # identity; == is an elementwise comparison
+Expr.__hash__ = object.__hash__  # identity; == is an elementwise comparison
 for _symbol, _method in (
     ("neg", lambda self: make(TABLE["negative"], (self,), {})),
     ("pos", lambda self: self),
@@ -392,8 +414,8 @@ for _symbol, _method in (
     setattr(Expr, f"__{_symbol}__", _method)
 for _function in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
     setattr(Expr, _function.__name__, _function)
-setattr(Expr, "flatten", ravel)
-setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None))
+Expr.flatten = ravel
+Expr.transpose = lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -401,7 +423,9 @@ def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwarg
         return matmul(*inputs)
     if method != "__call__" or ufunc.__name__ not in TABLE:
         call = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        raise UnsupportedError(f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op")
+        raise UnsupportedError(
+            f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op"
+        )
     if any(v is not None for v in kwargs.values()):
         raise UnsupportedError(f"numpy.{ufunc.__name__}: {', '.join(kwargs)} cannot be used on an expression")
     return apply(TABLE[ufunc.__name__], inputs, {})
@@ -414,5 +438,5 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
     return ours(*args, **kwargs)
 
 
-setattr(Expr, "__array_ufunc__", _array_ufunc)
-setattr(Expr, "__array_function__", _array_function)
+Expr.__array_ufunc__ = _array_ufunc
+Expr.__array_function__ = _array_function

@@ -74,7 +74,9 @@ def infer(op: Op, params: tuple, arguments: tuple[Kind, ...]) -> Kind:
     kind = _inferred.get(key)
     if kind is None:
         shapes = [a.shape for a in arguments]
-        kind = intern_kind(op, params, _result_shape(op, shapes, dict(params)), _result_dtype(op, arguments, dict(params)))
+        kind = intern_kind(
+            op, params, _result_shape(op, shapes, dict(params)), _result_dtype(op, arguments, dict(params))
+        )
         _inferred[key] = kind
     return kind
 
@@ -115,7 +117,7 @@ class Expr:
     carry leading loop dims, which broadcast; the result is an array of loop dims followed by the core shape.
     """
 
-    __slots__ = ("kind", "args", "__weakref__")
+    __slots__ = ("__weakref__", "args", "kind")
     kind: Kind
     args: tuple[Expr, ...]
 
@@ -169,7 +171,10 @@ class Expr:
     def __reduce__(self) -> tuple:
         order = topological(self)
         place = {id(n): i for i, n in enumerate(order)}
-        return (_rebuild, ([(n.kind.op.name, n.kind.params, n.shape, n.kind.dtype, [place[id(a)] for a in n.args]) for n in order],))
+        return (
+            _rebuild,
+            ([(n.kind.op.name, n.kind.params, n.shape, n.kind.dtype, [place[id(a)] for a in n.args]) for n in order],),
+        )
 
     def __copy__(self) -> Expr:
         return self
@@ -358,7 +363,9 @@ def constant(value: Any) -> Expr:
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "fiub":
         raise DtypeError(f"a {type(value).__name__} (dtype {array.dtype}) cannot enter an expression; use real numbers")
-    dtype = {"b": "bool", "i": "int64", "u": "int64"}.get(array.dtype.kind) or ("float32" if array.dtype.itemsize < 8 else "float64")
+    dtype = {"b": "bool", "i": "int64", "u": "int64"}.get(array.dtype.kind) or (
+        "float32" if array.dtype.itemsize < 8 else "float64"
+    )
     array = np.ascontiguousarray(array, dtype=dtype)
     if array.shape == ():
         return node(intern_kind(CONSTANT, (("value", array.item()),), (), dtype), ())

@@ -15,7 +15,13 @@ from .node import Expr, variable
 
 
 def register_op(
-    name: str, *, numpy: Callable | None = None, lower: Callable | None = None, partials: Callable | None = None, replace: bool = False, **fields: Any
+    name: str,
+    *,
+    numpy: Callable | None = None,
+    lower: Callable | None = None,
+    partials: Callable | None = None,
+    replace: bool = False,
+    **fields: Any,
 ) -> Callable[..., Any]:
     """Register an elementwise operation and return its function, also `dk.<name>` and a name in text.
 
@@ -44,7 +50,15 @@ def register_op(
     if lower is not None:
         numpy = numpy or _numpy_from(lower)
         fields.setdefault("sympy", lambda s, *args, **params: lower(s, *args, **params))
-    op = Op(name=name, arity=arity, doc=fields.pop("doc", f"{name} (registered)"), numpy=numpy, lower=lower, partials=partials, **fields)  # type: ignore[arg-type]
+    op = Op(
+        name=name,
+        arity=arity,
+        doc=fields.pop("doc", f"{name} (registered)"),
+        numpy=numpy,
+        lower=lower,
+        partials=partials,
+        **fields,
+    )  # type: ignore[arg-type]
     _try(op)
     try:
         TABLE.add(op)
@@ -63,7 +77,9 @@ def _arity(name: str, lower: Callable | None, numpy: Callable | None, params: An
         if isinstance(rule, np.ufunc):
             return rule.nin
         raise OpError(f"{name}: state arity=, the number of arguments") from None
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in params]
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in params
+    ]
     return len(positional) - leading
 
 
@@ -84,7 +100,11 @@ def _try(op: Op) -> None:
         if rule is None:
             continue
         try:
-            written = rule(RULES, *args, **op.params) if what == "lower" else rule(RULES, variable("out", uid=-1), *args, **op.params)
+            written = (
+                rule(RULES, *args, **op.params)
+                if what == "lower"
+                else rule(RULES, variable("out", uid=-1), *args, **op.params)
+            )
         except Exception as problem:
             raise OpError(f"{op.name}: {what} fails on symbols: {type(problem).__name__}: {problem}") from problem
         if what == "lower" and not isinstance(as_expr(written), Expr):

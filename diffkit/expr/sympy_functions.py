@@ -19,6 +19,8 @@ class Own(sympy.Function):
     #: the operation it stands for, and the names of the parameters that its last SymPy arguments hold
     op = ""
     parameters: tuple[str, ...] = ()
+    #: how many of its first arguments are known integers that choose the function
+    static = 0
 
     @classmethod
     def eval(cls, *args):
@@ -97,6 +99,7 @@ class Share(Own):
     """`Share(i, sign, x₁, …)`: argument i's share of the largest (sign 1) or smallest (−1) of the x, ties shared evenly."""
 
     op = "share of extreme"
+    static = 2
 
 
 class Largest(Own):
@@ -140,6 +143,7 @@ class Polygamma(Own):
     """ψ⁽ⁿ⁾(x). SymPy's own expands at shifted arguments and rational points, which costs accuracy and time."""
 
     op = "polygamma"
+    static = 1
     nargs = 2
 
     def fdiff(self, argindex=1):

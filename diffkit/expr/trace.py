@@ -24,7 +24,9 @@ _uids = itertools.count(1)
 
 def is_traced(leaf: Any) -> bool:
     """Numbers with a point and arrays are traced; ints, bools, strings and None are not."""
-    return isinstance(leaf, (float, np.ndarray, np.floating, Expr)) or (hasattr(leaf, "__array__") and not isinstance(leaf, (np.integer, np.bool_)))
+    return isinstance(leaf, (float, np.ndarray, np.floating, Expr)) or (
+        hasattr(leaf, "__array__") and not isinstance(leaf, (np.integer, np.bool_))
+    )
 
 
 def is_leaf(node: Any) -> bool:
@@ -80,7 +82,11 @@ def symbol_for(leaf: Any, name: str, uid: int) -> Expr:
     array = np.asarray(leaf)
     if array.dtype.kind not in "fiub":
         raise DtypeError(f"the argument {name!r} has dtype {array.dtype}; diffkit works on real numbers")
-    dtype = "float32" if array.dtype == np.float32 or array.dtype == np.float16 else {"f": "float64", "b": "bool"}.get(array.dtype.kind, "int64")
+    dtype = (
+        "float32"
+        if array.dtype == np.float32 or array.dtype == np.float16
+        else {"f": "float64", "b": "bool"}.get(array.dtype.kind, "int64")
+    )
     return variable(name, array.shape, dtype, uid)
 
 
@@ -111,7 +117,9 @@ def _output(leaf: Any, function: Callable) -> Expr:
         return as_expr(leaf)
     except (DtypeError, TypeError, ValueError):
         name = getattr(function, "__name__", "the function")
-        raise TracingError(f"{name} returned a {type(leaf).__name__}; it must return numbers, arrays or nests of them") from None
+        raise TracingError(
+            f"{name} returned a {type(leaf).__name__}; it must return numbers, arrays or nests of them"
+        ) from None
 
 
 def trace(function: Callable, *example_args: Any) -> Expr:
@@ -123,6 +131,12 @@ def trace(function: Callable, *example_args: Any) -> Expr:
     if not callable(function):
         raise ArgumentError(f"trace takes a Python function, not {type(function).__name__}")
     traced = trace_call(function, example_args, fresh=False)
-    if len(traced.outputs) != 1 or not isinstance(traced.structure, optree.PyTreeSpec) or not traced.structure.is_leaf():
-        raise ArgumentError("trace makes one expression; the function returns several. Return one array, or use dk.grad and the like")
+    if (
+        len(traced.outputs) != 1
+        or not isinstance(traced.structure, optree.PyTreeSpec)
+        or not traced.structure.is_leaf()
+    ):
+        raise ArgumentError(
+            "trace makes one expression; the function returns several. Return one array, or use dk.grad and the like"
+        )
     return traced.outputs[0]

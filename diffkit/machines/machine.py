@@ -62,7 +62,8 @@ def bind(tape: Tape, values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int
         loop = np.broadcast_shapes(*loops)
     except ValueError:
         shown = "; ".join(
-            f"{name}: loop {lp} · core {tape.kinds[i].shape}" for name, lp, i in zip(tape.names, loops, tape.inputs, strict=True)
+            f"{name}: loop {lp} · core {tape.kinds[i].shape}"
+            for name, lp, i in zip(tape.names, loops, tape.inputs, strict=True)
         )
         raise ShapeError(f"the loop dims of the arguments do not broadcast: {shown}") from None
     return arrays, loop
@@ -83,6 +84,13 @@ def check_out(out: Sequence[np.ndarray], tape: Tape, loop: tuple[int, ...]) -> N
     for buffer, o in zip(out, tape.outputs, strict=True):
         kind = tape.kinds[o]
         expected, dtype = (*loop, *kind.shape), "float64" if kind.dtype == "weak" else kind.dtype
-        if not isinstance(buffer, np.ndarray) or buffer.shape != expected or buffer.dtype != dtype or not buffer.flags.writeable:
+        if (
+            not isinstance(buffer, np.ndarray)
+            or buffer.shape != expected
+            or buffer.dtype != dtype
+            or not buffer.flags.writeable
+        ):
             got = f"{buffer.dtype}{list(buffer.shape)}" if isinstance(buffer, np.ndarray) else type(buffer).__name__
-            raise ShapeError(f"out= needs a writable array of {dtype}{list(expected)} (loop {loop} · core {kind.shape}), not {got}")
+            raise ShapeError(
+                f"out= needs a writable array of {dtype}{list(expected)} (loop {loop} · core {kind.shape}), not {got}"
+            )

@@ -22,7 +22,9 @@ def call(kind: Kind, args: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(op.numpy(*args, **kind.kwargs))
 
 
-def run(tape: Tape, inputs: Sequence[np.ndarray], watch: Callable[[int, np.ndarray], None] | None = None) -> list[np.ndarray]:
+def run(
+    tape: Tape, inputs: Sequence[np.ndarray], watch: Callable[[int, np.ndarray], None] | None = None
+) -> list[np.ndarray]:
     """All values of the tape, each (lanes, *core) with lanes 1 where nothing varies; complex inputs are let through."""
     given = dict(zip(tape.inputs, inputs, strict=True))
     values: list[np.ndarray] = []

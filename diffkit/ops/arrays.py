@@ -287,7 +287,7 @@ define(
 )
 
 # ---- products -------------------------------------------------------------------------------------------------
-_SWAP = lambda rank: (*range(-rank, -2), -1, -2)  # noqa: E731
+_SWAP = lambda rank: (*range(-rank, -2), -1, -2)
 
 
 def _matmul_shape(x, y):

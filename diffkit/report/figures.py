@@ -121,3 +121,10 @@ FIGURES = (
     ("costs", "Cost", costs_figure),
     ("steps", "Difference quotients against the step", steps_figure),
 )
+
+#: what to see in each
+CAPTIONS = {
+    "errors": "How many entries have an error of each size; the mark is the median. Left of ½ an answer is correctly rounded.",
+    "costs": "Value and gradient over the value alone, on the same machine; at the right, the time to make the program.",
+    "steps": "Too small a step drowns in rounding (falling dots), too large a one in truncation (rising dots).",
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from ..compare.show import column_dict, finite_or_none
 from ..engines import engine as find_engine
 from ..errors import DiffkitError
 from ..expr.latex import name as latex_name
+from ..expr.latex import to_latex
 from ..expr.node import Expr
 from ..expr.printing import brief, operations
 from ..expr.text import parse
@@ -64,6 +66,7 @@ def accuracy(job: Job) -> dict[str, Any]:
 def costs(job: Job) -> dict[str, Any]:
     """Times of a formula, taken on one thread: of the value, and of making and running every engine."""
     set_threads(1)
+    _warm(job.engines, job.machine)
     f = parse(job.formula.text)
     points = job.formula.points(job.points, job.seed)
     values, tape, machine = [points[n] for n in f.variables], record(f), find_machine(job.machine)
@@ -82,6 +85,12 @@ def costs(job: Job) -> dict[str, Any]:
             continue  # accuracy has said why
         engines[name] = {"build_seconds": build, "seconds": seconds, "ratio_to_value": seconds / value}
     return {"seconds_value": value, "engines": engines}
+
+
+@cache
+def _warm(engines: tuple[str, ...], machine: str) -> None:
+    """Imports and first-time loading are no formula's cost."""
+    compare("x*exp(x)", {"x": np.linspace(0.1, 1, 8)}, engines=engines, machine=machine)
 
 
 def _counting(notes: dict[str, Any]) -> float:
@@ -193,7 +202,7 @@ def _well_conditioned(c: Comparison, column: Column) -> dict[str, int]:
 # ---- formulas to be typeset -------------------------------------------------------------------------------------------
 def _latex(f: Expr, limit: int = 4000) -> str:
     try:
-        return f.to_latex() if limit == 4000 else f.to_latex(limit)
+        return to_latex(f, limit)
     except (DiffkitError, RecursionError):
         return rf"\text{{({operations(f):,} operations)}}"
 

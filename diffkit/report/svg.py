@@ -81,7 +81,8 @@ class Figure:
         self.parts.append(f'<path class="{kind}" d="{d}"/>')
 
     def text(self, x: float, y: float, text: str, kind: str = "") -> None:
-        self.parts.append(f'<text x="{num(x)}" y="{num(y)}"{f' class="{kind}"' if kind else ""}>{escape(text)}</text>')
+        classes = f' class="{kind}"' if kind else ""
+        self.parts.append(f'<text x="{num(x)}" y="{num(y)}"{classes}>{escape(text)}</text>')
 
     def mark(self, engine: str, x: float, y: float, kind: str = "", more: str = "") -> None:
         name = marker_class(engine)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..expr.node import Kind
 from . import templates
 from .tape import Builder, Tape
 from .templates import Ref
-from ..expr.node import Kind
 
 
 def lower(tape: Tape, needed: Callable[[Kind], bool] = lambda kind: True) -> Tape:

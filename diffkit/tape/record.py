@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import ArgumentError
-from ..expr.node import Expr, Kind, free_variables, node, topological
 from ..expr.functions import RULES
+from ..expr.node import Expr, Kind, free_variables, node, topological
 from ..ops import VARIABLE
 from .tape import Builder, Tape
 
@@ -43,7 +43,13 @@ def record(
 
 def expressions(tape: Tape, inputs: Mapping[int, Expr] | Sequence[Expr] | None = None) -> list[Expr]:
     """The outputs as expressions, with `inputs` in the place of the tape's (its own variables by default)."""
-    given = None if inputs is None else dict(zip(tape.inputs, inputs, strict=True)) if not isinstance(inputs, Mapping) else inputs
+    given = (
+        None
+        if inputs is None
+        else dict(zip(tape.inputs, inputs, strict=True))
+        if not isinstance(inputs, Mapping)
+        else inputs
+    )
     values: list[Expr] = []
     for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
         if given is not None and i in given:

@@ -23,7 +23,10 @@ def instruction(tape: Tape, i: int, name=value_name) -> str:
         return f"input {kind.kwargs['name']}"
     if kind.op is CONSTANT:
         return constant_text(kind)
-    args = [name(a) if tape.kinds[a].op is not CONSTANT or tape.kinds[a].shape else constant_text(tape.kinds[a]) for a in tape.args[i]]
+    args = [
+        name(a) if tape.kinds[a].op is not CONSTANT or tape.kinds[a].shape else constant_text(tape.kinds[a])
+        for a in tape.args[i]
+    ]
     if kind.op.infix and len(args) == 2:
         return f"{args[0]} {kind.op.infix[0]} {args[1]}"
     if kind.op.infix and len(args) == 1:
@@ -51,7 +54,9 @@ def listing(tape: Tape) -> str:
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
         lines = [*lines[:half], f"{'':>{width}} … {len(lines) - 2 * half:,} more lines …", *lines[-half:]]
-    labels = tape.labels if len(tape.labels) == len(tape.outputs) else tuple(f"output {k}" for k in range(len(tape.outputs)))
+    labels = (
+        tape.labels if len(tape.labels) == len(tape.outputs) else tuple(f"output {k}" for k in range(len(tape.outputs)))
+    )
     for label, o in zip(labels, tape.outputs, strict=True):
         scalar = tape.kinds[o].op is CONSTANT and tape.kinds[o].shape == ()
         lines.append(f"{label} -> {constant_text(tape.kinds[o]) if scalar else value_name(o)}")

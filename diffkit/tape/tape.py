@@ -56,7 +56,7 @@ class Tape:
         return listing(self)
 
     def __repr__(self) -> str:
-        return f"<Tape of {len(self)} instructions: {', '.join(self.names) or 'no inputs'} -> {', '.join(self.labels) or 'outputs'}>"
+        return f"<Tape of {len(self)} instructions: {', '.join(self.names)} -> {', '.join(self.labels)}>"
 
     def save(self, path: Any) -> None:
         """Write the tape as JSON (data, not code); `dk.load_tape(path)` reads it."""
@@ -126,7 +126,7 @@ class Builder:
         """Elementwise operands brought to one dtype, so that a machine needs one kernel an operation and dtype."""
         numbers = args[1:] if op.name == "where" else args
         dtypes = {self.kinds[a].dtype for a in numbers}
-        if len(dtypes) == 1 and not dtypes & {"int64", "bool"} or op.name.startswith("logical"):
+        if (len(dtypes) == 1 and not dtypes & {"int64", "bool"}) or op.name.startswith("logical"):
             return args
         target = promote(*dtypes)
         brought = tuple(self._cast(a, target) for a in numbers)

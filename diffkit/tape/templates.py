@@ -71,14 +71,26 @@ _RULE_UID = -1
 def _symbols(op: Op, kinds: Sequence[Kind], prefix: str) -> list[Expr]:
     """Symbols for arguments. An elementwise rule is shape-blind: scalars serve every core shape."""
     return [
-        variable(f"{prefix}{i}", () if op.family == "elementwise" else k.shape, "float64" if k.dtype == "weak" else k.dtype, _RULE_UID)
+        variable(
+            f"{prefix}{i}",
+            () if op.family == "elementwise" else k.shape,
+            "float64" if k.dtype == "weak" else k.dtype,
+            _RULE_UID,
+        )
         for i, k in enumerate(kinds)
     ]
 
 
 def _cached(what: str, kind: Kind, arguments: Sequence[Kind], extra: tuple, make: Callable[[], Template]) -> Template:
     if kind.op.family == "elementwise":
-        key: tuple = (what, kind.op, kind.params and kind, extra, kink_policy(), *(a.dtype == "bool" for a in arguments))
+        key: tuple = (
+            what,
+            kind.op,
+            kind.params and kind,
+            extra,
+            kink_policy(),
+            *(a.dtype == "bool" for a in arguments),
+        )
     else:
         key = (what, kind, extra, kink_policy(), *((a.shape, a.dtype) for a in arguments))
     template = _cache.get(key)

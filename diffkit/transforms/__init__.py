@@ -20,7 +20,19 @@ from .arguments import expression_of, is_text_or_expr, run_value
 from .by_name import ExprCall
 from .by_position import PythonCall
 
-__all__ = ["derivative", "evaluate", "grad", "hessian", "hvp", "jacobian", "jvp", "tape", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "derivative",
+    "evaluate",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "tape",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
 
 
 def evaluate(f: Expr, *args: Any, machine: str = "cpu", **kwargs: Any) -> Any:
@@ -28,7 +40,9 @@ def evaluate(f: Expr, *args: Any, machine: str = "cpu", **kwargs: Any) -> Any:
     return run_value(f, args, kwargs, machine)
 
 
-def _transform(f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order: int, scalar: bool, value: bool, reduce: str | None) -> Any:
+def _transform(
+    f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order: int, scalar: bool, value: bool, reduce: str | None
+) -> Any:
     check_engine(engine)  # an unknown name is an error now, not at the first call
     check_machine(machine)
     options = {"engine": engine, "machine": machine, "order": order, "scalar": scalar, "value": value, "reduce": reduce}
@@ -39,14 +53,22 @@ def _transform(f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order:
     if not callable(f):
         raise ArgumentError(f"a function, an expression or text is needed, not {type(f).__name__}")
     if wrt is not None:
-        raise ArgumentError("wrt belongs to expressions and text; a Python function is differentiated by position: argnums=0")
+        raise ArgumentError(
+            "wrt belongs to expressions and text; a Python function is differentiated by position: argnums=0"
+        )
     if reduce is not None:
         raise ArgumentError("reduce= is for expressions with loop dims; in a Python function write the sum")
     return PythonCall(f, 0 if argnums is None else argnums, **options)
 
 
 def grad(
-    f: Any, argnums: int | Sequence[int] | None = None, *, wrt: Any = None, engine: str = "reverse", machine: str = "cpu", reduce: str | None = None
+    f: Any,
+    argnums: int | Sequence[int] | None = None,
+    *,
+    wrt: Any = None,
+    engine: str = "reverse",
+    machine: str = "cpu",
+    reduce: str | None = None,
 ) -> Callable[..., Any]:
     """The gradient of a function with a scalar (core) result.
 
@@ -62,7 +84,13 @@ def grad(
 
 
 def value_and_grad(
-    f: Any, argnums: int | Sequence[int] | None = None, *, wrt: Any = None, engine: str = "reverse", machine: str = "cpu", reduce: str | None = None
+    f: Any,
+    argnums: int | Sequence[int] | None = None,
+    *,
+    wrt: Any = None,
+    engine: str = "reverse",
+    machine: str = "cpu",
+    reduce: str | None = None,
 ) -> Callable[..., Any]:
     """As `grad`, giving (value, gradient)."""
     return _transform(f, argnums, wrt, engine, machine, 1, True, True, reduce)
@@ -112,7 +140,9 @@ def jvp(f: Any, primals: Any, tangents: Any, *, machine: str = "cpu") -> tuple[A
     without a tangent are held fixed).
     """
     if is_text_or_expr(f):
-        return ExprCall(expression_of(f), None, machine=machine).jvp(_by_name(primals, "primals"), _by_name(tangents, "tangents"))
+        return ExprCall(expression_of(f), None, machine=machine).jvp(
+            _by_name(primals, "primals"), _by_name(tangents, "tangents")
+        )
     return PythonCall(f, 0, machine=machine).jvp(_positional(primals, "primals"), _positional(tangents, "tangents"))
 
 
@@ -132,7 +162,9 @@ def vjp(f: Any, *primals: Any, machine: str = "cpu") -> tuple[Any, Callable[[Any
 def hvp(f: Any, primals: Any, tangents: Any, *, machine: str = "cpu") -> Any:
     """The Hessian of a scalar function times a vector, without forming the Hessian (forward over reverse)."""
     if is_text_or_expr(f):
-        return ExprCall(expression_of(f), None, machine=machine).hvp(_by_name(primals, "primals"), _by_name(tangents, "tangents"))
+        return ExprCall(expression_of(f), None, machine=machine).hvp(
+            _by_name(primals, "primals"), _by_name(tangents, "tangents")
+        )
     return PythonCall(f, 0, machine=machine).hvp(_positional(primals, "primals"), _positional(tangents, "tangents"))
 
 
@@ -144,7 +176,9 @@ def _by_name(values: Any, what: str) -> Mapping[str, Any]:
 
 def _positional(values: Any, what: str) -> tuple[Any, ...]:
     if not isinstance(values, (tuple, list)):
-        raise ArgumentError(f"{what} of a Python function are a tuple of its positional arguments, not {type(values).__name__}")
+        raise ArgumentError(
+            f"{what} of a Python function are a tuple of its positional arguments, not {type(values).__name__}"
+        )
     return tuple(values)
 
 

@@ -44,10 +44,14 @@ def bind_names(variables: Sequence[str], args: tuple, kwargs: Mapping[str, Any])
             given[name] = value
     unknown = [n for n in given if n not in variables]
     if unknown:
-        raise ArgumentError(f"the expression has no variable {unknown[0]!r}; its variables are {', '.join(variables) or '(none)'}")
+        raise ArgumentError(
+            f"the expression has no variable {unknown[0]!r}; its variables are {', '.join(variables) or '(none)'}"
+        )
     missing = [n for n in variables if n not in given]
     if missing:
-        raise ArgumentError(f"no value for {', '.join(repr(n) for n in missing)}; the variables are {', '.join(variables)}")
+        raise ArgumentError(
+            f"no value for {', '.join(repr(n) for n in missing)}; the variables are {', '.join(variables)}"
+        )
     return given
 
 
@@ -57,7 +61,9 @@ def distinct_variables(f: Expr) -> list[Expr]:
     names = [v.name for v in variables]
     for name in names:
         if names.count(name) > 1:
-            raise ArgumentError(f"two different variables are named {name!r} (another shape, dtype or trace); rename one")
+            raise ArgumentError(
+                f"two different variables are named {name!r} (another shape, dtype or trace); rename one"
+            )
     return variables
 
 

@@ -42,7 +42,9 @@ class ExprCall:
         self.wrt = [w.name if isinstance(w, Expr) else w for w in chosen]
         for w in self.wrt:
             if w not in self.names:
-                raise ArgumentError(f"the expression has no variable {w!r}; its variables are {', '.join(self.names) or '(none)'}")
+                raise ArgumentError(
+                    f"the expression has no variable {w!r}; its variables are {', '.join(self.names) or '(none)'}"
+                )
         if wrt is None:
             floats = [v.name for v in self.variables if v.dtype not in ("int64", "bool")]
             self.wrt = [w for w in self.wrt if w in floats]
@@ -82,7 +84,9 @@ class ExprCall:
             return self._symbolic(values)
         outputs, blocks = self._runner()[1](values, None if out is None else self._buffers(out))
         if self.order == 2:
-            result: Any = {w: dict(zip(self.wrt, map(plain, row), strict=True)) for w, row in zip(self.wrt, blocks, strict=True)}
+            result: Any = {
+                w: dict(zip(self.wrt, map(plain, row), strict=True)) for w, row in zip(self.wrt, blocks, strict=True)
+            }
             return result[self.wrt[0]][self.wrt[0]] if self.single else result
         if out is not None:
             return out
@@ -151,9 +155,13 @@ class ExprCall:
 
         def pullback(cotangent: Any) -> dict[str, Any]:
             if np.shape(cotangent) != np.shape(out):
-                raise ShapeError(f"the cotangent has shape {np.shape(cotangent)}, the output {np.shape(out)}; they must be the same")
+                raise ShapeError(
+                    f"the cotangent has shape {np.shape(cotangent)}, the output {np.shape(out)}; they must be the same"
+                )
             _, *adjoints = executable([*values, cotangent])
-            return {v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)}
+            return {
+                v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)
+            }
 
         return out, pullback
 
@@ -164,7 +172,9 @@ class ExprCall:
         positions = [self.names.index(w) for w in self.wrt]
         gradient = gradient_only(find_engine("reverse").program(record(self.f, self.variables), positions))
         made = tangent_tape(gradient, [self.names.index(w) for w in wrt])
-        results = find_machine(self.machine).compile(made)([*(given[n] for n in self.names), *(tangents[w] for w in wrt)])
+        results = find_machine(self.machine).compile(made)(
+            [*(given[n] for n in self.names), *(tangents[w] for w in wrt)]
+        )
         return dict(zip(self.wrt, map(plain, results[len(self.wrt) :]), strict=True))
 
     def _moving(self, tangents: Mapping[str, Any]) -> list[str]:

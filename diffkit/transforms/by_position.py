@@ -41,7 +41,14 @@ class PythonCall:
         self, f: Callable, argnums: int | Sequence[int], *, engine: str = "reverse", machine: Any = "cpu", order: int = 1,
         scalar: bool = False, value: bool = False, reduce: None = None,
     ) -> None:  # fmt: skip
-        self.f, self.engine, self.machine, self.order, self.scalar, self.value = f, engine, machine, order, scalar, value
+        self.f, self.engine, self.machine, self.order, self.scalar, self.value = (
+            f,
+            engine,
+            machine,
+            order,
+            scalar,
+            value,
+        )
         self.single = not isinstance(argnums, (tuple, list))
         self.argnums: list[int] = [argnums] if self.single else list(argnums)  # type: ignore[list-item,arg-type]
         if not all(isinstance(a, int) and not isinstance(a, bool) for a in self.argnums):
@@ -75,8 +82,8 @@ class PythonCall:
             for leaf, name in zip(leaves, names_of(args[n], names[n]), strict=True):
                 if not is_traced(leaf) or np.asarray(leaf if not isinstance(leaf, Expr) else 0.0).dtype.kind not in "f":
                     raise DtypeError(
-                        f"the argument {name!r} is {type(leaf).__name__} {_brief(leaf)}; a derivative needs a floating-point number or array "
-                        "(write 3.0 rather than 3)"
+                        f"the argument {name!r} is {type(leaf).__name__} {_brief(leaf)}; a derivative needs a floating-point "
+                        "number or array (write 3.0 rather than 3)"
                     )
             positions.append(list(range(int(starts[n]), int(starts[n + 1]))))
         return positions
@@ -89,9 +96,13 @@ class PythonCall:
         if self.scalar:
             name = self.__name__
             if len(traced.outputs) != 1:
-                raise ShapeError(f"grad needs one scalar result, but {name} returned {len(traced.outputs)}; use jacobian")
+                raise ShapeError(
+                    f"grad needs one scalar result, but {name} returned {len(traced.outputs)}; use jacobian"
+                )
             check_scalar(traced.outputs[0].shape, f"the result of {name}")
-        tape = record(traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))])
+        tape = record(
+            traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))]
+        )
         program = make_program(tape, [p for group in self._positions(args) for p in group], self.engine, self.order)
         if traced.captured:  # another call may close over other variables
             return Prepared(traced, program, None)
@@ -163,7 +174,6 @@ class PythonCall:
     def _run_tape(self, tape: Tape, leaves: list[Any], traced: Traced, seeds: list[Any]) -> list[Any]:
         """On the machine, or as expressions where an argument is one."""
         if traced.captured or any(isinstance(v, Expr) for v in (*leaves, *seeds)):
-
             return list(expressions(tape, [as_expr(v) for v in (*leaves, *traced.captured, *seeds)]))
         return [plain(r) for r in find_machine(self.machine).compile(tape)([*leaves, *seeds])]
 
@@ -173,12 +183,16 @@ class PythonCall:
         tape = tangent_tape(record(traced.outputs, [*traced.inputs, *traced.captured]), range(len(leaves)))
         results = self._run_tape(tape, leaves, traced, moving)
         n = len(traced.outputs)
-        return optree.tree_unflatten(traced.structure, results[:n]), optree.tree_unflatten(traced.structure, results[n:])
+        return optree.tree_unflatten(traced.structure, results[:n]), optree.tree_unflatten(
+            traced.structure, results[n:]
+        )
 
     def vjp(self, primals: tuple) -> tuple[Any, Callable[[Any], tuple]]:
         traced = trace_call(self.f, primals)
         leaves = [leaf for leaf in flatten(primals)[0] if is_traced(leaf)]
-        base = record(traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))])
+        base = record(
+            traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))]
+        )
         tape = adjoint_tape(base, range(len(leaves)))
         out = optree.tree_unflatten(traced.structure, self._run_tape(base, leaves, traced, []))
 
@@ -188,7 +202,9 @@ class PythonCall:
                 raise ArgumentError("the cotangent must have the structure of the output")
             for s, o in zip(seeds, traced.outputs, strict=True):
                 if np.shape(s) != o.shape and not isinstance(s, Expr):
-                    raise ShapeError(f"a cotangent has shape {np.shape(s)}, its output {o.shape}; they must be the same")
+                    raise ShapeError(
+                        f"a cotangent has shape {np.shape(s)}, its output {o.shape}; they must be the same"
+                    )
             adjoints = iter(self._run_tape(tape, leaves, traced, seeds)[len(traced.outputs) :])
             back = []
             for p in primals:
@@ -217,9 +233,16 @@ class PythonCall:
         flat = [(leaf, axis) for a, axis in zip(args, axes, strict=True) for leaf in flatten(a)[0] if is_traced(leaf)]
         sizes = {np.shape(x)[ax] if not isinstance(x, Expr) else x.shape[ax] for x, ax in flat if ax is not None}
         if len(sizes) != 1:
-            raise ShapeError(f"vmap: the mapped axes have different lengths {sorted(sizes)}" if sizes else "vmap: no argument is mapped")
+            raise ShapeError(
+                f"vmap: the mapped axes have different lengths {sorted(sizes)}"
+                if sizes
+                else "vmap: no argument is mapped"
+            )
         (n,) = sizes
-        one = [optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True) for a, axis in zip(args, axes, strict=True)]
+        one = [
+            optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True)
+            for a, axis in zip(args, axes, strict=True)
+        ]
         if any(isinstance(x, Expr) for x, _ in flat):
             return self._unrolled(args, axes, n)
         traced = trace_call(self.f, one)
@@ -235,7 +258,10 @@ class PythonCall:
         """Within another trace: one copy of the function an element."""
         rows = []
         for k in range(n):
-            one = [optree.tree_map(lambda x, ax=axis, k=k: _slice(x, ax, k), a, is_leaf=is_leaf, none_is_leaf=True) for a, axis in zip(args, axes, strict=True)]
+            one = [
+                optree.tree_map(lambda x, ax=axis, k=k: _slice(x, ax, k), a, is_leaf=is_leaf, none_is_leaf=True)
+                for a, axis in zip(args, axes, strict=True)
+            ]
             rows.append(flatten(self.f(*one)))
         return optree.tree_unflatten(rows[0][1], [stack([r[0][j] for r in rows]) for j in range(len(rows[0][0]))])
 

@@ -15,7 +15,9 @@ from ..tape import Tape
 def check_differentiable(variables: Sequence[Expr]) -> None:
     for v in variables:
         if v.dtype in ("int64", "bool"):
-            raise DtypeError(f"{v.name!r} is {v.dtype}; a derivative needs a floating-point variable (write 3.0 rather than 3)")
+            raise DtypeError(
+                f"{v.name!r} is {v.dtype}; a derivative needs a floating-point variable (write 3.0 rather than 3)"
+            )
 
 
 def check_scalar(shape: tuple[int, ...], what: str) -> None:

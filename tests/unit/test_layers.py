@@ -33,7 +33,12 @@ LAYERS = [
 LEVEL = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 
 #: methods that are shorthand for a function above them, imported when called
-SHORTHAND = {("expr.node", "transforms"), ("expr.registration", "tape"), ("compare.result", "report"), ("tape.tape", "transforms")}
+SHORTHAND = {
+    ("expr.node", "transforms"),
+    ("expr.registration", "tape"),
+    ("compare.result", "report"),
+    ("tape.tape", "transforms"),
+}
 
 #: library -> the only places that may import it
 ROOMS = {
@@ -67,7 +72,9 @@ def imports(name: str, path: Path) -> list[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom) and node.level:
             base = ["diffkit", *package[: len(package) - node.level + 1]]
             target = ".".join([*base, *(node.module.split(".") if node.module else [])])
-            found += [(target, node.lineno)] if node.module else [(f"{target}.{a.name}", node.lineno) for a in node.names]
+            found += (
+                [(target, node.lineno)] if node.module else [(f"{target}.{a.name}", node.lineno) for a in node.names]
+            )
         elif isinstance(node, ast.ImportFrom):
             found.append((node.module or "", node.lineno))
     return found
@@ -111,7 +118,8 @@ def test_import_is_light(library: str) -> None:
 def test_small_answers_load_no_compiler() -> None:
     code = (
         "import sys\nfrom diffkit.cli import main\n"
-        "try:\n    main(['grad', 'x**2*sin(y)', '--at', 'x=1', 'y=2'])\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "try:\n    main(['grad', 'x**2*sin(y)', '--at', 'x=1', 'y=2'])\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
         "heavy = {'numba', 'llvmlite', 'sympy', 'matplotlib', 'scipy'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

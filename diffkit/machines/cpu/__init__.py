@@ -61,10 +61,18 @@ class CpuExecutable:
             check_out(out, self.tape, loop)
         points = math.prod(loop)
         kinds = [self.tape.kinds[o] for o in self.tape.outputs]
-        results: list[np.ndarray] = [np.empty((*loop, *k.shape), NUMPY[letter]) for k, (_, _, letter, _) in zip(kinds, self.plan.outputs, strict=True)]
+        results: list[np.ndarray] = [
+            np.empty((*loop, *k.shape), NUMPY[letter])
+            for k, (_, _, letter, _) in zip(kinds, self.plan.outputs, strict=True)
+        ]
         if points:
             direct = [
-                o if out is not None and o.flags.c_contiguous and o.dtype == r.dtype and not any(np.shares_memory(o, a) for a in arrays) else r
+                o
+                if out is not None
+                and o.flags.c_contiguous
+                and o.dtype == r.dtype
+                and not any(np.shares_memory(o, a) for a in arrays)
+                else r
                 for o, r in zip(out or results, results, strict=True)
             ]
             self._run(arrays, loop, points, direct)
@@ -78,7 +86,8 @@ class CpuExecutable:
                     buffer[...] = result
             return list(out)
         return [
-            r.astype(np.int64) if self.tape.kinds[o].dtype == "int64" else r for r, o in zip(results, self.tape.outputs, strict=True)
+            r.astype(np.int64) if self.tape.kinds[o].dtype == "int64" else r
+            for r, o in zip(results, self.tape.outputs, strict=True)
         ]
 
     def _run(self, arrays: list[np.ndarray], loop: tuple[int, ...], points: int, results: list[np.ndarray]) -> None:
@@ -98,7 +107,10 @@ class CpuExecutable:
             rows.append((value.ctypes.data, offset, SIZE[letter], count, 1))
         inputs = np.array(rows, np.int64).reshape(-1, 5)
         outputs = np.array(
-            [(r.ctypes.data, offset, SIZE[letter], count, points) for r, (_, offset, letter, count) in zip(results, self.plan.outputs, strict=True)],
+            [
+                (r.ctypes.data, offset, SIZE[letter], count, points)
+                for r, (_, offset, letter, count) in zip(results, self.plan.outputs, strict=True)
+            ],
             np.int64,
         ).reshape(-1, 5)
         table = np.append(self.plan.table, CHUNK_BLOCKS)

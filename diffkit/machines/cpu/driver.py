@@ -50,17 +50,26 @@ _KERNEL = "(int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[::1],
 def _load(source, target, size, rows, lane, count, block):  # type: ignore[no-untyped-def]
     """(points, rows) of the caller to (rows, block) of the workspace."""
     if size == 8:
-        s8, t8 = carray(_pointer(source), (lane + count) * rows, np.uint64), carray(_pointer(target), rows * block, np.uint64)
+        s8, t8 = (
+            carray(_pointer(source), (lane + count) * rows, np.uint64),
+            carray(_pointer(target), rows * block, np.uint64),
+        )
         for k in range(count):
             for r in range(rows):
                 t8[r * block + k] = s8[(lane + k) * rows + r]
     elif size == 4:
-        s4, t4 = carray(_pointer(source), (lane + count) * rows, np.uint32), carray(_pointer(target), rows * block, np.uint32)
+        s4, t4 = (
+            carray(_pointer(source), (lane + count) * rows, np.uint32),
+            carray(_pointer(target), rows * block, np.uint32),
+        )
         for k in range(count):
             for r in range(rows):
                 t4[r * block + k] = s4[(lane + k) * rows + r]
     else:
-        s1, t1 = carray(_pointer(source), (lane + count) * rows, np.uint8), carray(_pointer(target), rows * block, np.uint8)
+        s1, t1 = (
+            carray(_pointer(source), (lane + count) * rows, np.uint8),
+            carray(_pointer(target), rows * block, np.uint8),
+        )
         for k in range(count):
             for r in range(rows):
                 t1[r * block + k] = s1[(lane + k) * rows + r]
@@ -70,17 +79,26 @@ def _load(source, target, size, rows, lane, count, block):  # type: ignore[no-un
 def _store(source, target, size, rows, lane, count, block):  # type: ignore[no-untyped-def]
     """(rows, block) of the workspace to (points, rows) of the caller."""
     if size == 8:
-        s8, t8 = carray(_pointer(source), rows * block, np.uint64), carray(_pointer(target), (lane + count) * rows, np.uint64)
+        s8, t8 = (
+            carray(_pointer(source), rows * block, np.uint64),
+            carray(_pointer(target), (lane + count) * rows, np.uint64),
+        )
         for k in range(count):
             for r in range(rows):
                 t8[(lane + k) * rows + r] = s8[r * block + k]
     elif size == 4:
-        s4, t4 = carray(_pointer(source), rows * block, np.uint32), carray(_pointer(target), (lane + count) * rows, np.uint32)
+        s4, t4 = (
+            carray(_pointer(source), rows * block, np.uint32),
+            carray(_pointer(target), (lane + count) * rows, np.uint32),
+        )
         for k in range(count):
             for r in range(rows):
                 t4[(lane + k) * rows + r] = s4[r * block + k]
     else:
-        s1, t1 = carray(_pointer(source), rows * block, np.uint8), carray(_pointer(target), (lane + count) * rows, np.uint8)
+        s1, t1 = (
+            carray(_pointer(source), rows * block, np.uint8),
+            carray(_pointer(target), (lane + count) * rows, np.uint8),
+        )
         for k in range(count):
             for r in range(rows):
                 t1[(lane + k) * rows + r] = s1[r * block + k]
@@ -135,7 +153,12 @@ def interpret(code, table, inputs, outputs, workspace, block, begin, end, step):
                     _load(inputs[i, 0], base + inputs[i, 1] * block, inputs[i, 2], inputs[i, 3], lane, count, block)
             for p in range(code.shape[0]):
                 opcode, kernel, rows = code[p, 0], code[p, 1], code[p, 6]
-                dst, a, b, c = (base + code[p, 2] * block, base + code[p, 3] * block, base + code[p, 4] * block, base + code[p, 5] * block)
+                dst, a, b, c = (
+                    base + code[p, 2] * block,
+                    base + code[p, 3] * block,
+                    base + code[p, 4] * block,
+                    base + code[p, 5] * block,
+                )
                 first = code[p, 7]
                 if opcode == CALL:
                     _call(kernel, dst, a, b, c, rows * block)

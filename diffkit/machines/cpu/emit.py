@@ -154,7 +154,9 @@ def _emit(made: ir.Module, symbol: str, result: str, operands: list[str], body: 
     b.position_at_end(loop)
     i = b.phi(I64)
     i.add_incoming(ir.Constant(I64, 0), entry)
-    value = body(b, [b.load(b.gep(p, [i], source_etype=TYPES[t]), typ=TYPES[t]) for p, t in zip(pointers, types, strict=True)])
+    value = body(
+        b, [b.load(b.gep(p, [i], source_etype=TYPES[t]), typ=TYPES[t]) for p, t in zip(pointers, types, strict=True)]
+    )
     if value.type == I1:
         value = b.zext(value, I8)
     b.store(value, b.gep(target, [i], source_etype=TYPES[result]))

@@ -34,8 +34,13 @@ def _key() -> str:
     """Everything the object depends on: the emitter's own text, LLVM, and this processor."""
     digest = hashlib.sha256((Path(__file__).parent / "emit.py").read_bytes())
     digest.update(Path(__file__).read_bytes())
-    for part in (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name(),
-                 llvm.get_host_cpu_features().flatten()):
+    for part in (
+        llvmlite.__version__,
+        str(llvm.llvm_version_info),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    ):
         digest.update(part.encode())
     return digest.hexdigest()[:24]
 

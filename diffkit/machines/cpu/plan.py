@@ -57,7 +57,7 @@ def plan(tape: Tape) -> Plan:
     writer = _Writer(tape, letters, registers.offsets, zero)
     for i in tape.instructions():
         writer.write(i)
-    leaf = lambda i: (registers.offsets[i], letters[i], rows_of(tape.kinds[i]))  # noqa: E731
+    leaf = lambda i: (registers.offsets[i], letters[i], rows_of(tape.kinds[i]))
     return Plan(
         np.array(writer.code, np.int64).reshape(-1, 9),
         np.array(writer.table, np.int64),
@@ -122,7 +122,12 @@ class _Writer:
             self._call(kernel, self.offsets[i], [o[0] for o in operands], count)
             return
         for r in range(count):  # a core shape is stretched: row by row
-            self._call(kernel, self.offsets[i] + r * size, [o[r] if len(o) > 1 else o[0] + r * SIZE[self.letters[a]] for o, a in zip(operands, args, strict=True)], 1)
+            self._call(
+                kernel,
+                self.offsets[i] + r * size,
+                [o[r] if len(o) > 1 else o[0] + r * SIZE[self.letters[a]] for o, a in zip(operands, args, strict=True)],
+                1,
+            )
 
     def _row_offsets(self, a: int, shape: tuple[int, ...]) -> list[int]:
         """One offset where the operand has the result's shape, else the offset of every row it is stretched to."""
@@ -153,7 +158,11 @@ class _Writer:
         return call(kind, sources)
 
     def _copy(self, i: int, offsets: np.ndarray) -> None:
-        rows = np.broadcast_to(offsets, (1, *self.tape.kinds[i].shape)).ravel().tolist() if offsets.ndim > 1 else offsets.tolist()
+        rows = (
+            np.broadcast_to(offsets, (1, *self.tape.kinds[i].shape)).ravel().tolist()
+            if offsets.ndim > 1
+            else offsets.tolist()
+        )
         self.code.append((COPY, 0, self.offsets[i], 0, 0, 0, len(rows), len(self.table), SIZE[self.letters[i]]))
         self.table.extend(rows)
 
@@ -162,7 +171,7 @@ class _Writer:
         rest = [x for x in range(len(shape)) if x not in axes]
         terms = math.prod(shape[x] for x in axes)
         if terms == 0:
-            raise UnsupportedError(f"{kind.op.name} over an empty axis: use machine=\"numpy\"")
+            raise UnsupportedError(f'{kind.op.name} over an empty axis: use machine="numpy"')
         offsets = self._all_rows(a).reshape(shape).transpose(*rest, *axes).reshape(-1, terms)
         letter = self.letters[i]
         kernel = self._kernel(f"fold_{_FOLD[kind.op.name]}_{letter}", kind)
@@ -203,5 +212,17 @@ class _Writer:
             ids = np.arange(math.prod(outer)).reshape(outer) * matrix
             starts.append((self.offsets[x] + np.broadcast_to(ids, batch) * size).ravel())
         for k, (left, right) in enumerate(zip(*starts, strict=True)):
-            self.code.append((PRODUCT, fold, self.offsets[i] + k * m * n * size, int(left), int(right), inner, m * n, len(self.table), size))
+            self.code.append(
+                (
+                    PRODUCT,
+                    fold,
+                    self.offsets[i] + k * m * n * size,
+                    int(left),
+                    int(right),
+                    inner,
+                    m * n,
+                    len(self.table),
+                    size,
+                )
+            )
             self.table.extend((n, multiply))

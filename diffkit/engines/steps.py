@@ -1,0 +1,189 @@
+"""Limits of difference quotients: which step to take, how far to extrapolate, and how good the result is.
+
+Everything here sees numbers only: values of a function at x, x + h and x − h, and a bound of their noise. Arrays are
+(levels, entries), levels in order of falling step.
+
+* `ladder` chooses the steps, `spread` puts more of them where they matter.
+* `limit` extrapolates a sequence of quotients to h → 0 (Richardson's table in Neville's form). The bar of a table entry
+  is SAFETY times its last correction plus what the noise of the values contributes to it; the entry of least bar wins,
+  provided that the bars of all smaller steps contain it. (Without that proviso a kink closer than the step, or a step
+  that is a multiple of a period, looks like convergence.)
+* `slopes` takes three limits, of central, right and left quotients, and says whether they are one number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numerics import UNIT_ROUNDOFF
+
+U = UNIT_ROUNDOFF["float64"]
+
+#: columns of the extrapolation table: with steps in ratio 2.8 the seventh no longer gains anything
+COLUMNS = 6
+#: a correction times this bounds what the correction leaves over
+SAFETY = 2.0
+#: smallest step relative to x: 2⁸ ulps, where a quotient still has eight bits or so
+FINEST = -45.0
+#: steps above 2⁻²⁴·x; the rest only looks for kinks that near
+COARSE_LEVELS, FINE_LEVELS = 16, 14
+#: a quotient of so large a step is never exactly a multiple of a period or of a lattice
+OFFSET = 0.4515
+
+
+def ladder(x: np.ndarray) -> np.ndarray:
+    """Exponents of the steps at each x, largest first: the step is 2**exponent.
+
+    From max(|x|, 1) down to 2⁻⁴⁵·|x|. At x = 0 no scale is known, and the exponents cover the range of doubles, densely
+    around 1.
+    """
+    zero = x == 0
+    with np.errstate(divide="ignore"):
+        scale = np.where(zero, 0.0, np.log2(np.abs(np.where(zero, 1.0, x))))
+    top = np.maximum(scale, 0.0)
+    middle = np.where(top - scale > 12, scale, scale - 24.0)
+    unit = np.linspace(0.0, 1.0, COARSE_LEVELS, endpoint=False)[:, None]
+    coarse = top + (middle - top) * unit
+    fine = middle + (scale + FINEST - middle) * np.linspace(0.0, 1.0, FINE_LEVELS)[:, None]
+    levels = np.concatenate([coarse, fine])
+    wide = np.concatenate([np.linspace(500, 40, 5), np.linspace(5, -45, 17), np.linspace(-140, -1000, 8)])
+    return np.where(zero, wide[:, None], levels) - OFFSET
+
+
+def spread(exponents: np.ndarray, best: np.ndarray, count: int = 8) -> np.ndarray:
+    """Further exponents between the neighbours of level `best` of each column."""
+    last = len(exponents) - 1
+    column = np.arange(exponents.shape[1])
+    high = exponents[np.maximum(best - 1, 0), column]
+    low = exponents[np.minimum(best + 1, last), column]
+    return high + (low - high) * ((np.arange(count) + 0.5) / count)[:, None]
+
+
+@dataclass
+class Limit:
+    """A limit of quotients: arrays over the entries."""
+
+    value: np.ndarray
+    bar: np.ndarray
+    #: what the noise of the values contributes to the bar
+    noise: np.ndarray
+    #: the level it rests on
+    level: np.ndarray
+
+
+def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: int) -> Limit:
+    """The limit for h → 0 of quotients whose error is a series in h**power."""
+    levels = len(quotients)
+    table, rounding = quotients, noise + 4 * U * np.abs(quotients)
+    best = np.full_like(quotients, np.inf)
+    value, share = np.array(quotients), np.array(rounding)
+    best[1:] = SAFETY * np.abs(quotients[1:] - quotients[:-1]) + rounding[1:]
+    best[np.isnan(best)] = np.inf
+    for m in range(1, min(COLUMNS + 1, levels)):
+        ratio = (steps[:-m] / steps[m:]) ** power
+        correction = (table[1:] - table[:-1]) / (ratio - 1)
+        rounding = (ratio * rounding[1:] + rounding[:-1]) / (ratio - 1)
+        table = table[1:] + correction
+        total = SAFETY * np.abs(correction) + rounding
+        better = total < best[m:]
+        for kept, new in ((best, total), (value, table), (share, rounding)):
+            np.copyto(kept[m:], new, where=better)
+    return _chosen(value, best, share)
+
+
+def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
+    """The level of least bar among those that every finer level's bar contains."""
+    low, high = value - bar, value + bar
+    usable = np.isfinite(bar)
+    ceiling = np.minimum.accumulate(np.where(usable, high, np.inf)[::-1], axis=0)[::-1]
+    floor = np.maximum.accumulate(np.where(usable, low, -np.inf)[::-1], axis=0)[::-1]
+    consistent = np.array(usable)
+    consistent[:-1] &= (low[:-1] <= ceiling[1:]) & (high[:-1] >= floor[1:])
+    ranked = np.where(consistent, bar, np.inf)
+    level = np.argmin(ranked, axis=0)
+    at = (level, np.arange(value.shape[1]))
+    found = np.isfinite(ranked[at])
+    return Limit(np.where(found, value[at], np.nan), np.where(found, bar[at], np.inf), np.where(found, share[at], np.inf), level)
+
+
+#: a side whose bar exceeds this part of the slope has to show that its quotients settle
+VAGUE = 1e-2
+#: quotients that settle change less over a step 2⁷ smaller than by this factor
+SETTLING, OCTAVES = 0.7, 7
+
+
+def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """0 where the quotients settle or nothing is known; else ±1, the sign of the infinity they run to."""
+    vague = ~(found.bar <= VAGUE * np.abs(found.value)) & ~(found.bar <= 3 * found.noise)
+    result = np.zeros(found.value.shape)
+    columns = np.flatnonzero(vague)
+    if not columns.size:
+        return result
+    q, h, n = quotients[:, columns], steps[:, columns], noise[:, columns]
+    change = np.abs(np.diff(q, axis=0)) / np.log2(h[:-1] / h[1:])
+    seen = change * np.log2(h[:-1] / h[1:]) > 4 * n[1:]
+    seen &= np.isfinite(change)
+    finest = len(change) - 1 - np.argmax(seen[::-1], axis=0)
+    at = np.arange(len(columns))
+    far = h[1:] >= h[1:][finest, at] * 2.0**OCTAVES
+    coarser = np.maximum(len(change) - 1 - np.argmax((far & seen)[::-1], axis=0), 0)
+    grows = seen.any(axis=0) & (far & seen).any(axis=0) & (change[finest, at] > SETTLING * change[coarser, at])
+    result[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
+    return result
+
+
+@dataclass
+class Slopes:
+    """What difference quotients say at every entry."""
+
+    value: np.ndarray
+    bar: np.ndarray
+    left: np.ndarray
+    left_bar: np.ndarray
+    right: np.ndarray
+    right_bar: np.ndarray
+    kink: np.ndarray
+    step: np.ndarray
+    #: level of the least bar, for `spread`
+    level: np.ndarray
+
+
+def slopes(x: np.ndarray, above: np.ndarray, below: np.ndarray, at_x: np.ndarray, up: np.ndarray, down: np.ndarray, noise: np.ndarray) -> Slopes:
+    """From values at x, at `above` and at `below` (levels, entries) to slopes with bars.
+
+    `noise` bounds the error of the value at x. The differences of the arguments are taken as they are, rounded points and
+    all: where x + h and x − h lie at different distances, quotients are weighted so that the second derivative
+    still cancels.
+    """
+    ahead, behind = above - x, x - below
+    wide = ahead + behind
+    rising, falling = (up - at_x) / ahead, (at_x - down) / behind
+    central = (behind / wide) * rising + (ahead / wide) * falling
+    noise_up, noise_down = noise + 4 * U * np.abs(up), noise + 4 * U * np.abs(down)
+    right_noise, left_noise = (noise + noise_up) / ahead, (noise + noise_down) / behind
+    middle = limit(central, wide / 2, (noise_up + noise_down) / wide, 2)
+    right, left = limit(rising, ahead, right_noise, 1), limit(falling, behind, left_noise, 1)
+    runs_right, runs_left = _unsettled(right, rising, ahead, right_noise), _unsettled(left, falling, behind, left_noise)
+
+    inside = np.isfinite(at_x)
+    has_right, has_left = inside & (np.isfinite(right.bar) | (runs_right != 0)), inside & (np.isfinite(left.bar) | (runs_left != 0))
+    for side, runs in ((right, runs_right), (left, runs_left)):
+        side.value = np.where(runs == 0, side.value, runs * np.inf)
+        side.bar = np.where(runs == 0, side.bar, np.inf)
+    both = has_right & has_left
+    infinite = (runs_right != 0) | (runs_left != 0)
+    apart = np.abs(right.value - left.value)
+    kink = both & np.where(infinite, right.value != left.value, apart > right.bar + left.bar)
+
+    value = np.where(both, middle.value, np.where(has_right, right.value, np.where(has_left, left.value, np.nan)))
+    bar = np.where(both, middle.bar, np.where(has_right, right.bar, np.where(has_left, left.bar, np.inf)))
+    value = np.where(kink, np.where(infinite, np.nan, (right.value + left.value) / 2), np.where(both & infinite, right.value, value))
+    bar = np.where(kink, apart / 2 + right.bar + left.bar, np.where(infinite, np.inf, bar))
+    bar = np.where(np.isfinite(value), bar, np.inf)
+    level = np.where(both, middle.level, np.where(has_right, right.level, left.level))
+    step = np.take_along_axis(wide / 2, level[None], axis=0)[0]
+    return Slopes(
+        value, bar, np.where(has_left, left.value, np.nan), left.bar, np.where(has_right, right.value, np.nan), right.bar, kink, step, level
+    )  # fmt: skip

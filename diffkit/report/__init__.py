@@ -1,0 +1,28 @@
+"""Reports: a corpus of formulas through all engines as HTML, Markdown and JSON; the same pages for a single comparison."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "run_report": ".job",
+    "Summary": ".job",
+    "read_corpus": ".corpus",
+    "Formula": ".corpus",
+    "Unusable": ".corpus",
+    "index_html": ".pages",
+    "index_markdown": ".markdown",
+    "comparison_html": ".pages",
+    "comparison_markdown": ".markdown",
+    "comparison_figure": ".plot",
+}
+__all__ = list(_PLACES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name], __name__), name)
+    globals()[name] = value
+    return value
