@@ -70,8 +70,8 @@ class LintReport(Sequence[Finding]):
 
 
 # ---- expressions in findings ----------------------------------------------------------------------------------------
-#: longest sub-expression written out as a place, and as a rewrite
-PLACE, REWRITE = 120, 2000
+#: longest sub-expression written out as a place, and as a rewrite; most nodes of a rewrite
+PLACE, REWRITE, NODES = 120, 2000, 500
 
 
 def place(n: Expr) -> str:
@@ -80,6 +80,22 @@ def place(n: Expr) -> str:
 
 def text(f: Expr | None) -> str | None:
     """An expression as text that parses; None where it is too long to be of use, or not scalar."""
-    if f is None or length(f, spell, REWRITE) > REWRITE or any(n.shape for n in topological(f)):
+    if (
+        f is None
+        or size(f, NODES) > NODES
+        or length(f, spell, REWRITE) > REWRITE
+        or any(n.shape for n in topological(f))
+    ):
         return None
     return to_text(f)
+
+
+def size(f: Expr, limit: int) -> int:
+    """Number of nodes, counted up to the limit and no further."""
+    seen, stack = {id(f)}, [f]
+    while stack and len(seen) <= limit:
+        for a in stack.pop().args:
+            if id(a) not in seen:
+                seen.add(id(a))
+                stack.append(a)
+    return len(seen)

@@ -42,13 +42,3 @@ class Graph:
             for k, a in enumerate(n.args):
                 found[id(a)].append((n, k))
         return found
-
-    def size(self, n: Expr, limit: int) -> int:
-        """Number of nodes below one, counted up to the limit."""
-        seen, stack = {id(n)}, [n]
-        while stack and len(seen) <= limit:
-            for a in stack.pop().args:
-                if id(a) not in seen:
-                    seen.add(id(a))
-                    stack.append(a)
-        return len(seen)

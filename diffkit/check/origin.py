@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..engines.rounding import evaluate_template
-from ..expr.node import Expr
+from ..expr.node import Expr, Kind
 from ..expr.printing import brief
 from ..machines.numpy import laned_inputs, run
 from ..ops import Op
 from ..tape import Builder, Tape, expressions, templates
+from .singular import inside
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,18 @@ class Origin:
     #: number of the point in a batch (its loop dims flattened)
     point: int
     points: int
-
-    @property
-    def overflow(self) -> bool:
-        """Infinite, from finite operands, by an operation that is defined everywhere."""
-        return bool(self.operands) and self.domain == "all reals" and np.isinf(self.result) and self._finite_operands
-
-    @property
-    def _finite_operands(self) -> bool:
-        return all(np.isfinite(np.asarray(v, float)).all() for v in self.operands)
+    #: infinite, from finite operands within the domain
+    overflow: bool
 
     @property
     def reason(self) -> str:
         """An input, a point outside the domain, a pole, an overflow, or an indefinite form such as 0·∞."""
         if not self.operands:
             return "it was given so"
-        if not self._finite_operands:
-            return "an indefinite form of infinities"
         if self.overflow:
             return "too large for floating point"
+        if not all(np.isfinite(np.asarray(v, float)).all() for v in self.operands):
+            return "an indefinite form of infinities"
         letters = ", ".join("xyzw"[: len(self.operands)])
         return f"{self.op.name}({letters}) is defined for {self.domain}"
 
@@ -86,7 +80,11 @@ def nan_origin(tape: Tape, values: Sequence[Any]) -> Origin | None:
 
 def finite_lanes(value: np.ndarray) -> np.ndarray:
     """Which lanes of a value are finite in all their elements."""
-    return np.isfinite(value).reshape(value.shape[0], -1).all(axis=1) if value.dtype.kind in "fc" else np.ones(value.shape[0], bool)
+    return (
+        np.isfinite(value).reshape(value.shape[0], -1).all(axis=1)
+        if value.dtype.kind in "fc"
+        else np.ones(value.shape[0], bool)
+    )
 
 
 def at_point(values: Sequence[np.ndarray], point: int) -> list[np.ndarray]:
@@ -104,21 +102,22 @@ def _guilty(tape: Tape, values: Sequence[np.ndarray]) -> list[int]:
     seen = set(stack)
     while stack:
         i = stack.pop()
-        for a, counts in zip(tape.args[i], _counting(tape, values, i), strict=True):
+        args = tape.args[i]
+        chosen = counting(tape.kinds[i], [tape.kinds[a] for a in args], [values[a] for a in args])
+        for a, counts in zip(args, chosen, strict=True):
             if counts and a not in seen and not _finite(values[a]):
                 seen.add(a)
                 stack.append(a)
     return sorted(seen)
 
 
-def _counting(tape: Tape, values: Sequence[np.ndarray], i: int) -> list[bool]:
-    """Which arguments of an instruction can influence it at this point."""
-    kind, args = tape.kinds[i], tape.args[i]
-    chosen = templates.selects(kind, [tape.kinds[a] for a in args]) if args else None
+def counting(kind: Kind, arguments: Sequence[Kind], operands: Sequence[np.ndarray]) -> list[bool]:
+    """Which arguments of an operation can influence its result, given their values at one point."""
+    chosen = templates.selects(kind, arguments) if arguments else None
     if chosen is None:
-        return [True] * len(args)
+        return [True] * len(arguments)
     with np.errstate(all="ignore"):
-        masks = evaluate_template(chosen, [values[a] for a in args])
+        masks = evaluate_template(chosen, operands)
     return [m is None or bool(np.any(m)) for m in masks]
 
 
@@ -129,7 +128,9 @@ def _first(tape: Tape, values: Sequence[np.ndarray], guilty: Sequence[int]) -> i
         if all(_finite(values[a]) for a in tape.args[i]):
             return i
     for i in computed:
-        if np.isnan(values[i]).any() and not any(np.isnan(values[a]).any() for a in tape.args[i] if values[a].dtype.kind == "f"):
+        if np.isnan(values[i]).any() and not any(
+            np.isnan(values[a]).any() for a in tape.args[i] if values[a].dtype.kind == "f"
+        ):
             return i
     return guilty[0]
 
@@ -142,7 +143,9 @@ def describe(tape: Tape, values: Sequence[np.ndarray], i: int, point: int = 0, p
     texts = [brief(e, 60) for e in _as_expressions(tape, args)]
     (own,) = _as_expressions(tape, [i])
     operands = tuple(values[a][0][()] for a in args)
-    return Origin(i, op, float(off[0]), operands, op.domain, brief(own), tuple(texts), point, points)
+    result = float(off[0])
+    overflow = bool(args) and np.isinf(result) and inside(tape.kinds[i], [tape.kinds[a] for a in args], operands)
+    return Origin(i, op, result, operands, op.domain, brief(own), tuple(texts), point, points, overflow)
 
 
 def _as_expressions(tape: Tape, wanted: Sequence[int]) -> list[Expr]:

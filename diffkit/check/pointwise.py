@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..engines.rounding import evaluate_template
 from ..expr.node import Expr
-from ..expr.printing import brief
 from ..machines.numpy import laned_inputs, run
 from ..numerics import unit_roundoff
 from ..ops import TABLE
@@ -19,8 +18,9 @@ from ..transforms.arguments import distinct_variables
 from ..transforms.programs import make_program
 from .findings import Finding, place
 from .graph import Graph
-from .origin import finite_lanes, nan_origin
-from .static import Findings, convention, switching_place
+from .origin import counting, finite_lanes, nan_origin
+from .singular import inside
+from .static import Findings, convention, kink_code, switching_place
 
 #: a sum is reported when its result is smaller than its terms by this factor
 CANCELLED = 1e4
@@ -28,7 +28,9 @@ CANCELLED = 1e4
 NEAR = 1e-8
 _SUMS = {TABLE["add"], TABLE["subtract"]}
 #: operations that give 0 from operands that are not 0 by underflow alone
-_NEVER_ZERO = {TABLE[n] for n in ("multiply", "divide", "reciprocal", "square", "pow", "power", "exp", "exp2", "sigmoid", "erfc")}
+_NEVER_ZERO = {
+    TABLE[n] for n in ("multiply", "divide", "reciprocal", "square", "pow", "power", "exp", "exp2", "sigmoid", "erfc")
+}
 
 
 class Point:
@@ -43,6 +45,7 @@ class Point:
         self.inputs = inputs
         computed = run(tape, inputs)
         self.values = {id(n): computed[o] for n, o in zip(graph.order, tape.outputs, strict=True)}
+        self._reaching: dict[int, set[int]] = {}
 
     def of(self, n: Expr) -> np.ndarray:
         return self.values[id(n)]
@@ -50,13 +53,33 @@ class Point:
     def operands(self, n: Expr) -> list[np.ndarray]:
         """Operands with one rank, so that they broadcast."""
         rank = 1 + n.ndim
-        return [v.reshape(v.shape[0], *(1,) * (rank - v.ndim), *v.shape[1:]) if v.ndim < rank else v for v in map(self.of, n.args)]
+        return [
+            v.reshape(v.shape[0], *(1,) * (rank - v.ndim), *v.shape[1:]) if v.ndim < rank else v
+            for v in map(self.of, n.args)
+        ]
 
     def name(self, lane: int) -> str:
         """``x = 0.5, y = 1``, the scalars of one point."""
-        scalars = [(v.name, x[min(lane, x.shape[0] - 1)]) for v, x in zip(self.variables, self.inputs, strict=True) if not v.shape]
+        scalars = [
+            (v.name, x[min(lane, x.shape[0] - 1)])
+            for v, x in zip(self.variables, self.inputs, strict=True)
+            if not v.shape
+        ]
         shown = ", ".join(f"{name} = {float(x):.6g}" for name, x in scalars[:6])
-        return shown if shown else f"point {lane}"
+        return shown if shown else f"point {lane}" if self.loop else "this point"
+
+    def reaches(self, n: Expr, lane: int) -> bool:
+        """Whether a node can influence the result at one point; the branch of a `where` that is not taken cannot."""
+        if lane not in self._reaching:
+            reaching = {id(self.graph.root)}
+            for m in reversed(self.graph.order):
+                if id(m) in reaching:
+                    counts = counting(
+                        m.kind, [a.kind for a in m.args], [v[min(lane, len(v) - 1)][None] for v in map(self.of, m.args)]
+                    )
+                    reaching.update(id(a) for a, counted in zip(m.args, counts, strict=True) if counted)
+            self._reaching[lane] = reaching
+        return id(n) in self._reaching[lane]
 
 
 def findings_at(graph: Graph, given: Mapping[str, Any]) -> Findings:
@@ -68,7 +91,7 @@ def findings_at(graph: Graph, given: Mapping[str, Any]) -> Findings:
         found.update(_not_finite(graph, point))
     found.update(_infinite_derivative(graph, point, value_ok))
     for n in graph.order:
-        if not n.args or n.dtype in ("bool", "int64") and n.op.kinks is None:
+        if not n.args or (n.dtype in ("bool", "int64") and n.op.kinks is None):
             continue
         for finding in (*_cancelled(n, point), *_overflowed(n, point, value_ok), *_on_kink(n, point)):
             found[finding.code, id(n)] = finding
@@ -124,16 +147,25 @@ def _overflowed(n: Expr, point: Point, value_ok: np.ndarray) -> Iterator[Finding
     for v in operands if n.op.family == "elementwise" else ():
         fine = fine & np.isfinite(v)
     lane = _first_lane(np.isinf(value) & fine & _lanes_of(value_ok, value))
-    if lane is not None:
+    if lane is not None and point.reaches(n, lane):
+        here = [np.broadcast_to(v, fine.shape)[lane] for v in operands]
+        code = (
+            "overflow" if n.op.family != "elementwise" or inside(n.kind, [a.kind for a in n.args], here) else "domain"
+        )
         message = f"is infinite at {point.name(lane)}, though the result is finite: an infinity on the way makes derivatives inf/inf or 0·inf"
-        yield Finding("overflow", "warning", place(n), message)
+        yield Finding(code, "warning", place(n), message)
     elif n.op in _NEVER_ZERO:
         zero = (value == 0) & fine
         for v in operands:
             zero = zero & (v != 0)
         lane = _first_lane(zero)
-        if lane is not None:
-            yield Finding("overflow", "note", place(n), f"underflows to 0 at {point.name(lane)}: its logarithm and quotients by it are lost")
+        if lane is not None and point.reaches(n, lane):
+            yield Finding(
+                "overflow",
+                "note",
+                place(n),
+                f"underflows to 0 at {point.name(lane)}: its logarithm and quotients by it are lost",
+            )
 
 
 def _lanes_of(lanes: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -176,7 +208,7 @@ def _on_kink(n: Expr, point: Point) -> Iterator[Finding]:
     for hit in near:
         lane = _first_lane(np.atleast_1d(hit))
         if lane is not None:
-            there = convention(n) if n.op.result != "bool" else "that of the branch taken"
+            there = "that of the branch taken" if n.op.result == "bool" else convention(n)
             message = f"{point.name(lane)} lies on the switch {switching_place(n)} (or within {NEAR:g} of it, relatively); the derivative there: {there}"
-            yield Finding("kink", "warning", place(n), message)
+            yield Finding(kink_code(n), "warning", place(n), message)
             return

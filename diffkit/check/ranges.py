@@ -83,7 +83,11 @@ def _increasing(function: Callable, r: Range) -> Range:
         lo, hi = float(function(np.float64(r.lo))), float(function(np.float64(r.hi)))
         holes = {float(function(np.float64(h))) for h in r.holes}
     holes |= {y for x, y in ((r.lo, lo), (r.hi, hi)) if math.isinf(x) and math.isfinite(y)}
-    return Range(-_INF if math.isnan(lo) else lo, _INF if math.isnan(hi) else hi, frozenset(h for h in holes if not math.isnan(h)))
+    return Range(
+        -_INF if math.isnan(lo) else lo,
+        _INF if math.isnan(hi) else hi,
+        frozenset(h for h in holes if not math.isnan(h)),
+    )
 
 
 _INCREASING = {
@@ -102,7 +106,9 @@ def _added(a: Range, b: Range) -> Range:
     lo, hi = a.lo + b.lo, a.hi + b.hi
     ends = {lo} if a.lo in a.holes or b.lo in b.holes else set()
     ends |= {hi} if a.hi in a.holes or b.hi in b.holes else set()
-    return Range(-_INF if math.isnan(lo) else lo, _INF if math.isnan(hi) else hi, frozenset(e for e in ends if math.isfinite(e)))
+    return Range(
+        -_INF if math.isnan(lo) else lo, _INF if math.isnan(hi) else hi, frozenset(e for e in ends if math.isfinite(e))
+    )
 
 
 def _multiplied(a: Range, b: Range) -> Range:
@@ -190,7 +196,14 @@ _RULES: dict[str, Callable[[Expr, list[Range], dict[int, Range]], Range]] = {
 
 
 # ---- what a condition says ------------------------------------------------------------------------------------------
-_NOT = {"less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less", "equal": "not_equal", "not_equal": "equal"}
+_NOT = {
+    "less": "greater_equal",
+    "less_equal": "greater",
+    "greater": "less_equal",
+    "greater_equal": "less",
+    "equal": "not_equal",
+    "not_equal": "equal",
+}
 _MIRRORED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
 #: connectives by which both sides hold, or both fail
 _BOTH = {"logical_and": True, "logical_or": False}
@@ -218,7 +231,7 @@ def given(condition: Expr, holds: bool, n: Expr, known: dict[int, Range]) -> Ran
 def _compared(r: Range, n: Expr, side: Expr, relation: str, other: Range) -> Range:
     if side is n:
         return r.meet(_allowed(relation, other))
-    size = side.op.name in ("abs", "square") or side.op.name == "pow" and side.params["p"] % 2 == 0
+    size = side.op.name in ("abs", "square") or (side.op.name == "pow" and side.params["p"] % 2 == 0)
     if size and side.args[0] is n and 0.0 not in _allowed(relation, other):
         return r.meet(Range(holes=_ZERO))
     return r

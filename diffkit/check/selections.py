@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..expr.printing import brief
 from ..machines.numpy import run
 from ..ops import TABLE
 from ..tape import record
-from .findings import Finding, place, text
+from .findings import NODES, Finding, place, size, text
 from .graph import Graph
 from .singular import domains
 
@@ -22,7 +23,8 @@ _WHERE = TABLE["where"]
 # ---- branches that are not protected ------------------------------------------------------------------------------
 def unsafe_wheres(graph: Graph) -> dict[int, Finding]:
     """`where(c, a, b)` with, in a or b, an operation outside its domain where c says otherwise, and nothing that guards it there."""
-    hazards = {id(n): ks for n in graph.order if (ks := _hazards(graph, n))}
+    conditions = Counter(id(n.args[0]) for n in graph.order if n.op is _WHERE)
+    hazards = {id(n): ks for n in graph.order if (ks := _hazards(graph, n, conditions))}
     exposed: dict[int, bool] = {}
     found: dict[int, Finding] = {}
     for n in graph.order:
@@ -35,14 +37,14 @@ def unsafe_wheres(graph: Graph) -> dict[int, Finding]:
     return found
 
 
-def _hazards(graph: Graph, n: Expr) -> list[int]:
-    """Arguments that can leave the domain of `n`. A `where` as argument is taken for a guard."""
+def _hazards(graph: Graph, n: Expr, conditions: Counter) -> list[int]:
+    """Arguments that can leave the domain of `n`. A `where` by a condition that chooses elsewhere too is taken for a guard."""
     limits = domains(n)
     if limits is None:
         return []
     return [
         k for k, (a, d) in enumerate(zip(n.args, limits, strict=True))
-        if a.op is not _WHERE and graph.variables[id(a)] and not graph.ranges[id(a)].within(d.safe)
+        if graph.variables[id(a)] and not graph.ranges[id(a)].within(d.safe) and not (a.op is _WHERE and conditions[id(a.args[0])] > 1)
     ]  # fmt: skip
 
 
@@ -67,7 +69,9 @@ def _unsafe(n: Expr, guarded: Sequence[Sequence[Expr]], hazards: dict[int, list[
         f"{brief(first, 60)} is evaluated also where its branch is not taken, and is not finite outside its domain ({first.op.domain}). "
         "diffkit's derivative is not touched by it; in JAX and PyTorch it is NaN. Guard the argument inside as well"
     )
-    branches = [_guarded(n.args[0], branch == 1, n.args[branch], ms, hazards) for branch, ms in zip((1, 2), guarded, strict=True)]
+    if size(n, NODES) > NODES:
+        return Finding("unsafe-where", "warning", place(n), message)
+    branches = [_guarded(n.args[0], k == 1, n.args[k], ms, hazards) for k, ms in zip((1, 2), guarded, strict=True)]
     return Finding("unsafe-where", "warning", place(n), message, text(RULES.where(n.args[0], *branches)))
 
 
@@ -97,7 +101,7 @@ def switches(graph: Graph) -> dict[int, Finding]:
     found: dict[int, Finding] = {}
     budget = BUDGET
     for n in (n for n in graph.order if n.op is _WHERE and n.shape == () and graph.variables[id(n.args[0])]):
-        budget -= graph.size(n, budget)
+        budget -= size(n, budget)
         if budget < 0:
             break
         finding = _switch(n)
@@ -119,7 +123,10 @@ def _switch(n: Expr) -> Finding | None:
 
     rng = np.random.default_rng(0)
     scale = 10.0 ** rng.uniform(-1, 2, PAIRS)
-    start, end = ([rng.standard_normal((PAIRS, *v.shape)) * scale.reshape(-1, *(1,) * len(v.shape)) for v in variables] for _ in range(2))
+    start, end = (
+        [rng.standard_normal((PAIRS, *v.shape)) * scale.reshape(-1, *(1,) * len(v.shape)) for v in variables]
+        for _ in range(2)
+    )
     step = [b - a for a, b in zip(start, end, strict=True)]
     low, high = np.zeros(PAIRS), np.ones(PAIRS)
     first, last = along(low, start, step)[1], along(high, start, step)[1]
@@ -139,9 +146,15 @@ def _switch(n: Expr) -> Finding | None:
     if not where.size:
         return None
     k = int(where[0])
-    point = ", ".join(f"{v.name} = {_near(s[k], high[k] * d[k])}" for v, s, d in zip(variables, start, step, strict=True) if not v.shape)
+    point = ", ".join(
+        f"{v.name} = {_near(s[k], high[k] * d[k])}"
+        for v, s, d in zip(variables, start, step, strict=True)
+        if not v.shape
+    )
     if jumps.any():
-        message = f"the two branches do not meet ({a[k]:.6g} against {c[k]:.6g} near {point}); no derivative sees the jump"
+        message = (
+            f"the two branches do not meet ({a[k]:.6g} against {c[k]:.6g} near {point}); no derivative sees the jump"
+        )
         return Finding("discontinuity", "note", place(n), message)
     message = f"the slope changes where the condition switches (near {point}); the derivative there is that of the branch taken"
     return Finding("kink", "note", place(n), message)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engines.rounding import evaluate_template
 from ..expr.node import Expr, Kind
-from ..ops import Op
 from ..tape import templates
 from .ranges import ALL, Range
 
@@ -30,15 +30,30 @@ class Domain(NamedTuple):
 
 def domains(n: Expr) -> tuple[Domain, ...] | None:
     """One an argument; None for an operation that is finite, with its derivative, for all reals."""
-    if n.op.family != "elementwise" or n.op.partials is None or n.op.domain == "all reals" and not n.op.intervals and not _algebraic(n.op):
+    return domains_of(n.kind, tuple(a.kind for a in n.args))
+
+
+def domains_of(kind: Kind, arguments: tuple[Kind, ...]) -> tuple[Domain, ...] | None:
+    op = kind.op
+    if (
+        op.family != "elementwise"
+        or op.partials is None
+        or op.selects is not None
+        or "bool" in (a.dtype for a in arguments)
+    ):
         return None
-    found = _probed(n.kind, tuple(a.kind for a in n.args))
+    found = _probed(kind, arguments)
     return None if all(d.safe == ALL for d in found) else found
 
 
-def _algebraic(op: Op) -> bool:
-    """Defined everywhere and yet possibly with an infinite slope, as the cube root at 0; selections and steps are not."""
-    return op.kinks is None and op.selects is None
+def inside(kind: Kind, arguments: Sequence[Kind], operands: Sequence[Any]) -> bool:
+    """Whether finite operands are where the operation has a value, so that an infinite one is an overflow."""
+    limits = domains_of(kind, tuple(arguments))
+    if limits is None:
+        return True
+    return all(
+        float(x) in d.safe or float(x) in d.steep for v, d in zip(operands, limits, strict=True) for x in np.ravel(v)
+    )
 
 
 @cache

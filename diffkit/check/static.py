@@ -6,7 +6,8 @@ from ..expr.functions import RULES, as_expr
 from ..expr.node import Expr
 from ..expr.printing import brief
 from ..ops import TABLE
-from ..ops.kinks import current, kinks as under
+from ..ops.kinks import current
+from ..ops.kinks import kinks as under
 from .findings import Finding, place, text
 from .graph import Graph
 from .match import find
@@ -22,7 +23,13 @@ Findings = dict[tuple[str, int], Finding]
 def static_findings(graph: Graph) -> Findings:
     """All findings that need no point."""
     found = _patterns(graph)
-    for part in (unsafe_wheres(graph), switches(graph), _infinite_slopes(graph, found), _kinks(graph), _conditions_computed_with(graph)):
+    for part in (
+        unsafe_wheres(graph),
+        switches(graph),
+        _infinite_slopes(graph, found),
+        _kinks(graph),
+        _conditions_computed_with(graph),
+    ):
         for i, finding in part.items():
             found.setdefault((finding.code, i), finding)
     return found
@@ -34,7 +41,9 @@ def _patterns(graph: Graph) -> Findings:
     covered: set[int] = set()
     for n in reversed(graph.order):
         hit = find(n) if n.args and id(n) not in covered else None
-        if hit is None or hit.row.code == "zero-times-infinity" and 0.0 not in graph.ranges.get(id(hit.match.names["x"]), ()):
+        if hit is None or (
+            hit.row.code == "zero-times-infinity" and 0.0 not in graph.ranges.get(id(hit.match.names["x"]), ())
+        ):
             continue
         covered.update(map(id, hit.match.covered))
         found[hit.row.code, id(n)] = Finding(hit.row.code, "warning", place(n), hit.row.message, text(hit.rewrite))
@@ -46,7 +55,11 @@ def _infinite_slopes(graph: Graph, patterns: Findings) -> dict[int, Finding]:
     found: dict[int, Finding] = {}
     for n in graph.order:
         limits = domains(n)
-        if limits is None or len(n.args) != 1 or any((code, id(n)) in patterns for code in ("overflow", "zero-times-infinity")):
+        if (
+            limits is None
+            or len(n.args) != 1
+            or any((code, id(n)) in patterns for code in ("overflow", "zero-times-infinity"))
+        ):
             continue
         (a,), (d,), r = n.args, limits, graph.ranges[id(n.args[0])]
         ends = [s for s in d.steep if s in r and s in (r.lo, r.hi)]
@@ -57,9 +70,16 @@ def _infinite_slopes(graph: Graph, patterns: Findings) -> dict[int, Finding]:
         safe = RULES.where(at, value, RULES.primitive(n.op.name, RULES.where(at, d.inside, a), **n.params))
         message = (
             f"where {brief(a, 60)} = {ends[0]:g} the slope of {n.op.name} is infinite and that of its argument is 0: 0·inf, "
-            "so the derivative is NaN; the rewrite makes it 0"
+            "so the derivative is NaN"
         )
-        found[id(n)] = Finding("zero-times-infinity", "warning", place(n), message, text(safe))
+        rewrite = text(safe) if len(ends) == 1 else None
+        found[id(n)] = Finding(
+            "zero-times-infinity",
+            "warning",
+            place(n),
+            message + ("; the rewrite makes it 0" if rewrite else ""),
+            rewrite,
+        )
     return found
 
 
@@ -69,15 +89,19 @@ def _kinks(graph: Graph) -> dict[int, Finding]:
     for n in graph.order:
         if n.op.kinks is None or n.op.result == "bool" or not graph.variables[id(n)]:
             continue
-        switch = switching_place(n)
-        with under("default"):
-            flat = slope_everywhere_zero(n)
-        if flat:
-            message = f"jumps where {switch}, and the derivative does not see it: it is 0 everywhere"
-            found[id(n)] = Finding("discontinuity", "note", place(n), message)
+        switch, code = switching_place(n), kink_code(n)
+        if code == "kink":
+            message = f"kink where {switch}; the derivative there: {convention(n)}"
         else:
-            found[id(n)] = Finding("kink", "note", place(n), f"kink where {switch}; the derivative there: {convention(n)}")
+            message = f"jumps where {switch}, and the derivative does not see it: it is 0 everywhere"
+        found[id(n)] = Finding(code, "note", place(n), message)
     return found
+
+
+def kink_code(n: Expr) -> str:
+    """Whether an operation that switches has a jump there (a rounding, a step) or only a kink."""
+    with under("default"):
+        return "discontinuity" if slope_everywhere_zero(n) else "kink"
 
 
 def convention(n: Expr) -> str:

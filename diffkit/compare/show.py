@@ -102,7 +102,7 @@ def _entries(c: Comparison) -> list[str]:
         lines.append("at " + ", ".join(f"{n} = {float(v[k])!r}" for n, v in c.at.items()))
         for w in c.wrt:
             if c.point_outcome[k] == "ok":
-                lines.append(f"  d/d{w} = {c.truth.gradient[w][k]!r} (certified)")
+                lines.append(f"  d/d{w} = {float(c.truth.gradient[w][k])!r} (certified)")
             for column in c.columns.values():
                 if w in column.gradient:
                     bar = f" ± {column.error_bar[w][k]:.2g}" if w in column.error_bar else ""

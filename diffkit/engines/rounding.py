@@ -24,6 +24,10 @@ from ..ops import CONSTANT, VARIABLE
 from ..tape import Tape, templates
 from ..tape.templates import Ref, Template
 
+#: sensitivities are products of many partials, of which some under- or overflow long before the product with M does (a chain through
+#: cosh 250, say): they are kept in extended precision, for its range, where the platform has it
+WIDE = np.longdouble
+
 #: roundings granted to one operation: a library function is trusted to 4 ulp
 SAFETY = 8.0
 
@@ -121,10 +125,8 @@ class _Rules:
             template = templates.vjp(kind, arguments)
             if adjoint.shape[0] == 1 and any(v.shape[0] > 1 for v in operands):
                 adjoint = np.broadcast_to(adjoint, (max(v.shape[0] for v in operands), *adjoint.shape[1:]))
-            return [
-                None if c is None else np.asarray(c)
-                for c in evaluate_template(template, [adjoint, self.values[i], *operands])
-            ]
+            inputs = [adjoint, _wide(self.values[i]), *map(_wide, operands)]
+            return [None if c is None else np.asarray(c) for c in evaluate_template(template, inputs)]
         if i not in self._partials:
             self._partials[i] = self._numeric_partials(i, kind, arguments, operands)
         results: list[np.ndarray | None] = []
@@ -140,13 +142,17 @@ class _Rules:
 
     def _numeric_partials(self, i: int, kind: Kind, arguments: list[Kind], operands: list[np.ndarray]) -> list[Any]:
         rank = self.values[i].ndim
-        aligned = [_ranked(v, rank) for v in operands]
-        partials = evaluate_template(templates.partials(kind, arguments), [self.values[i], *aligned])
+        aligned = [_wide(_ranked(v, rank)) for v in operands]
+        partials = evaluate_template(templates.partials(kind, arguments), [_wide(self.values[i]), *aligned])
         chosen = templates.selects(kind, arguments)
         if chosen is None:
             return partials
         masks = evaluate_template(chosen, aligned)
         return [p if m is None or p is None else np.where(m, p, 0.0) for p, m in zip(partials, masks, strict=True)]
+
+
+def _wide(a: np.ndarray) -> np.ndarray:
+    return a.astype(WIDE) if a.dtype.kind == "f" else a
 
 
 def _ranked(a: np.ndarray, rank: int) -> np.ndarray:
@@ -169,7 +175,7 @@ def _entry_bounds(
     core = tape.kinds[output].shape
     bounds, inherited = np.zeros((points, math.prod(core))), np.zeros((points, math.prod(core)))
     for element in range(math.prod(core)):
-        seed = np.zeros((1, *core))
+        seed = np.zeros((1, *core), WIDE)
         seed.reshape(-1)[element] = 1.0
         adjoints: dict[int, np.ndarray] = {output: seed}
         for i in range(output, -1, -1):

@@ -25,6 +25,9 @@ U = UNIT_ROUNDOFF["float64"]
 COLUMNS = 6
 #: a correction times this bounds what the correction leaves over
 SAFETY = 2.0
+#: entries of smaller step that a one-sided limit is held against. Its series has all powers of h, so that noise in one
+#: difference hides a truncation error more easily; and a function that saturates on one side looks linear there
+AHEAD = 3
 #: smallest step relative to x: 2⁸ ulps, where a quotient still has eight bits or so
 FINEST = -45.0
 #: steps above 2⁻²⁴·x; the rest only looks for kinks that near
@@ -77,20 +80,33 @@ def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: in
     """The limit for h → 0 of quotients whose error is a series in h**power."""
     levels = len(quotients)
     table, rounding = quotients, noise + 4 * U * np.abs(quotients)
-    best = np.full_like(quotients, np.inf)
+    ahead = 1 if power == 2 else AHEAD
+    best = SAFETY * _change(table, ahead) + rounding
     value, share = np.array(quotients), np.array(rounding)
-    best[1:] = SAFETY * np.abs(quotients[1:] - quotients[:-1]) + rounding[1:]
     best[np.isnan(best)] = np.inf
     for m in range(1, min(COLUMNS + 1, levels)):
         ratio = (steps[:-m] / steps[m:]) ** power
         correction = (table[1:] - table[:-1]) / (ratio - 1)
         rounding = (ratio * rounding[1:] + rounding[:-1]) / (ratio - 1)
         table = table[1:] + correction
-        total = SAFETY * np.abs(correction) + rounding
+        total = SAFETY * np.maximum(np.abs(correction), _change(table, ahead)) + rounding
         better = total < best[m:]
         for kept, new in ((best, total), (value, table), (share, rounding)):
             np.copyto(kept[m:], new, where=better)
     return _chosen(value, best, share)
+
+
+def _change(column: np.ndarray, ahead: int) -> np.ndarray:
+    """How far each entry of a column is from the next `ahead`, whose steps are smaller (the last: from the one before)."""
+    levels = len(column)
+    if levels == 1:
+        return np.full_like(column, np.inf)
+    change = np.empty_like(column)
+    change[:-1] = np.abs(column[1:] - column[:-1])
+    change[-1] = change[-2]
+    for j in range(2, min(ahead, levels - 1) + 1):
+        np.fmax(change[:-j], np.abs(column[j:] - column[:-j]), out=change[:-j])
+    return change
 
 
 def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
@@ -150,40 +166,79 @@ class Slopes:
     level: np.ndarray
 
 
-def slopes(x: np.ndarray, above: np.ndarray, below: np.ndarray, at_x: np.ndarray, up: np.ndarray, down: np.ndarray, noise: np.ndarray) -> Slopes:
+def slopes(
+    x: np.ndarray, above: np.ndarray, below: np.ndarray, at_x: np.ndarray, up: np.ndarray, down: np.ndarray, noise: np.ndarray, far: np.ndarray
+) -> Slopes:
     """From values at x, at `above` and at `below` (levels, entries) to slopes with bars.
 
-    `noise` bounds the error of the value at x. The differences of the arguments are taken as they are, rounded points and
-    all: where x + h and x − h lie at different distances, quotients are weighted so that the second derivative
-    still cancels.
+    `noise` bounds the error of the value at x, `far` the relative error of values more than |x| away. Should the quotients
+    of small steps scatter more than that, it is raised to what they show. Differences of arguments are taken as they
+    are, rounded points and all: where x + h and x − h lie at different distances, quotients are weighted so that the second
+    derivative still cancels.
     """
-    ahead, behind = above - x, x - below
-    wide = ahead + behind
-    rising, falling = (up - at_x) / ahead, (at_x - down) / behind
-    central = (behind / wide) * rising + (ahead / wide) * falling
-    noise_up, noise_down = noise + 4 * U * np.abs(up), noise + 4 * U * np.abs(down)
-    right_noise, left_noise = (noise + noise_up) / ahead, (noise + noise_down) / behind
-    middle = limit(central, wide / 2, (noise_up + noise_down) / wide, 2)
-    right, left = limit(rising, ahead, right_noise, 1), limit(falling, behind, left_noise, 1)
-    runs_right, runs_left = _unsettled(right, rising, ahead, right_noise), _unsettled(left, falling, behind, left_noise)
+    quotients = _Quotients(x, above, below, at_x, up, down, noise, far)
+    found = quotients.slopes()
+    raised = quotients.scatter(found)
+    if raised.any():
+        again = np.flatnonzero(raised)
+        more = quotients.of(again, raised[again]).slopes()
+        for name in Slopes.__dataclass_fields__:
+            getattr(found, name)[again] = getattr(more, name)
+    return found
 
-    inside = np.isfinite(at_x)
-    has_right, has_left = inside & (np.isfinite(right.bar) | (runs_right != 0)), inside & (np.isfinite(left.bar) | (runs_left != 0))
-    for side, runs in ((right, runs_right), (left, runs_left)):
-        side.value = np.where(runs == 0, side.value, runs * np.inf)
-        side.bar = np.where(runs == 0, side.bar, np.inf)
-    both = has_right & has_left
-    infinite = (runs_right != 0) | (runs_left != 0)
-    apart = np.abs(right.value - left.value)
-    kink = both & np.where(infinite, right.value != left.value, apart > right.bar + left.bar)
 
-    value = np.where(both, middle.value, np.where(has_right, right.value, np.where(has_left, left.value, np.nan)))
-    bar = np.where(both, middle.bar, np.where(has_right, right.bar, np.where(has_left, left.bar, np.inf)))
-    value = np.where(kink, np.where(infinite, np.nan, (right.value + left.value) / 2), np.where(both & infinite, right.value, value))
-    bar = np.where(kink, apart / 2 + right.bar + left.bar, np.where(infinite, np.inf, bar))
-    bar = np.where(np.isfinite(value), bar, np.inf)
-    level = np.where(both, middle.level, np.where(has_right, right.level, left.level))
-    step = np.take_along_axis(wide / 2, level[None], axis=0)[0]
-    return Slopes(
-        value, bar, np.where(has_left, left.value, np.nan), left.bar, np.where(has_right, right.value, np.nan), right.bar, kink, step, level
-    )  # fmt: skip
+#: scatter of so many times the noise bound is put down to a bound that is too small; beyond, to a jump
+MOST_SCATTER = 256.0
+
+
+class _Quotients:
+    def __init__(self, x, above, below, at_x, up, down, noise, far) -> None:  # type: ignore[no-untyped-def]
+        self.given = (x, above, below, at_x, up, down, noise, far)
+        self.at_x = at_x
+        self.ahead, self.behind = above - x, x - below
+        self.wide = self.ahead + self.behind
+        self.rising, self.falling = (up - at_x) / self.ahead, (at_x - down) / self.behind
+        self.central = (self.behind / self.wide) * self.rising + (self.ahead / self.wide) * self.falling
+        relative = np.where(self.ahead > np.abs(x) / 4, np.maximum(far, 4 * U), 4 * U)
+        up_noise, down_noise = noise + relative * np.abs(up), noise + relative * np.abs(down)
+        self.right_noise, self.left_noise = (noise + up_noise) / self.ahead, (noise + down_noise) / self.behind
+        self.central_noise = (up_noise + down_noise) / self.wide
+
+    def of(self, entries: np.ndarray, factor: np.ndarray) -> _Quotients:
+        x, above, below, at_x, up, down, noise, far = (a[..., entries] for a in self.given)
+        return _Quotients(x, above, below, at_x, up, down, noise * factor, far * factor)
+
+    def scatter(self, found: Slopes) -> np.ndarray:
+        """Factors by which the noise must be larger than stated for quotients of smaller steps to agree; 0 where it need not."""
+        finer = np.arange(len(self.central))[:, None] > found.level
+        excess = np.where(finer, np.abs(self.central - found.value) / self.central_noise, 0.0)
+        worst = np.fmax.reduce(excess, axis=0)
+        return np.where((worst > 1) & (worst < MOST_SCATTER), 2 * worst, 0.0)
+
+    def slopes(self) -> Slopes:
+        middle = limit(self.central, self.wide / 2, self.central_noise, 2)
+        right = limit(self.rising, self.ahead, self.right_noise, 1)
+        left = limit(self.falling, self.behind, self.left_noise, 1)
+        runs_right = _unsettled(right, self.rising, self.ahead, self.right_noise)
+        runs_left = _unsettled(left, self.falling, self.behind, self.left_noise)
+        for side, runs in ((right, runs_right), (left, runs_left)):
+            side.value = np.where(runs == 0, side.value, runs * np.inf)
+            side.bar = np.where(runs == 0, side.bar, np.inf)
+
+        inside = np.isfinite(self.at_x)
+        has_right, has_left = (inside & (np.isfinite(s.bar) | np.isinf(s.value)) for s in (right, left))
+        both = has_right & has_left
+        infinite = both & (np.isinf(right.value) | np.isinf(left.value))
+        apart = np.abs(right.value - left.value)
+        kink = both & np.where(infinite, right.value != left.value, apart > right.bar + left.bar)
+
+        value = np.where(both, middle.value, np.where(has_right, right.value, np.where(has_left, left.value, np.nan)))
+        bar = np.where(both, middle.bar, np.where(has_right, right.bar, np.where(has_left, left.bar, np.inf)))
+        value = np.where(kink, np.where(infinite, np.nan, (right.value + left.value) / 2), np.where(infinite, right.value, value))
+        bar = np.where(kink, apart / 2 + right.bar + left.bar, bar)
+        bar = np.where(np.isfinite(value) & ~infinite, bar, np.inf)
+        level = np.where(both, middle.level, np.where(has_right, right.level, left.level))
+        step = np.take_along_axis(self.wide / 2, level[None], axis=0)[0]
+        right_bar, left_bar = np.where(has_right, right.bar, np.inf), np.where(has_left, left.bar, np.inf)
+        right_value, left_value = np.where(has_right, right.value, np.nan), np.where(has_left, left.value, np.nan)
+        return Slopes(value, bar, left_value, left_bar, right_value, right_bar, kink, step, level)

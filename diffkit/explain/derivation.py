@@ -30,7 +30,12 @@ COMBINING = {
     ("matmul", 1): "constant factor rule", ("divide", 0): "constant factor rule",
 }  # fmt: skip
 #: names of rules for functions; one that is not here is "derivative of <its name>"
-FUNCTIONS = {"pow": "power rule", "square": "power rule", "power": "power with variable exponent", "reciprocal": "reciprocal rule"}
+FUNCTIONS = {
+    "pow": "power rule",
+    "square": "power rule",
+    "power": "power with variable exponent",
+    "reciprocal": "reciprocal rule",
+}
 FAMILIES = {"movement": "element by element"}
 
 
@@ -72,7 +77,9 @@ class Explanation:
 
     def _grid(self) -> Grid:
         rows = [[s.node, s.rule, s.formula, s.derivative] for s in self.steps]
-        return Grid(f"f = {self.function}, differentiated by {self.wrt}", ["node", "rule", "in general", "derivative"], rows)
+        return Grid(
+            f"f = {self.function}, differentiated by {self.wrt}", ["node", "rule", "in general", "derivative"], rows
+        )
 
     def _notes(self) -> list[str]:
         held = [f"held constant: {', '.join(self.constants)}"] if self.constants else []
@@ -130,8 +137,12 @@ def explain(f: Any, wrt: str | Expr | None = None) -> Explanation:
         gives = tangent(tape.kinds[i], nodes.symbols[i], nodes.arguments(i), [moved.get(a) for a in args])
         rule, general = _rule(tape.kinds[i], nodes.arguments(i), [a in moved for a in args], inner=source not in args)
         moved[i] = marked(nodes.symbols[i], PRIME)
-        steps.append(Step(_definition(nodes, i), rule, general, equation(moved[i], as_expr(0.0) if gives is None else gives)))
-    return Explanation(Formula(brief(f, 200), latex.to_latex(f)), x.name, steps, constants, derivative(f, x.name), kinks)  # type: ignore[arg-type]
+        steps.append(
+            Step(_definition(nodes, i), rule, general, equation(moved[i], as_expr(0.0) if gives is None else gives))
+        )
+    return Explanation(
+        Formula(brief(f, 200), latex.to_latex(f)), x.name, steps, constants, derivative(f, x.name), kinks
+    )  # type: ignore[arg-type]
 
 
 def _variable(variables: Sequence[Expr], wrt: str | Expr | None) -> Expr:
@@ -141,11 +152,17 @@ def _variable(variables: Sequence[Expr], wrt: str | Expr | None) -> Expr:
         wanted = names[0]
     if wanted not in names:
         listed = f"its variables are {', '.join(map(str, names)) or '(none)'}"
-        raise ArgumentError(f"explain needs a variable: wrt=; {listed}" if wanted is None else f"the expression has no variable {wanted!r}; {listed}")
+        raise ArgumentError(
+            f"explain needs a variable: wrt=; {listed}"
+            if wanted is None
+            else f"the expression has no variable {wanted!r}; {listed}"
+        )
     x = variables[names.index(wanted)]
     check_differentiable([x])
     if x.shape:
-        raise ArgumentError(f"explain differentiates by a scalar; {wanted!r} has core shape {x.shape} (trace_table shows arrays)")
+        raise ArgumentError(
+            f"explain differentiates by a scalar; {wanted!r} has core shape {x.shape} (trace_table shows arrays)"
+        )
     return x
 
 
@@ -168,10 +185,13 @@ def _general(kind: Kind, args: Sequence[Expr], active: Sequence[bool]) -> Formul
     """The rule on letters: u, v, w depend on x, a, b, c do not; numbers as they are."""
     moving, held = cycle("uvw"), cycle("abc")
     letters = [
-        a if a.number is not None else variable(next(moving if moves else held), (), a.dtype, _UID) for a, moves in zip(args, active, strict=True)
+        a if a.number is not None else variable(next(moving if moves else held), (), a.dtype, _UID)
+        for a, moves in zip(args, active, strict=True)
     ]
     out = RULES.primitive(kind.op.name, *letters, **kind.kwargs)
-    gives = tangent(kind, out, letters, [marked(u, PRIME) if moves else None for u, moves in zip(letters, active, strict=True)])
+    gives = tangent(
+        kind, out, letters, [marked(u, PRIME) if moves else None for u, moves in zip(letters, active, strict=True)]
+    )
     left, right = formula(out), formula(as_expr(0.0) if gives is None else gives)
     return Formula(f"({left})' = {right}", rf"\left({left.latex}\right)' = {right.latex}")
 
@@ -184,7 +204,10 @@ def _switches(kind: Kind, out: Expr, args: Sequence[Expr]) -> list[str]:
     places = " or ".join(_zero(as_expr(q)) for q in op.kinks(RULES, *args, **kind.kwargs))
     policy = kink_policy()
     there = op.convention if policy == "default" else f'dk.kinks("{policy}") decides'
-    return [f"{out.name} = {brief(node(kind, tuple(args)))} switches where {places}" + (f"; the derivative there: {there}" if there else "")]
+    return [
+        f"{out.name} = {brief(node(kind, tuple(args)))} switches where {places}"
+        + (f"; the derivative there: {there}" if there else "")
+    ]
 
 
 def _zero(quantity: Expr) -> str:

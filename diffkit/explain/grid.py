@@ -54,9 +54,12 @@ class Grid:
         right = ' style="text-align:right"'
         head = "".join(f"<th{right * (k in self.numbers)}>{escape(h)}</th>" for k, h in enumerate(self.headings))
         rows = "".join(
-            "<tr>" + "".join(f"<td{right * (k in self.numbers)}>{escape(c)}</td>" for k, c in enumerate(row)) + "</tr>" for row in self.rows
+            "<tr>" + "".join(f"<td{right * (k in self.numbers)}>{escape(c)}</td>" for k, c in enumerate(row)) + "</tr>"
+            for row in self.rows
         )
-        return f"<table><caption>{escape(self.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return (
+            f"<table><caption>{escape(self.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
 
     def to_latex(self) -> str:
         """An array, for display mathematics."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import count
+from unicodedata import normalize
 
 from ..expr import latex
 from ..expr.node import DTYPES, Expr, node, variable
@@ -36,8 +37,10 @@ class Formula(str):
 
 
 def formula(f: Expr, text: str | None = None) -> Formula:
-    """An expression over symbols, as text and LaTeX."""
-    return Formula(brief(f, WIDEST) if text is None else text, _MARKED.sub(_unmarked, latex.to_latex(f)))
+    """An expression over symbols, as text and LaTeX. Accents are composed with their letters where Unicode can."""
+    return Formula(
+        normalize("NFC", brief(f, WIDEST) if text is None else text), _MARKED.sub(_unmarked, latex.to_latex(f))
+    )
 
 
 def equation(left: Expr, right: Expr, text: str | None = None) -> Formula:

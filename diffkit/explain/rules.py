@@ -41,7 +41,9 @@ def contributions(kind: Kind, out: Expr, args: Sequence[Expr], adjoint: Expr) ->
     if kind.op.partials is None:
         handed = kind.op.vjp(RULES, adjoint, out, *args, **kind.kwargs) if kind.op.vjp else [None] * len(args)
         return [None if h is None else (1, as_expr(h)) for h in handed]
-    terms = [_scaled(p, adjoint, mask, partial_first=False) for p, mask in zip(*_partials(kind, out, args), strict=True)]
+    terms = [
+        _scaled(p, adjoint, mask, partial_first=False) for p, mask in zip(*_partials(kind, out, args), strict=True)
+    ]
     return [t and (t[0], _summed_to(t[1], a.shape)) for t, a in zip(terms, args, strict=True)]
 
 

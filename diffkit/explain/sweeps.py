@@ -66,7 +66,9 @@ def _unit_tangents(nodes: Nodes, builder: Builder, wrt: Sequence[int]) -> dict[i
         units = np.eye(math.prod(kind.shape), dtype=float_dtype(kind))
         row: list[int | None] = [None] * total
         for k, unit in enumerate(units, start):
-            row[k] = builder.leaf(constant(unit.reshape(kind.shape)).kind) if kind.shape else builder.number(1.0, kind.dtype)
+            row[k] = (
+                builder.leaf(constant(unit.reshape(kind.shape)).kind) if kind.shape else builder.number(1.0, kind.dtype)
+            )
         seeds[i], start = row, start + len(units)
     return seeds
 

@@ -79,7 +79,9 @@ def trace_table(f: Any, at: Any, mode: str = "forward", wrt: Any = None) -> Trac
         raise ArgumentError(f"there is no mode {mode!r}; choose forward or reverse")
     f = expression_of(f)
     if mode == "reverse" and f.size != 1:
-        raise ShapeError(f"reverse mode starts from one number, but the expression has core shape {f.shape}; reduce it, or use mode='forward'")
+        raise ShapeError(
+            f"reverse mode starts from one number, but the expression has core shape {f.shape}; reduce it, or use mode='forward'"
+        )
     variables = distinct_variables(f)
     names: list[str] = [v.name for v in variables]  # type: ignore[misc]
     chosen = _positions(variables, wrt)
@@ -87,10 +89,16 @@ def trace_table(f: Any, at: Any, mode: str = "forward", wrt: Any = None) -> Trac
     given = bind_names(names, tuple(at) if isinstance(at, (tuple, list)) else (at,), {})
     arrays, loop = bind(tape, [given[n] for n in names])
     if loop:
-        raise ArgumentError(f"a trace table is of one point, but the values have loop dims {loop}; choose one of the points")
+        raise ArgumentError(
+            f"a trace table is of one point, but the values have loop dims {loop}; choose one of the points"
+        )
     nodes = Nodes(tape)
     rows = _ROWS[mode](nodes, chosen, [a[None] for a in arrays])
-    columns = [c for k in chosen for c in elements(names[k], variables[k].shape)] if mode == "forward" else [names[k] for k in chosen]
+    columns = (
+        [c for k in chosen for c in elements(names[k], variables[k].shape)]
+        if mode == "forward"
+        else [names[k] for k in chosen]
+    )
     by_name = {r.name: r.derivatives for r in rows}
     if mode == "reverse":
         gradient = {c: by_name[c]["f"] for c in columns}
@@ -108,7 +116,9 @@ def _positions(variables: Sequence[Expr], wrt: Any) -> list[int]:
     wanted = [w.name if isinstance(w, Expr) else w for w in ([wrt] if isinstance(wrt, (str, Expr)) else wrt)]
     for w in wanted:
         if w not in names:
-            raise ArgumentError(f"the expression has no variable {w!r}; its variables are {', '.join(map(str, names)) or '(none)'}")
+            raise ArgumentError(
+                f"the expression has no variable {w!r}; its variables are {', '.join(map(str, names)) or '(none)'}"
+            )
     check_differentiable([v for v in variables if v.name in wanted])
     return [names.index(w) for w in wanted]
 
@@ -127,9 +137,13 @@ def _by(column: str, above: str = "") -> Formula:
 
 
 def _forward_grid(t: TraceTable) -> Grid:
-    rows = [[r.name, _is(r), number(r.value), r.rule, *(number(r.derivatives.get(c)) for c in t.columns)] for r in t.rows]
+    rows = [
+        [r.name, _is(r), number(r.value), r.rule, *(number(r.derivatives.get(c)) for c in t.columns)] for r in t.rows
+    ]
     numbers = frozenset({2, *range(4, 4 + len(t.columns))})
-    return Grid(f"{_heading(t)}, forward mode", ["node", "expression", "value", "tangent", *map(_by, t.columns)], rows, numbers)
+    return Grid(
+        f"{_heading(t)}, forward mode", ["node", "expression", "value", "tangent", *map(_by, t.columns)], rows, numbers
+    )
 
 
 def _is(row: Row) -> str:
@@ -138,7 +152,12 @@ def _is(row: Row) -> str:
 
 def _value_grid(t: TraceTable) -> Grid:
     rows = [[r.name, _is(r), number(r.value)] for r in t.rows]
-    return Grid(f"{_heading(t)}, reverse mode: values, from the inputs up", ["node", "expression", "value"], rows, frozenset({2}))
+    return Grid(
+        f"{_heading(t)}, reverse mode: values, from the inputs up",
+        ["node", "expression", "value"],
+        rows,
+        frozenset({2}),
+    )
 
 
 def _adjoint_grid(t: TraceTable) -> Grid:

@@ -18,6 +18,9 @@ def _scipy(name):
     def function(x):
         import scipy.special
 
+        x = np.asarray(x)
+        if x.dtype == np.longdouble:  # SciPy has no such loops; the range is what matters to those who ask
+            return getattr(scipy.special, name)(x.astype(np.float64)).astype(np.longdouble)
         return getattr(scipy.special, name)(x)
 
     function.__name__ = name
@@ -98,6 +101,8 @@ def _polygamma_numpy(x, n):
     from scipy.special import zeta
 
     x = np.asarray(x)
+    if x.dtype == np.longdouble:
+        return _polygamma_numpy(x.astype(np.float64), n).astype(np.longdouble)
     right = (-1) ** (n + 1) * math.factorial(n) * zeta(n + 1, np.where(x > 0, x, np.nan))
     if n == 1:
         with np.errstate(all="ignore"):

@@ -8,11 +8,14 @@ from typing import Any
 from ..compare.show import seconds
 from .measure import BINS_PER_DECADE, FIRST_DECADE
 from .svg import Figure, Log, marker_class
+from .tables import largest_ulp
 from .words import figure_number
 
 WIDTH = 380
 LEFT, RIGHT = 78, 322
 ROW = 38
+#: an error of 10¹⁶ ulp leaves no digit; larger ones are drawn at the end of the axis
+LAST_DECADE = 17
 
 
 def errors_figure(entry: dict[str, Any]) -> str:
@@ -21,7 +24,7 @@ def errors_figure(entry: dict[str, Any]) -> str:
     if not shown:
         return ""
     last = max(e["ulp_histogram"]["first"] + len(e["ulp_histogram"]["counts"]) for e in shown)
-    axis = Log(FIRST_DECADE, max(1.0, math.ceil(FIRST_DECADE + last / BINS_PER_DECADE)), LEFT, RIGHT)
+    axis = Log(FIRST_DECADE, min(LAST_DECADE, max(1, math.ceil(FIRST_DECADE + last / BINS_PER_DECADE))), LEFT, RIGHT)
     top, bottom = 14, 18 + ROW * len(shown)
     figure = Figure(WIDTH, bottom + 36, "Distribution of the errors of every engine, in ulp")
     figure.x_axis(axis, top, bottom, "error in ulp (0.01 and less at the left end)")
@@ -35,16 +38,18 @@ def errors_figure(entry: dict[str, Any]) -> str:
         figure.path(_ridge(e["ulp_histogram"], axis, base), f"ridge {marker_class(e['engine'])}")
         figure.line(LEFT, base, RIGHT, base, "base")
         figure.mark(e["engine"], axis(e["median_ulp"] or 0.0), base, "ring")
-        figure.text(WIDTH - 2, base - 3, figure_number(e["max_ulp"]), "end name")
+        figure.text(WIDTH - 2, base - 3, figure_number(largest_ulp(e)), "end name")
     return str(figure)
 
 
-def _ridge(counts: dict[str, Any], axis: Log, base: float) -> str:
+def _ridge(histogram: dict[str, Any], axis: Log, base: float) -> str:
     """The outline of a histogram; heights as square roots, so that the few large errors can be seen."""
-    high = max(counts["counts"])
+    room = int((axis.high - axis.low) * BINS_PER_DECADE) - histogram["first"]
+    counts = histogram["counts"]
+    counts = [*counts[: room - 1], sum(counts[room - 1 :])] if room >= 1 else [sum(counts)]
     width = (axis.end - axis.start) / (axis.high - axis.low) / BINS_PER_DECADE
-    x = axis.start + counts["first"] * width
-    heights = [round(26 * math.sqrt(n / high)) for n in counts["counts"]]
+    x = min(axis.start + histogram["first"] * width, axis.end - width)
+    heights = [round(26 * math.sqrt(n / max(counts))) for n in counts]
     steps = "".join(f"v{a - b}h{width:.2f}" for a, b in zip([0, *heights], heights, strict=False))
     return f"M{x:.1f} {base:g}{steps}v{heights[-1]}z"
 
@@ -108,12 +113,10 @@ def steps_figure(entry: dict[str, Any]) -> str:
 
 
 def _guides(figure: Figure, curve: dict[str, Any], x: Log, y: Log) -> None:
-    """The two slopes that every difference quotient has: rounding u/h and truncation h²."""
-    rounding, truncation = curve.get("rounding"), curve.get("truncation")
-    if rounding:
-        figure.line(x(10**x.low), y(rounding / 10**x.low), x(10**x.high), y(rounding / 10**x.high), "guide")
-    if truncation:
-        figure.line(x(10**x.low), y(truncation * 100**x.low), x(10**x.high), y(truncation * 100**x.high), "guide")
+    """The two slopes of a central difference: rounding falls with u/h, truncation rises with h²."""
+    for key, power in (("rounding", -1.0), ("truncation", 2.0)):
+        if curve.get(key):
+            figure.slope(x, y, (1.0, curve[key]), power, "guide")
 
 
 FIGURES = (

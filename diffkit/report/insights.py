@@ -13,7 +13,7 @@ from .words import figure_number, listed, percent, plural
 Entries = Sequence[dict[str, Any]]
 #: an engine "loses digits" against another where its largest error is this many times as large, and above this many ulp
 LOSES, LOSES_ULP = 100.0, 1000.0
-MANY_VARIABLES = 6
+FEW_VARIABLES, MANY_VARIABLES = 2, 6
 
 
 def insights(entries: Entries, engines: Sequence[str]) -> list[str]:
@@ -99,10 +99,15 @@ def _cost(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
     if not middles:
         return
     yield f"Value and gradient together cost, at the median, {listed(middles)} the value alone."
+    few = [entry for entry in entries if len(entry["variables"]) <= FEW_VARIABLES]
     many = [entry for entry in entries if len(entry["variables"]) >= MANY_VARIABLES]
-    grown = [f"{e} {figure_number(median(found))} ×" for e in engines if (found := _values(many, e, "ratio_to_value"))]
+    grown = [
+        f"{e} from {figure_number(median(a))} to {figure_number(median(b))} ×"
+        for e in engines
+        if (a := _values(few, e, "ratio_to_value")) and (b := _values(many, e, "ratio_to_value"))
+    ]
     if grown:
-        yield f"With {MANY_VARIABLES} variables or more ({plural(len(many), 'formula')}): {listed(grown)}."
+        yield f"From formulas of at most {FEW_VARIABLES} variables to those of {MANY_VARIABLES} and more the median goes, for {listed(grown)}."
 
 
 def _making(entries: Entries, engines: Sequence[str]) -> Iterator[str]:

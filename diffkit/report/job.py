@@ -16,12 +16,13 @@ results.json
         points certified     how many points; how many have a certified derivative
         point_outcomes point_reasons
         derivatives          wrt, latex, operations, engine
+        truth                method, reason, checked (points cross-checked by differences), bits (largest precision used)
         input_condition      median, max over the entries
-        seconds_value value_ops
+        value_seconds_a_point value_ops
         step_curve           wrt, at, truth, h, errors of difference quotients by method, richardson's own step and error
         engines              one an engine: outcome, reason, max_ulp, median_ulp, max_rel_error, max_scaled_error, coverage, tightness,
                              ulp_quantiles (measure.QUANTILES), ulp_histogram, well_conditioned, program_condition, entries, outside,
-                             seconds, ratio_to_value, build_seconds, ops, bytes, evaluations, swell, method
+                             seconds_a_point, ratio_to_value, build_seconds, ops, bytes, evaluations, swell, method
 
 A number that is missing, infinite or NaN is null. Everything but times, `date` and `environment` follows from corpus, points and seed.
 """
@@ -150,7 +151,7 @@ def failed_entry(formula: Formula, failed: Failed) -> dict[str, Any]:
         "name": formula.name, "title": formula.title, "field": formula.field, "source": formula.source, "notes": formula.notes, "line": formula.line,
         "text": formula.text, "latex": "", "variables": [{"name": v.name, "latex": "", "low": v.low, "high": v.high, "unit": v.unit, "shape": []} for v in formula.variables],
         "wrt": [], "outcome": failed.outcome, "reason": failed.reason, "points": 0, "certified": 0, "point_outcomes": {}, "point_reasons": [], "machine": "",
-        "value_ops": {}, "seconds_value": None, "input_condition": None, "derivatives": [], "step_curve": None, "engines": [], "unused": list(formula.unused),
+        "value_ops": {}, "value_seconds_a_point": None, "truth": None, "input_condition": None, "derivatives": [], "step_curve": None, "engines": [], "unused": list(formula.unused),
     }  # fmt: skip
 
 

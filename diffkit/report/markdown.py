@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .pages import cards, environment_line, ways
+from .pages import ENGINES_IN_WORDS, cards, environment_line, ways
 from .tables import engine_rows, summary_cells, summary_columns, swell_of
 from .words import VERDICTS, count, listed, plain_number, plural
 
@@ -36,7 +36,7 @@ def index_markdown(results: dict[str, Any]) -> str:
     engines, entries, options = results["options"]["engines"], results["formulas"], results["options"]
     parts = [
         f"# {plural(len(entries), 'formula')}, differentiated {ways(len(engines))}",
-        f"Every formula was differentiated by {listed(engines)}, independently of each other, at {plural(options['points'], 'point')} drawn in its ranges. Each answer is held "
+        f"Each formula was differentiated by {listed([ENGINES_IN_WORDS.get(e, e) for e in engines])}, independently of each other, at {plural(options['points'], 'point')} drawn in its ranges. Each answer is held "
         "against a certified truth and against the error bar that the engine itself states. `index.html` beside this file is the same with figures.",
         "\n".join(f"- **{c['number']}** {c['words']}" for c in cards(results)),
         plain(environment_line(results)),

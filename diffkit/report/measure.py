@@ -7,7 +7,7 @@ processors; times depend on what else the machine is doing, so they are taken af
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -33,6 +33,8 @@ from .corpus import Formula
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
 BINS_PER_DECADE, FIRST_DECADE = 4, -2
+#: points of a timed run, and how long such runs are repeated
+BATCH, TIMED_SECONDS = 16_384, 0.006
 #: an error of a well-conditioned entry should not be above this
 FEW_ULP = 8.0
 #: longest LaTeX of one derivative, and of all of a formula, in characters
@@ -64,27 +66,36 @@ def accuracy(job: Job) -> dict[str, Any]:
 
 
 def costs(job: Job) -> dict[str, Any]:
-    """Times of a formula, taken on one thread: of the value, and of making and running every engine."""
+    """Times of a formula a point, on one thread: of the value, and of making and running every engine.
+
+    A thousand points are over in the time that a call takes to begin, so they are repeated up to BATCH. An engine that evaluates
+    the value many times a point makes a large batch by itself, and is run over the points as they are.
+    """
     set_threads(1)
     _warm(job.engines, job.machine)
     f = parse(job.formula.text)
     points = job.formula.points(job.points, job.seed)
-    values, tape, machine = [points[n] for n in f.variables], record(f), find_machine(job.machine)
+    few = [points[n] for n in f.variables]
+    many = [np.resize(v, max(BATCH, job.points)) for v in few]
+    tape, machine = record(f), find_machine(job.machine)
     executable = machine.compile(tape)
-    executable(values)
-    value = median_seconds(lambda: executable(values))
+    value = _seconds_a_point(executable, many)
     engines: dict[str, Any] = {}
     for name in job.engines:
         try:
             start = perf_counter()
-            program = find_engine(name).program(tape, range(len(values)))
+            program = find_engine(name).program(tape, range(len(few)))
             run = program.on(machine)
             build = perf_counter() - start - _counting(program.notes)
-            seconds = median_seconds(lambda run=run: run(values))  # type: ignore[misc]
+            seconds = _seconds_a_point(run, few if program.evaluations > 1 else many)
         except (DiffkitError, *_FAILURES):
             continue  # accuracy has said why
-        engines[name] = {"build_seconds": build, "seconds": seconds, "ratio_to_value": seconds / value}
-    return {"seconds_value": value, "engines": engines}
+        engines[name] = {"build_seconds": build, "seconds_a_point": seconds, "ratio_to_value": seconds / value}
+    return {"value_seconds_a_point": value, "engines": engines}
+
+
+def _seconds_a_point(run: Callable[[list[np.ndarray]], Any], values: list[np.ndarray]) -> float:
+    return median_seconds(lambda: run(values), TIMED_SECONDS) / len(values[0])
 
 
 @cache
@@ -101,7 +112,7 @@ def _counting(notes: dict[str, Any]) -> float:
 def with_costs(entry: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
     """`entry` with its times."""
     engines = [{**e, **measured["engines"].get(e["engine"], {})} for e in entry["engines"]]
-    return {**entry, "seconds_value": measured["seconds_value"], "engines": engines}
+    return {**entry, "value_seconds_a_point": measured["value_seconds_a_point"], "engines": engines}
 
 
 # ---- a comparison as data ---------------------------------------------------------------------------------------------
@@ -129,7 +140,8 @@ def describe(c: Comparison, formula: Formula | None = None) -> dict[str, Any]:
         "point_reasons": [{"reason": r, "points": n} for r, n in reasons.most_common(3)],
         "machine": c.machine,
         "value_ops": c.value_ops,
-        "seconds_value": c.seconds_value,
+        "value_seconds_a_point": c.seconds_value / c.points,
+        "truth": {"method": c.truth.method, "reason": c.truth.reason, "checked": c.truth.checked, "bits": c.truth.bits},
         "input_condition": _spread(_entries(next(iter(c.columns.values())), c.input_condition)) if c.columns else None,
         "derivatives": derivatives(c.f, c.wrt),
         "step_curve": step_curve(c),
@@ -151,7 +163,8 @@ def _entries(column: Column, parts: dict[str, np.ndarray]) -> np.ndarray:
 def _column(c: Comparison, column: Column) -> dict[str, Any]:
     ulp, covered = _entries(column, column.ulp), _entries(column, column.covered)
     return {
-        **column_dict(column),
+        **{k: v for k, v in column_dict(column).items() if k != "seconds"},
+        "seconds_a_point": column.seconds / c.points,
         "entries": int(ulp.size),
         "outside": int(np.sum(~covered)) if covered.size else 0,
         "max_scaled_error": _scaled_error(c, column),

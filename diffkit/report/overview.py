@@ -17,9 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 392, 30, 252
 def overview(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> list[tuple[str, str]]:
     """(caption, SVG) of the figures that there is something to show in."""
     drawn = [
-        ("Largest error of every formula, by engine. A formula at the top of all columns is itself to blame; one that is high in one column only, its engine.", errors(entries, engines)),
-        ("Cost over the number of variables. Reverse stays level; forward and finite grow with the variables.", costs(entries, engines)),
-        ("Operations of SymPy’s derivatives over those of the formula: written out (squares), as a graph (triangles), after common subexpressions (circles).", swell(entries)),
+        ("Largest error of every formula, by engine. A formula that is high in every column is itself to blame; one that is high in one column only, the engine. From 10¹⁶ no digit is right.", errors(entries, engines)),
+        ("Cost of value and gradient together, against the number of variables; the lines join the medians.", costs(entries, engines)),
+        ("Operations of SymPy’s derivatives against those of the formula. Written out they explode; as a graph, or after common subexpressions, they need not.", swell(entries)),
     ]  # fmt: skip
     return [(caption, svg) for caption, svg in drawn if svg]
 
@@ -35,7 +35,7 @@ def errors(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
     found = list(_columns(entries, "max_ulp"))
     if not found:
         return ""
-    y = Log(-1, max(4, math.ceil(math.log10(max(e["max_ulp"] for *_, e in found) + 1))), BOTTOM, TOP)
+    y = Log(-1, min(17, max(4, math.ceil(math.log10(max(e["max_ulp"] for *_, e in found) + 1)))), BOTTOM, TOP)
     figure = Figure(WIDTH, HEIGHT, "Largest error of every formula in ulp, by engine")
     figure.y_axis(y, LEFT, RIGHT, "largest error, ulp", most=9)
     width = (RIGHT - LEFT) / len(engines)
@@ -50,20 +50,21 @@ def errors(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
 
 
 class _Swarm:
-    """Moves dots of equal height aside: 0, right, left, further right, …"""
+    """Moves a dot aside (right, left, further right, …) until it does not cover another; beyond the column's width they pile up."""
 
-    STEP, BIN = 5.0, 5.0
+    APART = 5.2
 
     def __init__(self, middle: float, half: float) -> None:
-        self.middle, self.half = middle, half
-        self.used: dict[int, int] = defaultdict(int)
+        self.middle = middle
+        self.offsets = sorted((k * 2.6 for k in range(-int(half / 2.6), int(half / 2.6) + 1)), key=lambda x: (abs(x), x))
+        self.placed: list[tuple[float, float]] = []
 
     def place(self, y: float) -> float:
-        n = self.used[round(y / self.BIN)]
-        self.used[round(y / self.BIN)] += 1
-        offset = (n + 1) // 2 * self.STEP * (1 if n % 2 else -1)
-        room = self.half // self.STEP * self.STEP
-        return self.middle + (offset if abs(offset) <= room else math.fmod(offset, room or 1.0))
+        near = [(px, py) for px, py in self.placed if abs(py - y) < self.APART]
+        free = (x for x in self.offsets if all(math.hypot(self.middle + x - px, y - py) >= self.APART for px, py in near))
+        x = self.middle + next(free, self.offsets[len(self.placed) % len(self.offsets)])
+        self.placed.append((x, y))
+        return x
 
 
 def costs(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
@@ -107,8 +108,16 @@ def swell(entries: Sequence[dict[str, Any]]) -> str:
     y = Log(0, max(2, math.log10(max(s["derivative"]["tree"] for _, s in found) + 1) + 0.1), BOTTOM, TOP)
     figure = Figure(WIDTH, HEIGHT, "Operations of the derivatives over operations of the formula")
     figure.x_axis(x, TOP, BOTTOM, "operations of the formula")
-    figure.y_axis(y, LEFT, RIGHT, "operations of all its derivatives")
-    for kind, shape in (("tree", "symbolic"), ("graph", "forward"), ("cse", "reverse")):
+    figure.y_axis(y, LEFT, RIGHT, "operations, derivatives")
+    legend = LEFT + 150.0
+    for kind, (shape, label) in COUNTS.items():
         for i, s in found:
-            figure.mark(shape, x(max(1, s["f"]["tree"])), y(max(1, s["derivative"][kind])), f"dot c-{kind}", f' data-f="{i}"')
+            figure.mark(shape, x(max(1, s["f"]["tree"])), y(max(1, s["derivative"][kind])), f"dot n-{kind}", f' data-f="{i}"')
+        figure.mark(shape, legend, TOP - 16, f"n-{kind}")
+        figure.text(legend + 8, TOP - 12, label)
+        legend += 30 + 5.4 * len(label)
     return str(figure)
+
+
+#: the three counts: marker and name
+COUNTS = {"tree": ("symbolic", "written out"), "graph": ("forward", "graph"), "cse": ("reverse", "after CSE")}

@@ -23,6 +23,9 @@ from .words import VERDICTS, count, figure_number, listed, plain_number, plural
 NUMBERS = {1: "one way", 2: "two ways", 3: "three ways", 4: "four ways", 5: "five ways", 6: "six ways", 7: "seven ways"}
 
 
+ENGINES_IN_WORDS = {"symbolic": "SymPy’s symbolic derivative", "forward": "forward mode", "reverse": "reverse mode", "finite": "differences of values"}
+
+
 def ways(n: int) -> str:
     return NUMBERS.get(n, f"{n} ways")
 
@@ -66,6 +69,7 @@ def index_html(results: dict[str, Any]) -> str:
     return environment().get_template("index.html.j2").render(
         r=results,
         ways=ways(len(engines)),
+        engines_in_words=listed([ENGINES_IN_WORDS.get(e, e) for e in engines]),
         cards=cards(results),
         environment=environment_line(results),
         has_finite=int("finite" in engines),

@@ -52,11 +52,14 @@ class Log:
         exponent = min(max(exponent, self.low), self.high)
         return self.start + (exponent - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    def decades(self, most: int = 7) -> list[int]:
-        """Exponents to be labelled, evenly spaced."""
+    def ticks(self, most: int = 7) -> list[tuple[float, str]]:
+        """Values to be labelled: whole decades evenly spaced, and 2 and 5 between them where there are few."""
         first, last = math.ceil(self.low), math.floor(self.high)
+        if self.high - self.low < 2:
+            values = [m * 10.0**k for k in range(first - 1, last + 1) for m in (1, 2, 5)]
+            return [(v, f"{v:g}") for v in values if self.low <= math.log10(v) <= self.high]
         step = next(s for s in (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 400) if (last - first) / s <= most - 1)
-        return [k for k in range(first, last + 1) if k % step == 0]
+        return [(10.0**k, power_of_ten(k)) for k in range(first, last + 1) if k % step == 0]
 
 
 class Figure:
@@ -90,20 +93,28 @@ class Figure:
         self.parts.append(f'<use href="#m-{name}" class="{classes}" x="{num(x)}" y="{num(y)}"{more}/>')
 
     def x_axis(self, axis: Log, top: float, bottom: float, title: str, most: int = 7) -> None:
-        decades = axis.decades(most)
-        self.lines([(axis(10.0**k), top, axis(10.0**k), bottom) for k in decades], "grid")
-        for k in decades:
-            self.text(axis(10.0**k), bottom + 14, power_of_ten(k), "mid")
+        ticks = axis.ticks(most)
+        self.lines([(axis(v), top, axis(v), bottom) for v, _ in ticks], "grid")
+        for v, label in ticks:
+            self.text(axis(v), bottom + 14, label, "mid")
         if title:
             self.text((axis.start + axis.end) / 2, bottom + 29, title, "mid title")
 
     def y_axis(self, axis: Log, left: float, right: float, title: str, most: int = 6) -> None:
-        decades = axis.decades(most)
-        self.lines([(left, axis(10.0**k), right, axis(10.0**k)) for k in decades], "grid")
-        for k in decades:
-            self.text(left - 5, axis(10.0**k) + 3.5, power_of_ten(k), "end")
+        ticks = axis.ticks(most)
+        self.lines([(left, axis(v), right, axis(v)) for v, _ in ticks], "grid")
+        for v, label in ticks:
+            self.text(left - 5, axis(v) + 3.5, label, "end")
         if title:
-            self.text(4, min(axis.start, axis.end) - 9, title, "title")
+            self.text(4, min(axis.start, axis.end) - 12, title, "title")
+
+    def slope(self, x: Log, y: Log, through: tuple[float, float], power: float, kind: str) -> None:
+        """The line of y ∝ x**power through a point, within both axes."""
+        at, level = math.log10(through[0]), math.log10(through[1])
+        ends = sorted((at + (e - level) / power for e in (y.low, y.high)))
+        low, high = max(ends[0], x.low), min(ends[1], x.high)
+        if low < high:
+            self.line(*(f(v) for u in (low, high) for f, v in ((x, 10.0**u), (y, 10.0 ** (level + power * (u - at))))), kind)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return (

@@ -41,11 +41,11 @@ def summary_columns(engines: Sequence[str]) -> list[Column]:
     for k, e in enumerate(engines):
         columns.append(Column(e, f"largest error of {e} in ulp", f"largest error of {e} in ulp", "accuracy" + " g" * (not k), "descending"))
     if "finite" in engines:
-        columns.append(Column("finite, rel.", "scaled error of finite", "largest error of finite over max(|g|, |f/x|)", "accuracy", "descending"))
+        columns.append(Column("relative", "scaled error of finite", "largest error of finite over max(|g|, |f/x|)", "accuracy", "descending"))
     for k, e in enumerate(engines):
         columns.append(Column(e, f"cost of {e}", f"time of value and gradient by {e} over the time of the value", "cost" + " g" * (not k), "descending"))
     for k, e in enumerate(engines):
-        columns.append(Column(e, f"time to make {e}", f"milliseconds to make the program of {e}", "cost" + " g" * (not k), "descending"))
+        columns.append(Column(e, f"time to make {e}", f"milliseconds to make the program of {e}", "build" + " g" * (not k), "descending"))
     columns.append(Column("tree → CSE", "swell", "operations of SymPy’s derivatives, written out and after common subexpressions", "cost g", "descending"))
     return columns
 
@@ -59,7 +59,7 @@ def summary_cells(entry: dict[str, Any], engines: Sequence[str]) -> list[Cell]:
     cells += [_plain((by.get(e) or {}).get("ratio_to_value"), "cost" + " g" * (not k)) for k, e in enumerate(engines)]
     for k, e in enumerate(engines):
         made = (by.get(e) or {}).get("build_seconds")
-        cells.append(_plain(None if made is None else 1e3 * made, "cost" + " g" * (not k)))
+        cells.append(_plain(None if made is None else 1e3 * made, "build" + " g" * (not k)))
     s = swell_of(entry)
     cells.append(Cell(f"{count(s['derivative']['tree'])} → {count(s['derivative']['cse'])}", str(s["derivative"]["tree"]), "cost g") if s else Cell("–", "", "cost g none"))
     return cells
@@ -70,18 +70,20 @@ def _plain(x: float | None, kind: str) -> Cell:
 
 
 def _ulp(e: dict[str, Any] | None, engine: str, kind: str) -> Cell:
-    """The largest error with a bar; in front of it the outcome, where that is not ok."""
-    if e is None:
-        return Cell("–", "", f"{kind} none")
-    x = e["max_ulp"]
-    if e["outcome"] != "ok":
-        # a mismatch has an error, and infinity is left out of JSON
-        shown = figure_number(x) if x is not None else ""
-        return Cell(f"{VERDICTS.get(e['outcome'], e['outcome'])} {shown}".strip(), "" if x is None else f"{x:.6g}", f"{kind} bad")
-    if x is None:
-        return Cell("∞" if e["entries"] else "–", "1e400" if e["entries"] else "", kind)
-    length = math.log10(1 + x) / BAR_DECADES
-    return Cell(f"✓ {figure_number(x)}", f"{x:.6g}", f"{kind} bar {engine}", f"{min(1.0, max(0.015, length)):.2f}".lstrip("0") or "0")
+    """The largest error with a bar; a tick or cross says whether the engine kept its word. Other outcomes in words."""
+    if e is None or e["outcome"] not in ("ok", "mismatch"):
+        return Cell(VERDICTS.get(e["outcome"], e["outcome"]) if e else "–", "", f"{kind} none")
+    x = largest_ulp(e)
+    length = f"{min(1.0, max(0.015, math.log10(1 + x) / BAR_DECADES)):.2f}".lstrip("0") if math.isfinite(x) else "1"
+    sign, more = ("✓", "") if e["outcome"] == "ok" else ("✗", " bad")
+    return Cell(f"{sign} {figure_number(x)}", f"{x:.6g}" if math.isfinite(x) else "1e999", f"{kind} bar {engine}{more}", length)
+
+
+def largest_ulp(e: dict[str, Any]) -> float:
+    """The largest error; infinite where an answer is not finite (which JSON cannot hold), NaN where there is none."""
+    if e["max_ulp"] is not None:
+        return e["max_ulp"]
+    return math.inf if e["ulp_histogram"]["nonfinite"] else math.nan
 
 
 def swell_of(entry: dict[str, Any]) -> dict[str, Any] | None:
@@ -93,28 +95,28 @@ def engine_rows(entry: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """(what, one cell an engine) for the table of one formula; rows that nobody has are left out."""
 
     def number(key: str) -> Callable[[dict], str]:
-        return lambda e: figure_number(e[key], 3)
+        return lambda e: figure_number(e[key])
 
     def time(key: str) -> Callable[[dict], str]:
         return lambda e: "–" if e[key] is None else seconds(e[key])
 
-    def spread(key: str) -> Callable[[dict], str]:
-        return lambda e: "–" if not e[key] else f"{figure_number(e[key]['median'])} / {figure_number(e[key]['max'])}"
+    def condition(which: str) -> Callable[[dict], str]:
+        return lambda e: figure_number(e["program_condition"][which]) if e["program_condition"] else "–"
 
-    points = entry["points"]
     rows: list[tuple[str, Callable[[dict], str]]] = [
-        ("outcome", lambda e: VERDICTS.get(e["outcome"], e["outcome"]) if e["outcome"] != "ok" else "agrees"),
-        ("median error, ulp", number("median_ulp")),
-        ("largest error, ulp", number("max_ulp")),
-        ("largest relative error", number("max_rel_error")),
-        ("largest scaled error", number("max_scaled_error")),
-        ("truth inside the bar", lambda e: percent(e["coverage"])),
-        ("bar ÷ error, median", number("tightness")),
-        ("program condition, median / max", spread("program_condition")),
+        ("outcome", lambda e: "agrees" if e["outcome"] == "ok" else VERDICTS.get(e["outcome"], e["outcome"])),
+        ("median ulp", number("median_ulp")),
+        ("max ulp", lambda e: figure_number(largest_ulp(e))),
+        ("max rel. error", number("max_rel_error")),
+        ("max scaled error", number("max_scaled_error")),
+        ("inside the bar", lambda e: percent(e["coverage"])),
+        ("bar ÷ error", number("tightness")),
+        ("condition, median", condition("median")),
+        ("condition, max", condition("max")),
         ("operations", lambda e: count(e["ops"].get("total")) if e["ops"] else "–"),
-        ("evaluations of the value", lambda e: count(e["evaluations"]) if e["evaluations"] else "–"),
+        ("evaluations", lambda e: count(e["evaluations"]) if e["evaluations"] else "–"),
         ("registers", lambda e: memory(e["bytes"])),
-        ("time a point", lambda e: "–" if e["seconds"] is None else seconds(e["seconds"] / points)),
+        ("time a point", time("seconds_a_point")),
         ("× value", number("ratio_to_value")),
         ("to make", time("build_seconds")),
     ]

@@ -32,7 +32,7 @@ def figure_number(x: float | None, digits: int = 2) -> str:
         return "0"
     size = abs(x)
     exponent = math.floor(math.log10(size))
-    if -3 < exponent < 5:
+    if -3 < exponent < 4:
         decimals = max(0, digits - 1 - exponent)
         shown = f"{x:,.{decimals}f}"
         return (shown.rstrip("0").rstrip(".") if "." in shown else shown).replace("-", "−")

@@ -172,7 +172,7 @@ def _tie(x: arb, y: arb) -> str:
     return "two arguments are equal" if x == y else ""
 
 
-def guard(value: arb, *switches: arb) -> arb:
+def guard(name: str, value: arb, *switches: arb) -> arb:
     """The value, where no switching quantity is zero."""
     for q in switches:
         if not (q > 0 or q < 0):
@@ -180,8 +180,8 @@ def guard(value: arb, *switches: arb) -> arb:
     return value
 
 
-def _guard_refused(value: arb, *switches: arb) -> str:
-    return "a switching quantity is zero" if any(q == 0 for q in switches) else ""
+def _guard_refused(name: str, value: arb, *switches: arb) -> str:
+    return f"a kink or jump of {name}" if any(q == 0 for q in switches) else ""
 
 
 # ---- conditions: 1, 0 or NaN ------------------------------------------------------------------------------------------
@@ -238,23 +238,23 @@ PRIMITIVES: dict[str, Primitive] = {
     "lgamma": Primitive(log_abs_gamma, _outside(lambda x: bool(_pole(x)), "a pole of the gamma function")),
     "polygamma": Primitive(polygamma, _polygamma_refused),
     "abs": Primitive(abs),
-    "sign": Primitive(sign),
-    "floor": Primitive(floor),
-    "ceil": Primitive(ceil),
-    "trunc": Primitive(trunc),
-    "round": Primitive(round_to_even),
+    "sign": Primitive(sign, outcome="kink"),
+    "floor": Primitive(floor, outcome="kink"),
+    "ceil": Primitive(ceil, outcome="kink"),
+    "trunc": Primitive(trunc, outcome="kink"),
+    "round": Primitive(round_to_even, outcome="kink"),
     "step": Primitive(step, _tie, "kink"),
     "maximum": Primitive(maximum),
     "minimum": Primitive(minimum),
     "max": Primitive(largest),
     "min": Primitive(smallest),
     "share of extreme": Primitive(share, _share_refused, "kink"),
-    "less": Primitive(_decided(lambda x, y: x < y, lambda x, y: x >= y)),
-    "less_equal": Primitive(_decided(lambda x, y: x <= y, lambda x, y: x > y)),
-    "greater": Primitive(_decided(lambda x, y: x > y, lambda x, y: x <= y)),
-    "greater_equal": Primitive(_decided(lambda x, y: x >= y, lambda x, y: x < y)),
-    "equal": Primitive(_decided(lambda x, y: x == y, lambda x, y: x != y)),
-    "not_equal": Primitive(_decided(lambda x, y: x != y, lambda x, y: x == y)),
+    "less": Primitive(_decided(lambda x, y: x < y, lambda x, y: x >= y), outcome="kink"),
+    "less_equal": Primitive(_decided(lambda x, y: x <= y, lambda x, y: x > y), outcome="kink"),
+    "greater": Primitive(_decided(lambda x, y: x > y, lambda x, y: x <= y), outcome="kink"),
+    "greater_equal": Primitive(_decided(lambda x, y: x >= y, lambda x, y: x < y), outcome="kink"),
+    "equal": Primitive(_decided(lambda x, y: x == y, lambda x, y: x != y), outcome="kink"),
+    "not_equal": Primitive(_decided(lambda x, y: x != y, lambda x, y: x == y), outcome="kink"),
     "logical_and": Primitive(both),
     "logical_or": Primitive(either),
     "logical_not": Primitive(negation),

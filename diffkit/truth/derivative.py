@@ -45,7 +45,7 @@ class Derivative:
     def _guard(self, n: Expr, value: Any, args: Sequence[Any]) -> Any:
         if n.op.kinks is None:
             return value
-        return self.s.guard(value, *n.op.kinks(Rules(self.s), *args, **n.params))
+        return self.s.guard(n.op.name, value, *n.op.kinks(Rules(self.s), *args, **n.params))
 
     def by_sympy(self) -> list[np.ndarray]:
         """For every variable of `wrt` the derivative's terms, of shape core of f + core of the variable."""
@@ -100,8 +100,8 @@ class SympyReader:
             return self.s.number(Fraction(int(e.p), int(e.q)))
         if e.is_Float:
             return self.s.number(float(e))
-        if isinstance(e, sympy.NumberSymbol):
-            return self.s.number(type(e).__name__.replace("Pi", "pi"))
+        if e in (sympy.pi, sympy.E, sympy.EulerGamma, sympy.Catalan):
+            return self.s.number("pi" if e is sympy.pi else type(e).__name__)
         if e in (sympy.oo, -sympy.oo, sympy.nan):
             return self.s.number(float(e))
         raise UnsupportedError(f"SymPy's derivative contains {e}, which is no real number")

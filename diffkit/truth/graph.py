@@ -152,8 +152,9 @@ class Terms(ArrayFunctions):
     def polygamma(self, n: int, x: Any) -> Term:
         return self._emit("polygamma", x, static=(int(n),))
 
-    def guard(self, value: Term, *switches: Any) -> Term:
-        return self._emit("guard", value, *switches)
+    def guard(self, name: str, value: Term, *switches: Any) -> Term:
+        """`value`, and NaN where a switching quantity of the operation `name` is zero."""
+        return self._emit("guard", value, *switches, static=(name,))
 
 
 def _without_last(name: str) -> Callable[..., Term]:

@@ -40,7 +40,7 @@ class Program:
         for o in self.outputs:
             needed[o] = 1
         for i in range(len(needed) - 1, -1, -1):
-            if needed[i] and self.graph.rows[i][0] != "input":
+            if needed[i]:
                 for a in self.graph.rows[i][2]:
                     needed[a] = 1
         return [i for i, n in enumerate(needed) if n]
@@ -55,7 +55,7 @@ class Program:
 
     def _used_by_varying(self) -> list[int]:
         rows = self.graph.rows
-        used = {a for i in self._needed if i not in self._fixed and rows[i][0] != "input" for a in rows[i][2] if a in self._fixed}
+        used = {a for i in self._needed if i not in self._fixed for a in rows[i][2] if a in self._fixed}
         return sorted(used | (set(self.outputs) & self._fixed))
 
     def _compile(self, title: str, rows: list[int], results: list[int]) -> Any:
@@ -72,13 +72,13 @@ class Program:
     def _line(self, i: int) -> str:
         name, static, operands = self.graph.rows[i]
         if name == "input":
-            return f"x[{operands[0]}]"
+            return f"x[{static[0]}]"
         if name == "constant":
             self._names[f"k{i}"] = lambda: constant(static[0])
             return f"k{i}()"
         if name in _INFIX:
             return _INFIX[name].format(*(f"t{a}" for a in operands))
-        function = f"f{list(PRIMITIVES).index(name)}"
+        function = f"f_{name.replace(' ', '_')}"
         self._names[function] = PRIMITIVES[name].function
         for k, s in enumerate(static):
             self._names[f"s{i}_{k}"] = s
@@ -106,17 +106,17 @@ class Program:
             place = culprit
         primitive = PRIMITIVES[name]
         why = primitive.refused(*static, *balls)
-        shown = ", ".join(describe(b) for b in balls[:2])
-        if why:
-            return Refusal(primitive.outcome, f"{why}: {name} at {shown}", True)
-        return Refusal(primitive.outcome, f"not decided: {name} at {shown}", False)
+        if why and primitive.outcome == "kink":
+            return Refusal(primitive.outcome, why, True)
+        place = f"{name} at {', '.join(describe(b) for b in balls)}"
+        return Refusal(primitive.outcome, f"{why}: {place}" if why else f"not decided: {place}", bool(why))
 
     def _all(self, x: Sequence[arb]) -> dict[int, arb]:
         values: dict[int, arb] = {}
         for i in self._needed:
             name, static, operands = self.graph.rows[i]
             if name == "input":
-                values[i] = x[operands[0]]
+                values[i] = x[static[0]]
             elif name == "constant":
                 values[i] = constant(static[0])
             else:
