@@ -14,7 +14,7 @@ from .static import static_findings
 
 
 def lint(f: Any, at: Any = None) -> LintReport:
-    """Findings about an expression or text: each with a code, the sub-expression, what can go wrong, and a rewrite where one is known.
+    """Findings about an expression or text, worst first: a code, the sub-expression, what can go wrong, a rewrite if known.
 
     at: one point or many (a dict by name, or a tuple in the order of `f.variables`; loop dims welcome). With it the report also
     says what does go wrong there.

@@ -131,7 +131,8 @@ def _infinite_derivative(graph: Graph, point: Point, value_ok: np.ndarray) -> Fi
             values = [x[min(lane, x.shape[0] - 1)] for x in point.inputs]
             origin = nan_origin(tape, values)
             slope = float(np.ravel(computed[o][min(lane, computed[o].shape[0] - 1)])[0])
-            message = f"the value is finite at {point.name(lane)}, but the derivative by {point.variables[k].name} is {slope:g}: {origin}"
+            finite = f"the value is finite at {point.name(lane)}"
+            message = f"{finite}, but the derivative by {point.variables[k].name} is {slope:g}: {origin}"
             spot = origin.expression if origin else place(graph.root)
             return {("zero-times-infinity", id(graph.root)): Finding("zero-times-infinity", "error", spot, message)}
     return {}
@@ -148,11 +149,9 @@ def _overflowed(n: Expr, point: Point, value_ok: np.ndarray) -> Iterator[Finding
         fine = fine & np.isfinite(v)
     lane = _first_lane(np.isinf(value) & fine & _lanes_of(value_ok, value))
     if lane is not None and point.reaches(n, lane):
-        here = [np.broadcast_to(v, fine.shape)[lane] for v in operands]
-        code = (
-            "overflow" if n.op.family != "elementwise" or inside(n.kind, [a.kind for a in n.args], here) else "domain"
-        )
-        message = f"is infinite at {point.name(lane)}, though the result is finite: an infinity on the way makes derivatives inf/inf or 0·inf"
+        here = [v[min(lane, v.shape[0] - 1)] for v in operands]
+        code = "overflow" if inside(n.kind, [a.kind for a in n.args], here) else "domain"
+        message = f"is infinite at {point.name(lane)}, though the result is finite: derivatives can be inf/inf or 0·inf"
         yield Finding(code, "warning", place(n), message)
     elif n.op in _NEVER_ZERO:
         zero = (value == 0) & fine
@@ -160,12 +159,8 @@ def _overflowed(n: Expr, point: Point, value_ok: np.ndarray) -> Iterator[Finding
             zero = zero & (v != 0)
         lane = _first_lane(zero)
         if lane is not None and point.reaches(n, lane):
-            yield Finding(
-                "overflow",
-                "note",
-                place(n),
-                f"underflows to 0 at {point.name(lane)}: its logarithm and quotients by it are lost",
-            )
+            message = f"underflows to 0 at {point.name(lane)}: its logarithm and quotients by it are lost"
+            yield Finding("overflow", "note", place(n), message)
 
 
 def _lanes_of(lanes: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -209,6 +204,7 @@ def _on_kink(n: Expr, point: Point) -> Iterator[Finding]:
         lane = _first_lane(np.atleast_1d(hit))
         if lane is not None:
             there = "that of the branch taken" if n.op.result == "bool" else convention(n)
-            message = f"{point.name(lane)} lies on the switch {switching_place(n)} (or within {NEAR:g} of it, relatively); the derivative there: {there}"
+            switch = f"{switching_place(n)} (or within {NEAR:g} of it, relatively)"
+            message = f"{point.name(lane)} lies on the switch {switch}; the derivative there: {there}"
             yield Finding(kink_code(n), "warning", place(n), message)
             return

@@ -91,8 +91,8 @@ def _increasing(function: Callable, r: Range) -> Range:
 
 
 _INCREASING = {
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sinh", "tanh", "arcsinh", "arccosh", "arctanh", "arctan",
-    "arcsin", "sigmoid", "softplus", "erf", "relu", "deg2rad", "rad2deg",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sinh", "tanh", "arcsinh", "arccosh", "arctanh",
+    "arctan", "arcsin", "sigmoid", "softplus", "erf", "relu", "deg2rad", "rad2deg",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ _WHERE = TABLE["where"]
 
 # ---- branches that are not protected ------------------------------------------------------------------------------
 def unsafe_wheres(graph: Graph) -> dict[int, Finding]:
-    """`where(c, a, b)` with, in a or b, an operation outside its domain where c says otherwise, and nothing that guards it there."""
+    """`where(c, a, b)` with an operation in a or b that leaves its domain where c chooses the other, unguarded."""
     conditions = Counter(id(n.args[0]) for n in graph.order if n.op is _WHERE)
     hazards = {id(n): ks for n in graph.order if (ks := _hazards(graph, n, conditions))}
     exposed: dict[int, bool] = {}
@@ -42,10 +42,14 @@ def _hazards(graph: Graph, n: Expr, conditions: Counter) -> list[int]:
     limits = domains(n)
     if limits is None:
         return []
-    return [
-        k for k, (a, d) in enumerate(zip(n.args, limits, strict=True))
-        if graph.variables[id(a)] and not graph.ranges[id(a)].within(d.safe) and not (a.op is _WHERE and conditions[id(a.args[0])] > 1)
-    ]  # fmt: skip
+
+    def guarded(a: Expr) -> bool:
+        return a.op is _WHERE and conditions[id(a.args[0])] > 1
+
+    reach = [
+        graph.variables[id(a)] and not graph.ranges[id(a)].within(d.safe) for a, d in zip(n.args, limits, strict=True)
+    ]
+    return [k for k, a in enumerate(n.args) if reach[k] and not guarded(a)]
 
 
 def _related(graph: Graph, n: Expr, branch: int, hazards: dict[int, list[int]], exposed: dict[int, bool]) -> list[Expr]:
@@ -66,8 +70,9 @@ def _related(graph: Graph, n: Expr, branch: int, hazards: dict[int, list[int]], 
 def _unsafe(n: Expr, guarded: Sequence[Sequence[Expr]], hazards: dict[int, list[int]]) -> Finding:
     first = next(m for branch in guarded for m in branch)
     message = (
-        f"{brief(first, 60)} is evaluated also where its branch is not taken, and is not finite outside its domain ({first.op.domain}). "
-        "diffkit's derivative is not touched by it; in JAX and PyTorch it is NaN. Guard the argument inside as well"
+        f"{brief(first, 60)} is evaluated also where its branch is not taken, "
+        f"and is not finite outside its domain ({first.op.domain}). diffkit's derivative is not touched by it; "
+        "in JAX and PyTorch it is NaN. Guard the argument inside as well"
     )
     if size(n, NODES) > NODES:
         return Finding("unsafe-where", "warning", place(n), message)

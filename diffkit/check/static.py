@@ -10,7 +10,8 @@ from ..ops.kinks import current
 from ..ops.kinks import kinks as under
 from .findings import Finding, place, text
 from .graph import Graph
-from .match import find
+from .match import Hit, find
+from .ranges import ALL
 from .selections import switches, unsafe_wheres
 from .singular import domains, slope_everywhere_zero
 
@@ -41,13 +42,21 @@ def _patterns(graph: Graph) -> Findings:
     covered: set[int] = set()
     for n in reversed(graph.order):
         hit = find(n) if n.args and id(n) not in covered else None
-        if hit is None or (
-            hit.row.code == "zero-times-infinity" and 0.0 not in graph.ranges.get(id(hit.match.names["x"]), ())
-        ):
+        if hit is None or not _reached(graph, hit):
             continue
         covered.update(map(id, hit.match.covered))
-        found[hit.row.code, id(n)] = Finding(hit.row.code, "warning", place(n), hit.row.message, text(hit.rewrite))
+        here = [f"{name} is {brief(e, 40)}" for name, e in hit.match.names.items() if e.name != name]
+        message = hit.row.message + (f"; here {', '.join(here)}" if here else "")
+        found[hit.row.code, id(n)] = Finding(hit.row.code, "warning", place(n), message, text(hit.rewrite))
     return found
+
+
+def _reached(graph: Graph, hit: Hit) -> bool:
+    """Whether x can take values at which the row goes wrong."""
+    x = hit.match.names.get("x")
+    r = ALL if x is None else graph.ranges.get(id(x), ALL)
+    lo, hi = hit.row.danger
+    return r.lo <= hi and r.hi >= lo and not (lo == hi and lo in r.holes)
 
 
 def _infinite_slopes(graph: Graph, patterns: Findings) -> dict[int, Finding]:

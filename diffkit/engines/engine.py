@@ -20,6 +20,7 @@ from ..machines import Executable, Machine
 from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
+from ..tape.templates import Ref
 from .rounding import rounding_bound
 
 Blocks = list[list[np.ndarray]]
@@ -82,6 +83,17 @@ def filled(builder: Builder, value: float, shape: tuple[int, ...], dtype: str) -
     """A constant of any shape."""
     number = builder.number(value, dtype)
     return number if shape == () else builder.emit(TABLE["broadcast_to"], (("shape", shape),), (number,))
+
+
+def scaled(builder: Builder, x: int, partial: Ref | float) -> int:
+    """A tangent or adjoint times a partial, which may be a plain number."""
+    if isinstance(partial, Ref):
+        return builder.emit(TABLE["multiply"], (), (x, partial.index))
+    if partial == 1:
+        return x
+    if partial == -1:
+        return builder.emit(TABLE["negative"], (), (x,))
+    return builder.emit(TABLE["multiply"], (), (x, builder.number(partial)))
 
 
 def as_dtype(builder: Builder, i: int, dtype: str) -> int:

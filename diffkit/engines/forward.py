@@ -27,10 +27,11 @@ from .engine import (
     float_dtype,
     identity_seeds,
     needs_derivative,
+    scaled,
     shapes_of,
 )
 
-_ADD, _MULTIPLY, _NEGATIVE, _WHERE = (TABLE[n] for n in ("add", "multiply", "negative", "where"))
+_ADD, _WHERE = TABLE["add"], TABLE["where"]
 
 
 def push(
@@ -91,17 +92,6 @@ def _structured(
         (moved,) = template.expand(builder, [*(t for t in given if t is not None), i, *args])
         totals.append(moved.index if isinstance(moved, Ref) else builder.number(moved))
     return totals
-
-
-def scaled(builder: Builder, x: int, partial: Ref | float) -> int:
-    """x times a partial that may be a plain number."""
-    if isinstance(partial, Ref):
-        return builder.emit(_MULTIPLY, (), (x, partial.index))
-    if partial == 1:
-        return x
-    if partial == -1:
-        return builder.emit(_NEGATIVE, (), (x,))
-    return builder.emit(_MULTIPLY, (), (x, builder.number(partial)))
 
 
 class Dual:

@@ -23,11 +23,12 @@ from .engine import (
     float_dtype,
     identity_seeds,
     needs_derivative,
+    scaled,
     shapes_of,
 )
 
-_ADD, _MULTIPLY, _NEGATIVE, _WHERE, _AND, _OR, _SUM, _RESHAPE = (
-    TABLE[n] for n in ("add", "multiply", "negative", "where", "logical_and", "logical_or", "sum", "reshape")
+_ADD, _DIVIDE, _RECIPROCAL, _WHERE, _AND, _OR, _SUM, _RESHAPE = (
+    TABLE[n] for n in ("add", "divide", "reciprocal", "where", "logical_and", "logical_or", "sum", "reshape")
 )
 
 #: alive at every point
@@ -75,33 +76,47 @@ class Sweep:
                 (self._elementwise if kind.op.partials is not None else self._structured)(kind, i, args)
 
     def _elementwise(self, kind: Kind, i: int, args: tuple[int, ...]) -> None:
-        builder, adjoint, alive = self.builder, self.adjoint[i], self.alive[i]
+        builder, alive = self.builder, self.alive[i]
         arguments = [builder.kinds[a] for a in args]
-        partials = templates.partials(kind, arguments).expand(builder, [i, *args])
+        shares = self._shares(kind, arguments, i, args)
         chosen = templates.selects(kind, arguments)
         masks = chosen.expand(builder, args) if chosen else [None] * len(args)
-        for a, partial, mask in zip(args, partials, masks, strict=True):
-            if not self.active[a] or partial is None or partial == 0:
+        for a, share, mask in zip(args, shares, masks, strict=True):
+            if not self.active[a] or share is None:
                 continue
-            contribution = self._scaled(adjoint, partial)
+            contribution, plain = share
             here = self._both(alive, mask)
             # a plain number cannot turn a masked adjoint, which is zero, into anything else
-            if here != ALWAYS and (mask is not None or isinstance(partial, Ref)):
+            if here != ALWAYS and (mask is not None or not plain):
                 contribution = builder.emit(_WHERE, (), (here, contribution, builder.number(0.0)))
             shape = builder.kinds[a].shape
             if here != ALWAYS and shape != builder.kinds[here].shape:
                 here = ALWAYS  # summed over core axes: dead only where all of them are; taken as alive
             self.add(a, self._summed_to(contribution, shape), here)
 
+    def _shares(
+        self, kind: Kind, arguments: list[Kind], i: int, args: tuple[int, ...]
+    ) -> list[tuple[int, bool] | None]:
+        """For every argument its share of the adjoint, and whether it is that adjoint times a plain number."""
+        builder, adjoint = self.builder, self.adjoint[i]
+        if kind.op.vjp is not None:
+            written = templates.vjp(kind, arguments).expand(builder, [adjoint, i, *args])
+            return [None if w is None else (w.index, False) for w in written]
+        partials = templates.partials(kind, arguments).expand(builder, [i, *args])
+        return [
+            None
+            if p is None or p == 0
+            else (self._scaled(adjoint, p), not isinstance(p, Ref))
+            if self.active[a]
+            else None
+            for a, p in zip(args, partials, strict=True)
+        ]
+
     def _scaled(self, adjoint: int, partial: Ref | float) -> int:
-        emit = self.builder.emit
-        if isinstance(partial, Ref):
-            return emit(_MULTIPLY, (), (adjoint, partial.index))
-        if partial == 1:
-            return adjoint
-        if partial == -1:
-            return emit(_NEGATIVE, (), (adjoint,))
-        return emit(_MULTIPLY, (), (adjoint, self.builder.number(partial)))
+        kinds = self.builder.kinds
+        if isinstance(partial, Ref) and kinds[partial.index].op is _RECIPROCAL:  # one rounding instead of two
+            return self.builder.emit(_DIVIDE, (), (adjoint, self.builder.args[partial.index][0]))
+        return scaled(self.builder, adjoint, partial)
 
     def _both(self, alive: int, mask: Ref | None) -> int:
         if mask is None:

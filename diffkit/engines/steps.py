@@ -30,6 +30,8 @@ SAFETY = 2.0
 AHEAD = 3
 #: smallest step relative to x: 2⁸ ulps, where a quotient still has eight bits or so
 FINEST = -45.0
+#: smallest exponent at x = 0
+LEAST = -510.0
 #: steps above 2⁻²⁴·x; the rest only looks for kinks that near
 COARSE_LEVELS, FINE_LEVELS = 16, 14
 #: a quotient of so large a step is never exactly a multiple of a period or of a lattice
@@ -39,8 +41,8 @@ OFFSET = 0.4515
 def ladder(x: np.ndarray) -> np.ndarray:
     """Exponents of the steps at each x, largest first: the step is 2**exponent.
 
-    From max(|x|, 1) down to 2⁻⁴⁵·|x|. At x = 0 no scale is known, and the exponents cover the range of doubles, densely
-    around 1.
+    From max(|x|, 1) down to 2⁻⁴⁵·|x|. At x = 0 no scale is known, and the exponents cover the range of doubles whose squares are
+    doubles (√(x²) is flat below), densely around 1.
     """
     zero = x == 0
     with np.errstate(divide="ignore"):
@@ -51,7 +53,7 @@ def ladder(x: np.ndarray) -> np.ndarray:
     coarse = top + (middle - top) * unit
     fine = middle + (scale + FINEST - middle) * np.linspace(0.0, 1.0, FINE_LEVELS)[:, None]
     levels = np.concatenate([coarse, fine])
-    wide = np.concatenate([np.linspace(500, 40, 5), np.linspace(5, -45, 17), np.linspace(-140, -1000, 8)])
+    wide = np.concatenate([np.linspace(500, 40, 5), np.linspace(5, -45, 17), np.linspace(-103, LEAST, 8)])
     return np.where(zero, wide[:, None], levels) - OFFSET
 
 
@@ -97,15 +99,18 @@ def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: in
 
 
 def _change(column: np.ndarray, ahead: int) -> np.ndarray:
-    """How far each entry of a column is from the next `ahead`, whose steps are smaller (the last: from the one before)."""
+    """How far each entry of a column is from the next `ahead`, whose steps are smaller (the last ones: from those before)."""
     levels = len(column)
     if levels == 1:
         return np.full_like(column, np.inf)
+    ahead = min(ahead, levels - 1)
     change = np.empty_like(column)
     change[:-1] = np.abs(column[1:] - column[:-1])
     change[-1] = change[-2]
-    for j in range(2, min(ahead, levels - 1) + 1):
-        np.fmax(change[:-j], np.abs(column[j:] - column[:-j]), out=change[:-j])
+    for j in range(2, ahead + 1):
+        further = np.abs(column[j:] - column[:-j])
+        np.fmax(change[:-j], further, out=change[:-j])
+        np.fmax(change[-j:], further[-j:] if len(further) >= j else further[-1:], out=change[-j:])
     return change
 
 
@@ -124,8 +129,8 @@ def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
     return Limit(np.where(found, value[at], np.nan), np.where(found, bar[at], np.inf), np.where(found, share[at], np.inf), level)
 
 
-#: a side whose bar exceeds this part of the slope has to show that its quotients settle
-VAGUE = 1e-2
+#: a side whose bar exceeds this part of the slope has to show that its quotients settle (log h grows by 1 part in 500 an octave)
+VAGUE = 1e-6
 #: quotients that settle change less over a step 2⁷ smaller than by this factor
 SETTLING, OCTAVES = 0.7, 7
 
@@ -164,6 +169,9 @@ class Slopes:
     step: np.ndarray
     #: level of the least bar, for `spread`
     level: np.ndarray
+    #: the limit of central quotients and its level, whatever became of it
+    middle: np.ndarray
+    middle_level: np.ndarray
 
 
 def slopes(
@@ -210,8 +218,8 @@ class _Quotients:
 
     def scatter(self, found: Slopes) -> np.ndarray:
         """Factors by which the noise must be larger than stated for quotients of smaller steps to agree; 0 where it need not."""
-        finer = np.arange(len(self.central))[:, None] > found.level
-        excess = np.where(finer, np.abs(self.central - found.value) / self.central_noise, 0.0)
+        finer = np.arange(len(self.central))[:, None] > found.middle_level
+        excess = np.where(finer, np.abs(self.central - found.middle) / self.central_noise, 0.0)
         worst = np.fmax.reduce(excess, axis=0)
         return np.where((worst > 1) & (worst < MOST_SCATTER), 2 * worst, 0.0)
 
@@ -225,7 +233,10 @@ class _Quotients:
             side.value = np.where(runs == 0, side.value, runs * np.inf)
             side.bar = np.where(runs == 0, side.bar, np.inf)
 
-        inside = np.isfinite(self.at_x)
+        # a quotient of finite values that is not: the slope itself overflows
+        up, down = self.given[4], self.given[5]
+        beyond = (np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)).any(axis=0)
+        inside = np.isfinite(self.at_x) & ~beyond
         has_right, has_left = (inside & (np.isfinite(s.bar) | np.isinf(s.value)) for s in (right, left))
         both = has_right & has_left
         infinite = both & (np.isinf(right.value) | np.isinf(left.value))
@@ -241,4 +252,4 @@ class _Quotients:
         step = np.take_along_axis(self.wide / 2, level[None], axis=0)[0]
         right_bar, left_bar = np.where(has_right, right.bar, np.inf), np.where(has_left, left.bar, np.inf)
         right_value, left_value = np.where(has_right, right.value, np.nan), np.where(has_left, left.value, np.nan)
-        return Slopes(value, bar, left_value, left_bar, right_value, right_bar, kink, step, level)
+        return Slopes(value, bar, left_value, left_bar, right_value, right_bar, kink, step, level, middle.value, middle.level)

@@ -23,7 +23,7 @@ from .nodes import PRIME, Formula, Nodes, equation, formula, marked
 from .rules import ONE, tangent
 
 #: rules for what combines its arguments, by the operation and, where that matters, which arguments depend on x
-COMBINING = {
+COMBINING: dict[str | tuple[str, int], str] = {
     "add": "sum rule", "subtract": "difference rule", "negative": "constant factor rule", "sum": "sum rule",
     "multiply": "product rule", "matmul": "product rule", "divide": "quotient rule", "where": "the branch taken",
     ("multiply", 0): "constant factor rule", ("multiply", 1): "constant factor rule", ("matmul", 0): "constant factor rule",
@@ -174,8 +174,8 @@ def _definition(nodes: Nodes, i: int) -> Formula:
 def _rule(kind: Kind, args: Sequence[Expr], active: Sequence[bool], inner: bool) -> tuple[str, str]:
     """The rule's name and its general formula; `inner`: its argument is not x itself, so the chain rule is used too."""
     op = kind.op
-    only = (op.name, active.index(True)) if sum(active) == 1 else None
-    name = COMBINING.get(only) or COMBINING.get(op.name) or FAMILIES.get(op.family)  # type: ignore[call-overload]
+    only = active.index(True) if sum(active) == 1 else -1
+    name = COMBINING.get((op.name, only)) or COMBINING.get(op.name) or FAMILIES.get(op.family)
     if name is None:
         name = FUNCTIONS.get(op.name, f"derivative of {op.name}") + (", chain rule" if inner else "")
     return name, "" if op.partials is None else _general(kind, args, active)
@@ -189,9 +189,8 @@ def _general(kind: Kind, args: Sequence[Expr], active: Sequence[bool]) -> Formul
         for a, moves in zip(args, active, strict=True)
     ]
     out = RULES.primitive(kind.op.name, *letters, **kind.kwargs)
-    gives = tangent(
-        kind, out, letters, [marked(u, PRIME) if moves else None for u, moves in zip(letters, active, strict=True)]
-    )
+    primes = [marked(u, PRIME) if moves else None for u, moves in zip(letters, active, strict=True)]
+    gives = tangent(kind, out, letters, primes)
     left, right = formula(out), formula(as_expr(0.0) if gives is None else gives)
     return Formula(f"({left})' = {right}", rf"\left({left.latex}\right)' = {right.latex}")
 

@@ -44,7 +44,8 @@ def forward_rows(nodes: Nodes, wrt: Sequence[int], values: Sequence[np.ndarray])
     columns = [c for w in wrt for c in elements(tape.names[w], tape.kinds[tape.inputs[w]].shape)]
     if len(columns) > MOST_COLUMNS:
         raise ArgumentError(
-            f"forward mode needs a column for each of {len(columns)} input elements, and {MOST_COLUMNS} fit; choose fewer with wrt=, or mode='reverse'"
+            f"forward mode needs a column for each of {len(columns)} input elements, and {MOST_COLUMNS} fit; "
+            "choose fewer with wrt=, or mode='reverse'"
         )
     builder = Builder.copy_of(tape)
     pushed = push(builder, len(tape.kinds), _unit_tangents(nodes, builder, wrt), shown)

@@ -94,15 +94,12 @@ def trace_table(f: Any, at: Any, mode: str = "forward", wrt: Any = None) -> Trac
         )
     nodes = Nodes(tape)
     rows = _ROWS[mode](nodes, chosen, [a[None] for a in arrays])
-    columns = (
-        [c for k in chosen for c in elements(names[k], variables[k].shape)]
-        if mode == "forward"
-        else [names[k] for k in chosen]
-    )
-    by_name = {r.name: r.derivatives for r in rows}
+    by_name: dict[str, Mapping[str, Any]] = {r.name: r.derivatives for r in rows}
     if mode == "reverse":
+        columns = [names[k] for k in chosen]
         gradient = {c: by_name[c]["f"] for c in columns}
     else:  # a function that is a constant has no row
+        columns = [c for k in chosen for c in elements(names[k], variables[k].shape)]
         gradient = dict(by_name.get(nodes.name(nodes.output), dict.fromkeys(columns, np.zeros(f.shape)[()])))
     point = {n: a[()] for n, a in zip(names, arrays, strict=True)}
     return TraceTable(Formula(brief(f, 100), latex.to_latex(f)), mode, point, rows, columns, gradient)

@@ -7,6 +7,7 @@ or arrays they compute with NumPy, so one function serves both. A type of its ow
 
 from __future__ import annotations
 
+import builtins
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -85,7 +86,6 @@ class Rules:
         def write(*args: Any, **params: Any) -> Any:
             return apply(op, args, params)
 
-        setattr(self, name, write)
         return write
 
     @staticmethod
@@ -312,15 +312,21 @@ def getitem(x: Expr, index: Any) -> Expr:
                 frozen.append(("array", array.shape, np.ascontiguousarray(array, np.int64).tobytes()))
             else:
                 raise DtypeError(f"an index is made of integers, slices or booleans, not {array.dtype}")
-    if Ellipsis not in frozen:
-        frozen.append(Ellipsis)
+    rest = x.ndim - sum_of_axes(frozen)
+    place = frozen.index(Ellipsis) if Ellipsis in frozen else len(frozen)
+    frozen[place : place + 1] = [("slice", None, None, None)] * builtins.max(rest, 0)
     try:
         result = make(TABLE["getitem"], (x,), {"index": tuple(frozen)})
     except IndexError as problem:
         raise ShapeError(f"indexing core shape {x.shape}: {problem}") from None
     return (
-        x if result.shape == x.shape and all(p in (Ellipsis, ("slice", None, None, None)) for p in frozen) else result
+        x if result.shape == x.shape and all(p == ("slice", None, None, None) for p in frozen) else result
     )
+
+
+def sum_of_axes(index: list[Any]) -> int:
+    """How many axes of its array an index takes: every part one, but None and `...` none."""
+    return len([part for part in index if part is not None and part is not Ellipsis])
 
 
 def matmul(x: Any, y: Any) -> Any:

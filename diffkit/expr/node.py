@@ -8,6 +8,7 @@ same arguments are the same object, so common subexpressions are shared from bir
 from __future__ import annotations
 
 import struct
+import unicodedata
 import weakref
 from collections.abc import Iterator
 from numbers import Real
@@ -158,7 +159,7 @@ class Expr:
     def number(self) -> float | None:
         """A constant scalar's value; None for any other node."""
         value = self.kind.kwargs.get("value") if self.kind.op is CONSTANT else None
-        return value if isinstance(value, (int, float)) else None
+        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -366,7 +367,7 @@ def constant(value: Any) -> Expr:
     dtype = {"b": "bool", "i": "int64", "u": "int64"}.get(array.dtype.kind) or (
         "float32" if array.dtype.itemsize < 8 else "float64"
     )
-    array = np.ascontiguousarray(array, dtype=dtype)
+    array = np.asarray(array, dtype=dtype, order="C")
     if array.shape == ():
         return node(intern_kind(CONSTANT, (("value", array.item()),), (), dtype), ())
     packed = ("array", array.shape, array.tobytes())
@@ -389,6 +390,7 @@ def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid
     dtype = str(np.dtype(dtype))
     if dtype not in DTYPES:
         raise DtypeError(f"a variable's dtype is one of {', '.join(DTYPES)}, not {dtype}")
+    name = unicodedata.normalize("NFKC", name)  # as Python does to the names of keyword arguments
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     return node(intern_kind(VARIABLE, (("name", name), ("uid", uid)), shape, dtype), ())
 

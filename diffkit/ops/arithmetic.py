@@ -27,6 +27,7 @@ define(
 define(
     "divide", 2, "x / y", np.true_divide, cost="div", aliases=("true_divide",), infix=("/", 20), analytic=True,
     partials=lambda o, out, x, y: (o.reciprocal(y), -(out / y)),
+    vjp=lambda o, adjoint, out, x, y: (adjoint / y, -(adjoint / y * out)),  # one division for both
     sympy=lambda s, x, y: x / y,
     spelling={"c": "({0} / {1})"},
     domain="y ≠ 0",

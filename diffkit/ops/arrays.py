@@ -77,7 +77,7 @@ def _scatter(x, index, shape):
 
 def _getitem(x, index):
     # lanes go last while indexing, so that integer arrays keep NumPy's placing of their axes
-    return np.moveaxis(np.moveaxis(x, 0, -1)[(*_index(index), Ellipsis) if Ellipsis not in index else _index(index)], -1, 0)
+    return np.moveaxis(np.moveaxis(x, 0, -1)[_index(index)], -1, 0)
 
 
 define(
@@ -157,8 +157,9 @@ def _count(x, axes):
 
 def _float_sum(x, axis, keepdims):
     """float32 sums accumulate in float64."""
-    wide = np.float64 if x.dtype == np.float32 else None
-    return np.sum(x, axis=axis, keepdims=keepdims, dtype=wide).astype(x.dtype, copy=False)
+    if x.dtype != np.float32:
+        return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
 
 
 define(

@@ -57,7 +57,8 @@ class Op:
     partials: Callable[..., tuple] | None = None
     #: (o, tangents, out, *args, **params) -> tangent; a tangent is None where the argument does not vary
     jvp: Callable[..., Any] | None = None
-    #: (o, adjoint, out, *args, **params) -> one contribution an argument, each of the argument's core shape
+    #: (o, adjoint, out, *args, **params) -> one contribution an argument, each of the argument's core shape. An elementwise
+    #: operation may state it beside `partials` where the adjoint can be shared out with less work
     vjp: Callable[..., tuple] | None = None
     #: (o, *args) -> one mask an argument (None: always): the points at which the argument can influence the result.
     #: Where it cannot, nothing of its derivative is used, not even a NaN.
@@ -102,7 +103,8 @@ class Op:
         unknown = set(params) - set(self.params)
         if unknown:
             raise TypeError(f"{self.name}: unknown parameter {sorted(unknown)[0]!r}; it has {sorted(self.params) or 'none'}")
-        return tuple(sorted({**self.params, **params}.items()))
+        exact = {k: float(v) if isinstance(self.params[k], float) and isinstance(v, int) else v for k, v in params.items()}
+        return tuple(sorted({**self.params, **exact}.items()))
 
 
 class Table(Mapping[str, Op]):

@@ -138,7 +138,7 @@ define(
     selects=lambda o, x, y: (o.logical_not(o.less(x, y)), o.logical_not(o.less(y, x))),
     sympy=lambda s, x, y: s.maximum(x, y, _at(0.5)),
     kinks=lambda o, x, y: (x - y,),
-    spelling={"c": "fmax"},
+    spelling={"c": "({0} > {1} || isnan({0}) ? {0} : {1})"},
     convention="a tie is shared evenly",
 )
 define(
@@ -147,7 +147,7 @@ define(
     selects=lambda o, x, y: (o.logical_not(o.less(y, x)), o.logical_not(o.less(x, y))),
     sympy=lambda s, x, y: s.minimum(x, y, _at(0.5)),
     kinks=lambda o, x, y: (x - y,),
-    spelling={"c": "fmin"},
+    spelling={"c": "({0} < {1} || isnan({0}) ? {0} : {1})"},
     convention="a tie is shared evenly",
 )
 

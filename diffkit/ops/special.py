@@ -138,8 +138,6 @@ define(
     lower=_polygamma,
     sympy=lambda s, x, n: s.polygamma(n, x),
     magnitude=lambda out, x, n: np.abs(out) * (2 + n) + np.where(x < 0, np.abs(out) ** 1.5 * np.abs(x), 0),
-    spelling={"numpy": "scipy.special.polygamma({n}, {0})", "jax": "jax.scipy.special.polygamma({n}, {0})",
-              "torch": "torch.polygamma({n}, {0})"},
     domain="x > 0 (n = 1: not 0, −1, −2, …)", intervals=((0, np.inf),),
 )
 
@@ -161,5 +159,5 @@ define(
     partials=lambda o, out, x: (o.sigmoid(x),),
     lower=lambda o, x: o.relu(x) + o.log1p(o.exp(-o.abs(x))),
     sympy=lambda s, x: s.log(1 + s.exp(x)),
-    spelling={"numpy": "numpy.logaddexp({0}, 0)", "jax": "jax.nn.softplus", "torch": "torch.nn.functional.softplus"},
+    spelling={"numpy": "numpy.logaddexp({0}, 0)", "jax": "jax.nn.softplus", "torch": "torch.logaddexp({0}, torch.zeros_like({0}))"},
 )

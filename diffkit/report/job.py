@@ -10,7 +10,7 @@ results.json
     insights                 sentences made from the figures below
     unusable                 rows that could not be used: line, name, reason, text
     formulas                 one a formula, in the corpus's order (measure.describe):
-        id name title field source notes line text latex     as given; `id` is its anchor in index.html
+        id name title field source notes line text unused latex  as given; `id` is its anchor in index.html
         variables            name, latex, low, high, unit, shape
         outcome reason       ok, mismatch, kink, nonfinite, undecided, error, timeout
         points certified     how many points; how many have a certified derivative
@@ -51,7 +51,7 @@ from ..machines.cpu.threads import available
 from ..tape.store import write_atomically
 from .corpus import Formula, Unusable, read_corpus
 from .insights import insights
-from .measure import Job, accuracy, costs, with_costs
+from .measure import Job, accuracy, costs, failed, with_costs
 from .pool import Failed, run_all
 from .progress import Progress
 
@@ -133,7 +133,7 @@ def _measured(jobs: Sequence[Job], workers: int, budget: float, bar: Progress) -
     bar.stage("accuracy")
     with closing(run_all(accuracy, jobs, workers, budget)) as found:
         for k, result in found:
-            entries[k] = failed_entry(jobs[k].formula, result) if isinstance(result, Failed) else result
+            entries[k] = failed(jobs[k].formula, *result) if isinstance(result, Failed) else result
             bar.step(jobs[k].formula.name)
     timed = [k for k, entry in enumerate(entries) if entry["engines"]]
     bar.stage("costs")
@@ -143,16 +143,6 @@ def _measured(jobs: Sequence[Job], workers: int, budget: float, bar: Progress) -
                 entries[timed[i]] = with_costs(entries[timed[i]], result)
             bar.step(jobs[timed[i]].formula.name)
     return iter(entries)
-
-
-def failed_entry(formula: Formula, failed: Failed) -> dict[str, Any]:
-    """The entry of a formula of which nothing could be measured."""
-    return {
-        "name": formula.name, "title": formula.title, "field": formula.field, "source": formula.source, "notes": formula.notes, "line": formula.line,
-        "text": formula.text, "latex": "", "variables": [{"name": v.name, "latex": "", "low": v.low, "high": v.high, "unit": v.unit, "shape": []} for v in formula.variables],
-        "wrt": [], "outcome": failed.outcome, "reason": failed.reason, "points": 0, "certified": 0, "point_outcomes": {}, "point_reasons": [], "machine": "",
-        "value_ops": {}, "value_seconds_a_point": None, "truth": None, "input_condition": None, "derivatives": [], "step_curve": None, "engines": [], "unused": list(formula.unused),
-    }  # fmt: skip
 
 
 def assemble(entries: Sequence[dict[str, Any]], unusable: Sequence[Unusable], options: dict[str, Any], workers: int) -> dict[str, Any]:

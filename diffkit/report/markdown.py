@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .pages import ENGINES_IN_WORDS, cards, environment_line, ways
+from .pages import ENGINES_IN_WORDS, cards, environment_line, truth_in_words, ways
 from .tables import engine_rows, summary_cells, summary_columns, swell_of
 from .words import VERDICTS, count, listed, plain_number, plural
 
@@ -85,6 +85,8 @@ def entry_markdown(e: dict[str, Any], level: int) -> str:
     for key, words in (("source", "Source"), ("notes", "Note")):
         if e[key]:
             parts.append(f"{words}: {plain(e[key])}")
+    if e["truth"]:
+        parts.append(f"Truth: {plain(truth_in_words(e['truth']))}.")
     if e["engines"]:
         parts.append(table(["", *(g["engine"] for g in e["engines"])], [[label, *cells] for label, cells in engine_rows(e)]))
         parts += [f"{g['engine']}: {plain(g['reason'])}" for g in e["engines"] if g["outcome"] == "unsupported"]

@@ -28,7 +28,8 @@ from ..expr.text import parse
 from ..machines import machine as find_machine
 from ..machines.cpu.threads import set_threads
 from ..tape import record
-from .corpus import Formula
+from .corpus import Formula, Variable
+from .quotients import step_curve
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
@@ -62,7 +63,7 @@ def accuracy(job: Job) -> dict[str, Any]:
     f = parse(job.formula.text)
     points = job.formula.points(job.points, job.seed)
     comparison = compare(f, {n: points[n] for n in f.variables}, engines=job.engines, machine=job.machine, timing=False)
-    return {**describe(comparison, job.formula), "unused": list(job.formula.unused)}
+    return describe(comparison, job.formula)
 
 
 def costs(job: Job) -> dict[str, Any]:
@@ -118,17 +119,11 @@ def with_costs(entry: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any
 # ---- a comparison as data ---------------------------------------------------------------------------------------------
 def describe(c: Comparison, formula: Formula | None = None) -> dict[str, Any]:
     """A comparison as plain data. Without a formula of a corpus it is named by its text."""
-    ranges = {v.name: v for v in formula.variables} if formula else {}
-    text = formula.text if formula else brief(c.f, 2000)
     reasons = Counter(f"{o}: {w}" if w else str(o) for o, w in zip(c.point_outcome, c.point_reason, strict=True) if o != "ok")
+    formula = formula or Formula(brief(c.f, 60), brief(c.f, 2000), ())
+    ranges = {v.name: v for v in formula.variables}
     return finite_or_none({
-        "name": formula.name if formula else brief(c.f, 60),
-        "title": formula.title if formula else "",
-        "field": formula.field if formula else "",
-        "source": formula.source if formula else "",
-        "notes": formula.notes if formula else "",
-        "line": formula.line if formula else 0,
-        "text": text,
+        **given(formula),
         "latex": _latex(c.f),
         "variables": [_variable(n, v, ranges.get(n)) for n, v in c.at.items()],
         "wrt": list(c.wrt),
@@ -149,9 +144,25 @@ def describe(c: Comparison, formula: Formula | None = None) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _variable(name: str, at: np.ndarray, given: Any) -> dict[str, Any]:
-    low, high = (given.low, given.high) if given else (float(np.min(at)), float(np.max(at)))
-    return {"name": name, "latex": latex_name(name), "low": low, "high": high, "unit": given.unit if given else "", "shape": list(at.shape[1:])}
+def given(formula: Formula) -> dict[str, Any]:
+    """What an entry takes over from the corpus."""
+    texts = {key: getattr(formula, key) for key in ("name", "title", "field", "source", "notes", "line", "text")}
+    return {**texts, "unused": list(formula.unused)}
+
+
+def failed(formula: Formula, outcome: str, reason: str) -> dict[str, Any]:
+    """The entry of a formula of which nothing could be measured."""
+    ranges = [{"name": v.name, "latex": latex_name(v.name), "low": v.low, "high": v.high, "unit": v.unit, "shape": []} for v in formula.variables]
+    return {
+        **given(formula), "latex": "", "variables": ranges, "wrt": [], "outcome": outcome, "reason": reason, "points": 0, "certified": 0,
+        "point_outcomes": {}, "point_reasons": [], "machine": "", "value_ops": {}, "value_seconds_a_point": None, "truth": None,
+        "input_condition": None, "derivatives": [], "step_curve": None, "engines": [],
+    }  # fmt: skip
+
+
+def _variable(name: str, at: np.ndarray, declared: Variable | None) -> dict[str, Any]:
+    low, high = (declared.low, declared.high) if declared else (float(np.min(at)), float(np.max(at)))
+    return {"name": name, "latex": latex_name(name), "low": low, "high": high, "unit": declared.unit if declared else "", "shape": list(at.shape[1:])}
 
 
 def _entries(column: Column, parts: dict[str, np.ndarray]) -> np.ndarray:
@@ -241,15 +252,3 @@ def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
         left -= len(latex)
         found.append({"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine})
     return found
-
-
-# ---- difference quotients over the step -------------------------------------------------------------------------------
-def step_curve(c: Comparison) -> dict[str, Any] | None:
-    """Relative errors of difference quotients against the step, at the certified point whose finite error is the median.
-
-    The variable is the one on which the value depends most there (largest |g·x|).
-    """
-    column = c.columns.get("finite")
-    if column is None or not column.gradient or any(v.ndim > 1 for v in c.at.values()) or not c.decided:
-        return None
-    return None

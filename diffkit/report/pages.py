@@ -15,6 +15,7 @@ from .. import __version__
 from ..compare.show import headline
 from .figures import CAPTIONS, FIGURES
 from .mathml import mathml
+from .measure import BATCH
 from .overview import overview
 from .svg import marker_class, marker_definitions
 from .tables import engine_rows, summary_cells, summary_columns, swell_of
@@ -41,7 +42,7 @@ def environment() -> Environment:
     )
     env.filters.update(
         mathml=mathml, count=count, plural=plural, listed=listed, plain=plain_number, number=figure_number, figures=_figures, swell_of=swell_of,
-        engine_rows=engine_rows, marker_class=marker_class, verdict=lambda outcome: VERDICTS.get(outcome, outcome), words=_words,
+        engine_rows=engine_rows, marker_class=marker_class, verdict=lambda outcome: VERDICTS.get(outcome, outcome), words=_words, truth=truth_in_words,
     )  # fmt: skip
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -63,6 +64,13 @@ def _words(entry: dict[str, Any]) -> str:
     return " ".join([entry["name"], entry["title"], entry["field"], entry["outcome"], VERDICTS.get(entry["outcome"], "")]).lower()
 
 
+def truth_in_words(truth: dict[str, Any]) -> str:
+    """How the truth of a formula was certified."""
+    if truth["method"] == "sympy and differences":
+        return f"SymPy’s derivative in balls of up to {plural(truth['bits'], 'bit')}, cross-checked by differences at {plural(truth['checked'], 'point')}"
+    return f"{truth['method']}, in balls of up to {plural(truth['bits'], 'bit')}" + (f" ({truth['reason']})" if truth["reason"] else "")
+
+
 def index_html(results: dict[str, Any]) -> str:
     """The whole report as one page; `results` is what results.json holds."""
     engines = results["options"]["engines"]
@@ -73,6 +81,7 @@ def index_html(results: dict[str, Any]) -> str:
         cards=cards(results),
         environment=environment_line(results),
         has_finite=int("finite" in engines),
+        batch=max(BATCH, results["options"]["points"]),
         columns=summary_columns(engines),
         overview=[(caption, Markup(svg)) for caption, svg in overview(results["formulas"], engines)],  # noqa: S704
         rows=[(e, summary_cells(e, engines)) for e in results["formulas"]],
@@ -131,7 +140,7 @@ def few_points(c: Any, most: int = 4) -> list[dict[str, Any]]:
     for k in range(c.points):
         decided = c.point_outcome[k] == "ok"
         rows = [
-            {"wrt": w, "latex": name(w), "cells": [f"{c.truth.gradient[w][k]:.17g}" if decided else "–", *(_answer(col, w, k) for col in c.columns.values())]}
+            {"wrt": w, "latex": name(w), "cells": [repr(float(c.truth.gradient[w][k])) if decided else "–", *(_answer(col, w, k) for col in c.columns.values())]}
             for w in c.wrt
         ]
         reason = "" if decided else c.point_reason[k] or str(c.point_outcome[k])
@@ -143,5 +152,5 @@ def _answer(column: Any, w: str, k: int) -> str:
     if w not in column.gradient:
         return "–"
     bar = f" ± {column.error_bar[w][k]:.1g}" if w in column.error_bar else ""
-    return f"{column.gradient[w][k]:.17g}{bar}"
+    return f"{float(column.gradient[w][k])!r}{bar}"
 

@@ -112,7 +112,7 @@ def _launch() -> subprocess.Popen:
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     own_group = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
     return subprocess.Popen(
-        [sys.executable, "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, **own_group
+        [sys.executable, "-P", "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, **own_group
     )  # type: ignore[call-overload]
 
 

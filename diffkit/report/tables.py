@@ -46,7 +46,7 @@ def summary_columns(engines: Sequence[str]) -> list[Column]:
         columns.append(Column(e, f"cost of {e}", f"time of value and gradient by {e} over the time of the value", "cost" + " g" * (not k), "descending"))
     for k, e in enumerate(engines):
         columns.append(Column(e, f"time to make {e}", f"milliseconds to make the program of {e}", "build" + " g" * (not k), "descending"))
-    columns.append(Column("tree → CSE", "swell", "operations of SymPy’s derivatives, written out and after common subexpressions", "cost g", "descending"))
+    columns.append(Column("tree → CSE", "swell", "operations of SymPy’s derivatives, written out and after common subexpressions", "build g", "descending"))
     return columns
 
 
@@ -61,7 +61,7 @@ def summary_cells(entry: dict[str, Any], engines: Sequence[str]) -> list[Cell]:
         made = (by.get(e) or {}).get("build_seconds")
         cells.append(_plain(None if made is None else 1e3 * made, "build" + " g" * (not k)))
     s = swell_of(entry)
-    cells.append(Cell(f"{count(s['derivative']['tree'])} → {count(s['derivative']['cse'])}", str(s["derivative"]["tree"]), "cost g") if s else Cell("–", "", "cost g none"))
+    cells.append(Cell(f"{count(s['derivative']['tree'])} → {count(s['derivative']['cse'])}", str(s["derivative"]["tree"]), "build g") if s else Cell("–", "", "build g none"))
     return cells
 
 

@@ -111,7 +111,7 @@ class Builder:
 
     def emit(self, op: Op, params: tuple, args: tuple[int, ...]) -> int:
         """The value of `op` applied to earlier values, written now unless it is known, constant or trivial."""
-        if op.family == "elementwise" and op is not CAST:
+        if op is not CAST:
             args = self._same_dtype(op, args)
         kind = infer(op, params, tuple(self.kinds[a] for a in args))
         known = self._known.get((kind, args))
@@ -123,7 +123,9 @@ class Builder:
         return self._fold(kind, args) if self._constant(args, kind) else self._append(kind, args)
 
     def _same_dtype(self, op: Op, args: tuple[int, ...]) -> tuple[int, ...]:
-        """Elementwise operands brought to one dtype, so that a machine needs one kernel an operation and dtype."""
+        """Operands brought to one dtype, so that a machine needs one kernel an operation and dtype."""
+        if op.result == "same":
+            return args
         numbers = args[1:] if op.name == "where" else args
         dtypes = {self.kinds[a].dtype for a in numbers}
         if (len(dtypes) == 1 and not dtypes & {"int64", "bool"}) or op.name.startswith("logical"):

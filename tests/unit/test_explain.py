@@ -80,8 +80,13 @@ def test_worked_example_as_printed(forward, reverse):
 
 def test_worked_example_rules(forward, reverse):
     rules = [
-        "v̇1 = ẋ1/x2 - v1*ẋ2/x2", "v̇2 = v2*v̇1", "v̇3 = v̇2 + v̇1", "v̇4 = ẋ2/x2", "v̇5 = v̇1 - v̇4", "ḟ = v5*v̇3 + v3*v̇5",
-    ]  # fmt: skip
+        "v̇1 = ẋ1/x2 - v1*ẋ2/x2",
+        "v̇2 = v2*v̇1",
+        "v̇3 = v̇2 + v̇1",
+        "v̇4 = ẋ2/x2",
+        "v̇5 = v̇1 - v̇4",
+        "ḟ = v5*v̇3 + v3*v̇5",
+    ]
     assert [r.rule for r in forward.rows[2:]] == rules
     rules = {
         "f": "f̄ = 1",
