@@ -33,12 +33,9 @@ def _function(f: Expr, target: str) -> Callable[..., Any]:
 
 
 def _sympy(f: Expr, names: Sequence[str], wrt: Sequence[str]) -> Gradient:
-    import sympy
+    from ..expr.sympy_bridge import lambdified_gradient
 
-    expression = f.to_sympy()
-    symbols = [sympy.Symbol(n, real=True) for n in names]
-    derivatives = [expression.diff(sympy.Symbol(w, real=True)) for w in wrt]
-    run = sympy.lambdify(symbols, derivatives, modules=["scipy", "numpy"], cse=True)
+    run = lambdified_gradient(f, names, wrt)
 
     def gradient(values: list[np.ndarray]) -> dict[str, np.ndarray]:
         with np.errstate(all="ignore"):

@@ -535,7 +535,8 @@ class _Search:
         """Columns that smaller steps could improve."""
         scale = np.maximum(np.abs(found["value"]), np.abs(self.at_x / self.x[:, None]))
         sure = (found["bar"] <= 1e-8 * scale) & (found["level"] < len(self.exponents) - 3) & ~found["kink"]
-        return ~(sure | ~np.isfinite(self.at_x)).all(axis=1)
+        near = np.exp2(self.exponents[-1]) < np.abs(self.x) * 2.0**-20
+        return ~((sure & near[:, None]) | ~np.isfinite(self.at_x)).all(axis=1)
 
     def sparse(self, found: dict[str, np.ndarray], columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which of the columns have neighbours of the best step more than 2.7 octaves away, and their best levels."""

@@ -131,7 +131,8 @@ def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
 
 #: a side whose bar exceeds this part of the slope has to show that its quotients settle (log h grows by 1 part in 500 an octave)
 VAGUE = 1e-6
-#: quotients that settle change less over a step 2⁷ smaller than by this factor
+#: quotients that settle change less from octave to octave, at the smallest step where a change is seen, than this part
+#: of the most they changed in an octave before; this can be told if a change was seen 7 octaves before, or more
 SETTLING, OCTAVES = 0.7, 7
 
 
@@ -148,9 +149,10 @@ def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np
     seen &= np.isfinite(change)
     finest = len(change) - 1 - np.argmax(seen[::-1], axis=0)
     at = np.arange(len(columns))
-    far = h[1:] >= h[1:][finest, at] * 2.0**OCTAVES
-    coarser = np.maximum(len(change) - 1 - np.argmax((far & seen)[::-1], axis=0), 0)
-    grows = seen.any(axis=0) & (far & seen).any(axis=0) & (change[finest, at] > SETTLING * change[coarser, at])
+    away = np.log2(h[1:] / h[1:][finest, at])
+    window = seen & (away <= 2 * OCTAVES)
+    known = seen.any(axis=0) & (window & (away >= OCTAVES)).any(axis=0)
+    grows = known & (change[finest, at] > SETTLING * np.max(np.where(window & (away > 0), change, 0.0), axis=0))
     result[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
     return result
 

@@ -81,6 +81,8 @@ class Rules:
     """The namespace `o` that rules of the op table are written with: every operation by name, exactly as recorded."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in TABLE:
+            raise AttributeError(f"there is no operation {name!r}")
         op = TABLE[name]
 
         def write(*args: Any, **params: Any) -> Any:

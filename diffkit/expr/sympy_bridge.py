@@ -7,7 +7,7 @@ nearest to π as π. SymPy simplifies what it is given (√x · √x → x), so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,3 +67,12 @@ def from_sympy(expr: Any, variables: Mapping[str, Expr] | None = None) -> Expr:
     from .sympy_reader import read
 
     return read(expr, variables or {})
+
+
+def lambdified_gradient(f: Expr, names: Sequence[str], wrt: Sequence[str]) -> Callable[..., list]:
+    """SymPy's own way from derivative to numbers: `diff`, then `lambdify` with common subexpressions shared."""
+    import sympy
+
+    expression = to_sympy(f)
+    derivatives = [expression.diff(sympy.Symbol(w, real=True)) for w in wrt]
+    return sympy.lambdify([sympy.Symbol(n, real=True) for n in names], derivatives, modules=["scipy", "numpy"], cse=True)

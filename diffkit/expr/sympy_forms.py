@@ -7,16 +7,16 @@ over the reals.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import sympy
 
-from ..errors import UnsupportedError
 from . import sympy_functions as own
 from .elements import ArrayFunctions
 
-#: a power of numbers is evaluated by SymPy, digit by digit: no larger than this many bits
-MOST_BITS = 1 << 16
+#: exponents with which SymPy may raise numbers: it works powers and roots out in integers ((3x)^0.1 by a root of order 2⁵⁵)
+LARGEST_POWER, LARGEST_ROOT = 1024, 64
 
 _COMPARE = {
     "less": sympy.StrictLessThan,
@@ -37,6 +37,10 @@ def number(value: float) -> sympy.Expr:
     return sympy.Rational(*value.as_integer_ratio()) if isinstance(value, float) else sympy.Integer(int(value))
 
 
+def _harmless(p: sympy.Rational) -> bool:
+    return abs(p.p) <= LARGEST_POWER and p.q <= LARGEST_ROOT
+
+
 class _Sympy(ArrayFunctions):
     """What both namespaces share."""
 
@@ -47,13 +51,6 @@ class _Sympy(ArrayFunctions):
     sin, cos, tan, asin, acos, atan, atan2 = sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan, sympy.atan2
     sinh, cosh, tanh, asinh, acosh, atanh = sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh
     erf, erfc = sympy.erf, sympy.erfc
-
-    @staticmethod
-    def Pow(x: Any, p: Any) -> sympy.Expr:
-        x, p = sympy.sympify(x), sympy.sympify(p)
-        if x.is_Rational and p.is_Rational and abs(p) * max(int(x.p).bit_length(), int(x.q).bit_length()) > MOST_BITS:
-            raise UnsupportedError(f"the constant {float(x):g}**{float(p):g} has too many digits for SymPy")
-        return sympy.Pow(x, p)
 
 
 class Native(_Sympy):
@@ -91,6 +88,15 @@ class Native(_Sympy):
     @staticmethod
     def cbrt(x: Any) -> sympy.Expr:
         return sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3)
+
+    @staticmethod
+    def Pow(x: Any, p: Any) -> sympy.Expr:
+        """A constant exponent that is the double nearest to a small fraction is written as that fraction."""
+        p = sympy.sympify(p)
+        if p.is_Rational and not _harmless(p):
+            near = sympy.Rational(Fraction(int(p.p), int(p.q)).limit_denominator(LARGEST_ROOT))
+            p = near if _harmless(near) and float(near) == float(p) else p.n(17)
+        return sympy.Pow(x, p)
 
     # `at` and `slope` choose a derivative at a kink, which SymPy's own functions cannot express
     @staticmethod
@@ -141,6 +147,11 @@ class Derivable(_Sympy):
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
     max, min = own.Largest, own.Smallest
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
+
+    @staticmethod
+    def Pow(x: Any, p: Any) -> sympy.Expr:
+        p = sympy.sympify(p)
+        return own.FixedPower(x, p) if p.is_Rational and not _harmless(p) else sympy.Pow(x, p)
 
     @staticmethod
     def digamma(x: Any) -> sympy.Expr:

@@ -119,6 +119,18 @@ class Smallest(Largest):
     sign = -1
 
 
+class FixedPower(Own):
+    """x to a constant power p. SymPy's own power of a number to an arbitrary double would be worked out as an integer root."""
+
+    op = "pow"
+    parameters = ("p",)
+    nargs = 2
+
+    def fdiff(self, argindex=1):
+        x, p = self.args
+        return p * FixedPower(x, p - 1) if argindex == 1 else sympy.S.Zero
+
+
 class CubeRoot(Own):
     """The real cube root; d∛x = 1 / (3 ∛x²)."""
 

@@ -29,13 +29,13 @@ from ..machines import machine as find_machine
 from ..machines.cpu.threads import set_threads
 from ..tape import record
 from .corpus import Formula, Variable
-from .quotients import step_curve
+from .quotients import short, step_curve
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
 BINS_PER_DECADE, FIRST_DECADE = 4, -2
 #: points of a timed run, and how long such runs are repeated
-BATCH, TIMED_SECONDS = 16_384, 0.006
+BATCH, MANY_TIMES, TIMED_SECONDS = 16_384, 256, 0.006
 #: an error of a well-conditioned entry should not be above this
 FEW_ULP = 8.0
 #: longest LaTeX of one derivative, and of all of a formula, in characters
@@ -70,14 +70,14 @@ def costs(job: Job) -> dict[str, Any]:
     """Times of a formula a point, on one thread: of the value, and of making and running every engine.
 
     A thousand points are over in the time that a call takes to begin, so they are repeated up to BATCH. An engine that evaluates
-    the value many times a point makes a large batch by itself, and is run over the points as they are.
+    the value many times a point makes large batches by itself, and runs over MANY_TIMES of the points.
     """
     set_threads(1)
     _warm(job.engines, job.machine)
     f = parse(job.formula.text)
     points = job.formula.points(job.points, job.seed)
-    few = [points[n] for n in f.variables]
-    many = [np.resize(v, max(BATCH, job.points)) for v in few]
+    drawn = [points[n] for n in f.variables]
+    few, many = [np.resize(v, MANY_TIMES) for v in drawn], [np.resize(v, BATCH) for v in drawn]
     tape, machine = record(f), find_machine(job.machine)
     executable = machine.compile(tape)
     value = _seconds_a_point(executable, many)
@@ -85,7 +85,7 @@ def costs(job: Job) -> dict[str, Any]:
     for name in job.engines:
         try:
             start = perf_counter()
-            program = find_engine(name).program(tape, range(len(few)))
+            program = find_engine(name).program(tape, range(len(drawn)))
             run = program.on(machine)
             build = perf_counter() - start - _counting(program.notes)
             seconds = _seconds_a_point(run, few if program.evaluations > 1 else many)
@@ -180,7 +180,7 @@ def _column(c: Comparison, column: Column) -> dict[str, Any]:
         "outside": int(np.sum(~covered)) if covered.size else 0,
         "max_scaled_error": _scaled_error(c, column),
         "well_conditioned": _well_conditioned(c, column),
-        "ulp_quantiles": np.quantile(ulp, QUANTILES, method="nearest").tolist() if ulp.size else None,
+        "ulp_quantiles": [short(q) for q in np.quantile(ulp, QUANTILES, method="nearest")] if ulp.size else None,
         "ulp_histogram": histogram(ulp),
         "program_condition": _spread(_entries(column, column.program_condition)),
         "method": str(column.notes.get("method", "")),

@@ -61,12 +61,17 @@ def errors(tape: Tape, position: int, point: list[np.ndarray], truth: float) -> 
         off = {name: np.abs(q - truth) / abs(truth) for name, q in found.items() if q is not None}
     central = off["central"]
     return {
-        "h": h.tolist(),
-        **{name: e.tolist() for name, e in off.items()},
+        "h": [short(v) for v in h],
+        **{name: [short(v) for v in e] for name, e in off.items()},
         "richardson": _richardson(tape, position, point, truth),
         "rounding": UNIT_ROUNDOFF["float64"] * abs(here / truth),
         "truncation": _quadratic(h, central),
     }
+
+
+def short(x: float) -> float:
+    """Four digits: enough for a figure."""
+    return float(f"{x:.4g}")
 
 
 def _complex_step(tape: Tape, position: int, point: list[np.ndarray], h: np.ndarray) -> np.ndarray | None:

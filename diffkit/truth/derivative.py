@@ -107,7 +107,7 @@ class SympyReader:
         raise UnsupportedError(f"SymPy's derivative contains {e}, which is no real number")
 
     def _written(self, e: Any, args: list[Term]) -> Term:
-        from ..expr.sympy_functions import Own
+        from ..expr.sympy_functions import FixedPower, Own
 
         if e.is_Add:
             return self.s.Add(*args)
@@ -116,7 +116,7 @@ class SympyReader:
             minus = args[0].constant == -1
             product = self.s.Mul(*args[minus:])
             return -product if minus else product
-        if e.is_Pow:
+        if e.is_Pow or isinstance(e, FixedPower):
             return self.s.Pow(*args)
         if not isinstance(e, Own):
             return getattr(self.s, type(e).__name__)(*args)
