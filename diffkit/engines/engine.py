@@ -98,7 +98,7 @@ def scaled(builder: Builder, x: int, partial: Ref | float) -> int:
 
 def as_dtype(builder: Builder, i: int, dtype: str) -> int:
     """A derivative has its input's dtype."""
-    return i if builder.kinds[i].dtype == dtype else builder._cast(i, dtype)
+    return i if builder.kinds[i].dtype == dtype else builder.cast(i, dtype)
 
 
 @dataclass(eq=False)

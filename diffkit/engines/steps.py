@@ -25,9 +25,10 @@ U = UNIT_ROUNDOFF["float64"]
 COLUMNS = 6
 #: a correction times this bounds what the correction leaves over
 SAFETY = 2.0
-#: entries of smaller step that a one-sided limit is held against. Its series has all powers of h, so that noise in one
-#: difference hides a truncation error more easily; and a function that saturates on one side looks linear there
-AHEAD = 3
+#: the same for a one-sided limit, and how many entries of smaller step it is held against. Its series has all powers of h
+#: (at a singular point, fractions too), so that noise in one difference hides a truncation error more easily; and a
+#: function that saturates on one side looks linear there
+SAFETY_ONE_SIDED, AHEAD = 4.0, 3
 #: smallest step relative to x: 2⁸ ulps, where a quotient still has eight bits or so
 FINEST = -45.0
 #: smallest exponent at x = 0
@@ -82,8 +83,8 @@ def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: in
     """The limit for h → 0 of quotients whose error is a series in h**power."""
     levels = len(quotients)
     table, rounding = quotients, noise + 4 * U * np.abs(quotients)
-    ahead = 1 if power == 2 else AHEAD
-    best = SAFETY * _change(table, ahead) + rounding
+    safety, ahead = (SAFETY, 1) if power == 2 else (SAFETY_ONE_SIDED, AHEAD)
+    best = safety * _change(table, ahead) + rounding
     value, share = np.array(quotients), np.array(rounding)
     best[np.isnan(best)] = np.inf
     for m in range(1, min(COLUMNS + 1, levels)):
@@ -91,7 +92,7 @@ def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: in
         correction = (table[1:] - table[:-1]) / (ratio - 1)
         rounding = (ratio * rounding[1:] + rounding[:-1]) / (ratio - 1)
         table = table[1:] + correction
-        total = SAFETY * np.maximum(np.abs(correction), _change(table, ahead)) + rounding
+        total = safety * np.maximum(np.abs(correction), _change(table, ahead)) + rounding
         better = total < best[m:]
         for kept, new in ((best, total), (value, table), (share, rounding)):
             np.copyto(kept[m:], new, where=better)
@@ -129,8 +130,8 @@ def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
     return Limit(np.where(found, value[at], np.nan), np.where(found, bar[at], np.inf), np.where(found, share[at], np.inf), level)
 
 
-#: a side whose bar exceeds this part of the slope has to show that its quotients settle (log h grows by 1 part in 500 an octave)
-VAGUE = 1e-6
+#: a side whose bar exceeds this part of the slope has to show that its quotients settle (log h grows by at least 1 part in 500 an octave)
+VAGUE = 1e-4
 #: quotients that settle change less from octave to octave, at the smallest step where a change is seen, than this part
 #: of the most they changed in an octave before; this can be told if a change was seen 7 octaves before, or more
 SETTLING, OCTAVES = 0.7, 7
@@ -150,8 +151,9 @@ def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np
     finest = len(change) - 1 - np.argmax(seen[::-1], axis=0)
     at = np.arange(len(columns))
     away = np.log2(h[1:] / h[1:][finest, at])
-    window = seen & (away <= 2 * OCTAVES)
-    known = seen.any(axis=0) & (window & (away >= OCTAVES)).any(axis=0)
+    window = seen & ((away <= 2 * OCTAVES) | (np.arange(len(change))[:, None] >= finest - 3))
+    # one stray quotient makes two changes
+    known = (finest >= 2) & seen[finest, at] & seen[finest - 1, at] & seen[finest - 2, at] & (window & (away >= OCTAVES)).any(axis=0)
     grows = known & (change[finest, at] > SETTLING * np.max(np.where(window & (away > 0), change, 0.0), axis=0))
     result[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
     return result
@@ -239,7 +241,10 @@ class _Quotients:
         up, down = self.given[4], self.given[5]
         beyond = (np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)).any(axis=0)
         inside = np.isfinite(self.at_x) & ~beyond
-        has_right, has_left = (inside & (np.isfinite(s.bar) | np.isinf(s.value)) for s in (right, left))
+        # a side is there if it is at the smallest step; at large ones x − h may be in the domain by accident
+        has_right, has_left = (
+            inside & np.isfinite(q[-1]) & (np.isfinite(s.bar) | np.isinf(s.value)) for q, s in ((self.rising, right), (self.falling, left))
+        )
         both = has_right & has_left
         infinite = both & (np.isinf(right.value) | np.isinf(left.value))
         apart = np.abs(right.value - left.value)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ExceededError
+from ..errors import ExceededError, UnsupportedError
 from ..expr import functions as F
 from ..expr.bounded import within
 from ..expr.node import Expr, node
@@ -25,6 +25,8 @@ from .engine import TapeProgram, as_dtype, float_dtype, shapes_of
 MAX_OPS = 20_000
 #: seconds for one program
 SECONDS = 20.0
+#: operations of the function as a tree: SymPy walks trees, so shared parts cost their weight each time they are used
+MAX_TREE = 1_000_000
 
 
 class Counter:
@@ -84,6 +86,9 @@ class Derivation:
         total = sum(w.size for w in self.written) * sum(b.size for b in self.by)
         if total > max_ops:
             raise ExceededError(f"symbolic: {total:,} partial derivatives are more than the budget of {max_ops:,} operations")
+        tree = sum(Counter().tree(e) for f in self.written for e in f.flat)
+        if tree > MAX_TREE:
+            raise ExceededError(f"symbolic: the function is {tree:.3g} operations as a tree, which SymPy walks; the budget is {MAX_TREE:,}")
         counter, done = Counter(), 0
         blocks = []
         for f in self.written:
@@ -92,7 +97,7 @@ class Derivation:
                 block = np.empty((*f.shape, *by.shape), dtype=object)
                 for i in np.ndindex(f.shape):
                     for j in np.ndindex(by.shape):
-                        block[(*i, *j)] = derivative = f[i].diff(by[j])
+                        block[(*i, *j)] = derivative = self._derivative(f[i], by[j])
                         counter.tree(derivative)
                         done += 1
                         if counter.graph > max_ops:
@@ -103,6 +108,13 @@ class Derivation:
                 row.append(block)
             blocks.append(row)
         return blocks
+
+    @staticmethod
+    def _derivative(f: Any, x: Any) -> Any:
+        try:
+            return f.diff(x)
+        except (TypeError, ValueError, AttributeError, NotImplementedError) as problem:
+            raise UnsupportedError(f"symbolic: SymPy cannot derive this: {problem}") from None
 
     def read(self, blocks: Iterable[Iterable[np.ndarray]]) -> list[Expr]:
         """The blocks as expressions of the tape's inputs."""

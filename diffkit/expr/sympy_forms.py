@@ -16,7 +16,7 @@ from . import sympy_functions as own
 from .elements import ArrayFunctions
 
 #: exponents with which SymPy may raise numbers: it works powers and roots out in integers ((3x)^0.1 by a root of order 2⁵⁵)
-LARGEST_POWER, LARGEST_ROOT = 1024, 64
+LARGEST_POWER, LARGEST_ROOT = 64, 64
 
 _COMPARE = {
     "less": sympy.StrictLessThan,

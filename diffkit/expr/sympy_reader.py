@@ -50,7 +50,11 @@ def apply(name: str, *args: Expr, **params: Any) -> Expr:
 
 
 def unsupported(e: Any, reason: str, remedy: str = "") -> UnsupportedError:
-    text = str(e.func.__name__ if len(str(e)) > 60 else e)
+    try:
+        text = str(e)
+    except ValueError:  # an integer of thousands of digits
+        text = ""
+    text = text if 0 < len(text) <= 60 else e.func.__name__
     return UnsupportedError(f"SymPy's {text} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}")
 
 

@@ -60,7 +60,7 @@ def costs_figure(entry: dict[str, Any]) -> str:
     if not shown:
         return ""
     most = max(e["ratio_to_value"] for e in shown)
-    axis = Log(math.log10(0.7), max(1.0, math.log10(most) + 0.1), LEFT, RIGHT - 14)
+    axis = Log(math.log10(0.7), max(1.0, math.log10(most) + 0.1), LEFT, RIGHT - 52)
     top, bottom = 14, 18 + ROW * len(shown)
     figure = Figure(WIDTH, bottom + 36, "Cost of every engine, over the cost of the value alone")
     figure.x_axis(axis, top, bottom, "time of value and gradient ÷ time of the value")

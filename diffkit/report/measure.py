@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compare import Column, Comparison, compare
-from ..compare.cost import median_seconds
 from ..compare.result import WELL_CONDITIONED
 from ..compare.show import column_dict, finite_or_none
 from ..engines import engine as find_engine
@@ -34,8 +33,8 @@ from .quotients import short, step_curve
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
 BINS_PER_DECADE, FIRST_DECADE = 4, -2
-#: points of a timed run, and how long such runs are repeated
-BATCH, MANY_TIMES, TIMED_SECONDS = 16_384, 256, 0.006
+#: points of a timed run; runs are repeated until they have taken this long
+BATCH, ENOUGH_SECONDS, LONG_SECONDS = 16_384, 0.004, 0.015
 #: an error of a well-conditioned entry should not be above this
 FEW_ULP = 8.0
 #: longest LaTeX of one derivative, and of all of a formula, in characters
@@ -70,14 +69,14 @@ def costs(job: Job) -> dict[str, Any]:
     """Times of a formula a point, on one thread: of the value, and of making and running every engine.
 
     A thousand points are over in the time that a call takes to begin, so they are repeated up to BATCH. An engine that evaluates
-    the value many times a point makes large batches by itself, and runs over MANY_TIMES of the points.
+    the value many times a point makes large batches by itself, and runs over the points as they are.
     """
     set_threads(1)
     _warm(job.engines, job.machine)
     f = parse(job.formula.text)
     points = job.formula.points(job.points, job.seed)
     drawn = [points[n] for n in f.variables]
-    few, many = [np.resize(v, MANY_TIMES) for v in drawn], [np.resize(v, BATCH) for v in drawn]
+    many = [np.resize(v, max(BATCH, job.points)) for v in drawn]
     tape, machine = record(f), find_machine(job.machine)
     executable = machine.compile(tape)
     value = _seconds_a_point(executable, many)
@@ -88,7 +87,7 @@ def costs(job: Job) -> dict[str, Any]:
             program = find_engine(name).program(tape, range(len(drawn)))
             run = program.on(machine)
             build = perf_counter() - start - _counting(program.notes)
-            seconds = _seconds_a_point(run, few if program.evaluations > 1 else many)
+            seconds = _seconds_a_point(run, drawn if program.evaluations > 1 else many)
         except (DiffkitError, *_FAILURES):
             continue  # accuracy has said why
         engines[name] = {"build_seconds": build, "seconds_a_point": seconds, "ratio_to_value": seconds / value}
@@ -96,7 +95,14 @@ def costs(job: Job) -> dict[str, Any]:
 
 
 def _seconds_a_point(run: Callable[[list[np.ndarray]], Any], values: list[np.ndarray]) -> float:
-    return median_seconds(lambda: run(values), TIMED_SECONDS) / len(values[0])
+    """Median over runs, the first not counted: three or more, but fewer where that would take long."""
+    run(values)
+    times: list[float] = []
+    while sum(times) < LONG_SECONDS and (len(times) < 3 or sum(times) < ENOUGH_SECONDS):
+        start = perf_counter()
+        run(values)
+        times.append(perf_counter() - start)
+    return float(np.median(times)) / len(values[0])
 
 
 @cache

@@ -15,7 +15,7 @@ from .. import __version__
 from ..compare.show import headline
 from .figures import CAPTIONS, FIGURES
 from .mathml import mathml
-from .measure import BATCH, MANY_TIMES
+from .measure import BATCH
 from .overview import overview
 from .svg import marker_class, marker_definitions
 from .tables import engine_rows, summary_cells, summary_columns, swell_of
@@ -81,8 +81,7 @@ def index_html(results: dict[str, Any]) -> str:
         cards=cards(results),
         environment=environment_line(results),
         has_finite=int("finite" in engines),
-        batch=BATCH,
-        many_times=MANY_TIMES,
+        batch=max(BATCH, results["options"]["points"]),
         columns=summary_columns(engines),
         overview=[(caption, Markup(svg)) for caption, svg in overview(results["formulas"], engines)],  # noqa: S704
         rows=[(e, summary_cells(e, engines)) for e in results["formulas"]],

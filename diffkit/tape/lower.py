@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..expr.node import Kind
+from ..expr.node import WEAK, Kind
 from . import templates
 from .tape import Builder, Tape
 from .templates import Ref
@@ -32,7 +32,8 @@ def _lowered(builder: Builder, kind: Kind, args: tuple[int, ...], needed: Callab
         values.append(_lowered(builder, step, arguments, needed) if step_args else builder.leaf(step))
     (out,) = template.outputs
     assert isinstance(out, Ref)
-    return values[out.index]
+    # what is written with constants alone has no dtype of its own
+    return values[out.index] if kind.dtype == WEAK else builder.cast(values[out.index], kind.dtype)
 
 
 def _itself(template: templates.Template, kind: Kind) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..expr.node import DTYPES, WEAK, Kind, infer, intern_kind
-from ..ops import TABLE
+from ..expr.node import DTYPES, WEAK, Kind, constant_value, infer, intern_kind
+from ..ops import CONSTANT, TABLE, VARIABLE
 from .tape import Tape
 
 FORMAT = "diffkit tape"
@@ -56,7 +56,7 @@ def load_tape(path: Any) -> Tape:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
         raise DataError(f"cannot read {path}: {problem.strerror or problem}") from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise DataError(f"{path} is not JSON: {problem}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(f"{path} is not a tape (its format field is not {FORMAT!r})")
@@ -64,7 +64,7 @@ def load_tape(path: Any) -> Tape:
         raise DataError(f"{path} is a tape of version {data.get('version')}; this diffkit reads version {VERSION}")
     try:
         return _tape(data)
-    except (KeyError, TypeError, ValueError, IndexError) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as problem:
         raise DataError(f"{path} is damaged: {problem}") from None
 
 
@@ -72,22 +72,41 @@ def _tape(data: dict) -> Tape:
     table = [_kind(*row) for row in data["kinds"]]
     kinds: list[Kind] = []
     args: list[tuple[int, ...]] = []
-    for row in data["values"]:
-        kind, operands = table[row[0]], tuple(row[1:])
-        if any(type(a) is not int or not 0 <= a < len(kinds) for a in operands):
-            raise ValueError(f"value {len(kinds)} refers to a value that is not before it")
-        if operands:
-            inferred = infer(kind.op, kind.params, tuple(kinds[a] for a in operands))
-            if (inferred.shape, inferred.dtype) != (kind.shape, kind.dtype):
-                raise ValueError(f"value {len(kinds)} ({kind.op.name}) states shape or dtype wrongly")
-        elif kind.op.family != "leaf":
-            raise ValueError(f"value {len(kinds)} ({kind.op.name}) has no arguments")
+    for number, *operands in data["values"]:
+        kind = table[_index(number, len(table), "a kind")]
+        for a in operands:
+            _index(a, len(kinds), f"an operand of value {len(kinds)}")
+        _check(kind, tuple(kinds[a] for a in operands), len(kinds))
         kinds.append(kind)
-        args.append(operands)
-    inputs, outputs = tuple(data["inputs"]), tuple(data["outputs"])
-    if any(not 0 <= i < len(kinds) for i in (*inputs, *outputs)):
-        raise ValueError("an input or output number is out of range")
-    return Tape(kinds, args, inputs, outputs, tuple(data["labels"]))
+        args.append(tuple(operands))
+    inputs, outputs = (tuple(_index(i, len(kinds), what[:-1]) for i in data[what]) for what in ("inputs", "outputs"))
+    if set(inputs) != {i for i, k in enumerate(kinds) if k.op is VARIABLE}:
+        raise ValueError("the inputs are not the tape's variables")
+    labels = tuple(data["labels"])
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError("a label is not text")
+    return Tape(kinds, args, inputs, outputs, labels)
+
+
+def _index(i: Any, end: int, what: str) -> int:
+    if type(i) is not int or not 0 <= i < end:
+        raise ValueError(f"{what} is {i!r}; it must be a number from 0 to {end - 1}")
+    return i
+
+
+def _check(kind: Kind, arguments: tuple[Kind, ...], number: int) -> None:
+    """What the file says of a value must be what the operation makes of its operands."""
+    if kind.op.family == "leaf":
+        if arguments:
+            raise ValueError(f"value {number} ({kind.op.name}) has operands")
+        if kind.op is CONSTANT and constant_value(kind).shape != kind.shape:
+            raise ValueError(f"value {number} states its shape wrongly")
+        return
+    if len(arguments) != kind.op.arity and (kind.op.arity is not None or not arguments):
+        raise ValueError(f"value {number} ({kind.op.name}) has {len(arguments)} operands")
+    inferred = infer(kind.op, kind.params, arguments)
+    if (inferred.shape, inferred.dtype) != (kind.shape, kind.dtype):
+        raise ValueError(f"value {number} ({kind.op.name}) states shape or dtype wrongly")
 
 
 def _kind(name: str, params: list, shape: list, dtype: str) -> Kind:
@@ -95,7 +114,17 @@ def _kind(name: str, params: list, shape: list, dtype: str) -> Kind:
         raise ValueError(f"unknown operation {name!r}; register it before loading the tape")
     if dtype not in (*DTYPES, WEAK):
         raise ValueError(f"unknown dtype {dtype!r}")
-    return intern_kind(TABLE[name], tuple((str(k), _value(v)) for k, v in params), tuple(int(n) for n in shape), dtype)
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"{shape} is no shape")
+    op, given = TABLE[name], {k: _value(v) for k, v in params}
+    if set(given) != set(op.params):
+        raise ValueError(f"{name} has the parameters {sorted(op.params)}, not {sorted(given)}")
+    for k, v in given.items():
+        if op is CONSTANT and not isinstance(v, tuple) and (not isinstance(v, (int, float)) or shape):
+            raise ValueError(f"a constant's value is {v!r}")
+        if op is not CONSTANT and type(v) is not type(op.params[k]):
+            raise ValueError(f"{name}: the parameter {k} is {v!r}")
+    return intern_kind(op, op.bind(given), tuple(shape), dtype)
 
 
 def _plain(value: Any) -> Any:

@@ -131,10 +131,11 @@ class Builder:
         if (len(dtypes) == 1 and not dtypes & {"int64", "bool"}) or op.name.startswith("logical"):
             return args
         target = promote(*dtypes)
-        brought = tuple(self._cast(a, target) for a in numbers)
+        brought = tuple(self.cast(a, target) for a in numbers)
         return (args[0], *brought) if op.name == "where" else brought
 
-    def _cast(self, i: int, dtype: str) -> int:
+    def cast(self, i: int, dtype: str) -> int:
+        """The same number in another dtype."""
         kind = self.kinds[i]
         if kind.dtype == dtype or (dtype == WEAK):
             return i

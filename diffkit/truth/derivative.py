@@ -16,13 +16,14 @@ import numpy as np
 from ..errors import ExceededError, UnsupportedError
 from ..expr.bounded import within
 from ..expr.elements import Rules, write
-from ..expr.node import Expr, free_variables
+from ..expr.node import Expr, depth, free_variables, topological
 from ..ops.kinks import kinks
 from .graph import Graph, Term, Terms
 
-#: limits for SymPy, beyond which differences have to do alone
-SECONDS = 10.0
-MAX_ROWS = 50_000
+#: limits for SymPy on the whole formula: operations as a tree, which it walks, depth, and seconds
+MAX_TREE, MAX_DEPTH, SECONDS = 20_000, 200, 5.0
+#: functions in value and derivative together
+MAX_ROWS = 100_000
 
 
 class Derivative:
@@ -33,24 +34,51 @@ class Derivative:
         self.variables = free_variables(f)
         self.graph = Graph()
         self.s = Terms(self.graph)
-        self.inputs = {v: np.frompyfunc(lambda _: self.graph.input(), 1, 1)(np.zeros(v.shape)) for v in self.variables}
-        self.inputs = {v: np.asarray(terms, dtype=object) for v, terms in self.inputs.items()}
+        self.inputs = {v: self.s.map(lambda _: self.graph.input(), np.empty(v.shape, dtype=object)) for v in self.variables}
         with kinks("default"):
             self.values = self._write(lambda n, value, args: value)
             self.guarded = self._write(self._guard)
 
     def _write(self, after: Any) -> np.ndarray:
-        return write([self.f], self.s, self.inputs.__getitem__, after)[0]
+        try:
+            return write([self.f], self.s, self.inputs.__getitem__, after)[0]
+        except (TypeError, AttributeError) as problem:
+            raise UnsupportedError(f"the expression cannot be evaluated in balls: {problem}") from None
 
     def _guard(self, n: Expr, value: Any, args: Sequence[Any]) -> Any:
         if n.op.kinks is None:
             return value
         return self.s.guard(n.op.name, value, *n.op.kinks(Rules(self.s), *args, **n.params))
 
-    def by_sympy(self) -> list[np.ndarray]:
-        """For every variable of `wrt` the derivative's terms, of shape core of f + core of the variable."""
-        with kinks("default"):
-            return within(SECONDS, self._by_sympy, "truth: SymPy's derivation")
+    def terms(self) -> tuple[list[np.ndarray], str, str]:
+        """For every variable of `wrt` the derivative's terms, of shape core of f + core of the variable; the method; the reason for it."""
+        try:
+            self._check_size()
+            with kinks("default"):
+                return within(SECONDS, self._by_sympy, "SymPy's derivation"), "sympy", ""
+        except (ExceededError, UnsupportedError) as problem:
+            return self._by_chain_rule(), "sympy, function by function", str(problem)
+
+    def _check_size(self) -> None:
+        size: dict[int, int] = {}
+        for n in topological(self.f):
+            size[id(n)] = max(1, n.size) + sum(size[id(a)] for a in n.args)
+        if size[id(self.f)] > MAX_TREE or depth(self.f) > MAX_DEPTH:
+            raise ExceededError(f"more than {MAX_TREE:,} operations as a tree, or nested deeper than {MAX_DEPTH}")
+
+    def _by_chain_rule(self) -> list[np.ndarray]:
+        from .chain import tangents
+
+        outputs = list(self.values.flat)
+        blocks = []
+        for v in self.wrt:
+            columns = [tangents(self.graph, self.s, outputs, t) for t in self.inputs[v].flat] if v in self.inputs else []
+            zeros = [[self.s.number(0)] * len(outputs)] * v.size
+            block = np.empty((len(outputs), v.size), dtype=object)
+            for j, column in enumerate(columns or zeros):
+                block[:, j] = column
+            blocks.append(block.reshape(*self.values.shape, *v.shape))
+        return blocks
 
     def _by_sympy(self) -> list[np.ndarray]:
         from ..expr.sympy_bridge import symbols_for
@@ -66,11 +94,18 @@ class Derivative:
             block = np.empty((*written.shape, *v.shape), dtype=object)
             for i in np.ndindex(written.shape):
                 for j in np.ndindex(v.shape):
-                    block[(*i, *j)] = reader(written[i].diff(by[j])) if v in symbols else self.s.number(0)
+                    block[(*i, *j)] = reader(_derived(written[i], by[j])) if v in symbols else self.s.number(0)
                     if len(self.graph.rows) > MAX_ROWS:
-                        raise ExceededError(f"truth: SymPy's derivative has more than {MAX_ROWS:,} parts")
+                        raise ExceededError(f"SymPy's derivative has more than {MAX_ROWS:,} parts")
             blocks.append(block)
         return blocks
+
+
+def _derived(f: Any, x: Any) -> Any:
+    try:
+        return f.diff(x)
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as problem:
+        raise UnsupportedError(f"SymPy cannot derive this: {problem}") from None
 
 
 class SympyReader:

@@ -43,7 +43,7 @@ class Truth:
     #: truth − its rounding
     value_rest: np.ndarray
     gradient_rest: dict[str, np.ndarray]
-    #: "sympy and differences" or, where SymPy could not, "differences"; and the reason
+    #: "sympy"; "sympy, function by function" where the whole was too large for it; "differences" alone where that was too; the reason
     method: str
     reason: str = ""
     #: points cross-checked by differences, and the largest precision used
@@ -118,9 +118,8 @@ class _Certification:
         self.size = len(guarded)
         #: for every entry of every block of derivatives (output element, input number)
         self.entries = [(o, i) for v in wrt for o in range(self.size) for i in self._input_numbers(v)]
-        self.method, self.reason = "sympy and differences", ""
         try:
-            blocks = self.derivative.by_sympy()
+            blocks, self.method, self.reason = self.derivative.terms()
             self.program: Program | None = Program(self.derivative.graph, [*guarded, *(t for b in blocks for t in b.flat)])
         except (ExceededError, UnsupportedError) as problem:
             self.program, self.method, self.reason = None, "differences", str(problem)

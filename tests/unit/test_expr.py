@@ -225,6 +225,7 @@ def test_methods_and_sequences():
     assert [row is X[k] for k, row in enumerate(X)] == [True] * 3
     assert X.reshape(4, 3) is X.reshape((4, 3)) is X.reshape(-1, 3)
     assert X.transpose(1, 0) is X.transpose((1, 0)) is X.transpose() is X.T
+    assert (np.shape(X), np.ndim(X), np.size(X)) == ((3, 4), 2, 12)
     assert X.flatten() is X.ravel() and X[...] is X and X.reshape(3, 4) is X
     assert x.variables == ("x",) and (y * x + y).variables == ("y", "x") and x.name == "x" and (x + 1).name is None
     assert {x: 1}[x] == 1 and x in [y, x][1:]
