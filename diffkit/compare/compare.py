@@ -157,12 +157,17 @@ class _Case:
         if not ok.any():
             column.outcome = str(self.truth.outcome[0])
             column.outcome = column.outcome if column.outcome in ("kink", "nonfinite") else "nonfinite"
-        elif not all(column.covered[w][column.decided[w]].all() for w in self.wrt):
-            column.outcome = "mismatch"
-            column.reason = self._worst(column)
-
-    def _worst(self, column: Column) -> str:
+            return
         missed = {w: column.decided[w] & ~column.covered[w] for w in self.wrt}
+        # an infinite bar promises nothing: an answer that is not there, not a wrong one
+        promised = {w: missed[w] & np.isfinite(bars[w]) for w in self.wrt}
+        if any(m.any() for m in promised.values()):
+            column.outcome, column.reason = "mismatch", self._first(column, promised, "outside the error bar")
+        elif any(m.any() for m in missed.values()):
+            column.outcome, column.reason = "nonfinite", self._first(column, missed, "without an answer where the truth is finite")
+
+    def _first(self, column: Column, missed: dict[str, np.ndarray], what: str) -> str:
+        """How many entries missed, and the first of them in full."""
         count = sum(int(m.sum()) for m in missed.values())
         w = next(w for w in self.wrt if missed[w].any())
         place = tuple(int(i) for i in np.argwhere(missed[w])[0])
@@ -170,7 +175,7 @@ class _Case:
         shown = ", ".join(f"{n} = {_number(v)}" for n, v in point.items())
         bar = column.error_bar[w][place] if column.error_bar else float("nan")
         given, true = column.gradient[w][place], self.truth.gradient[w][place]
-        return f"{count} entries outside the error bar; first: d/d{w} = {given!r} against {true!r} ± {bar:.3g} at {shown}"
+        return f"{count} entries {what}; first: d/d{w} = {given!r} against {true!r} ± {bar:.3g} at {shown}"
 
     def input_condition(self) -> dict[str, np.ndarray]:
         """Condition of every entry with respect to the inputs, from the reverse engine's tape."""

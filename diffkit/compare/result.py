@@ -128,11 +128,7 @@ class Comparison:
         Kinks, points outside the domain and engines that cannot do the case are reported apart; without a single certified
         point nothing agrees.
         """
-        judged = [
-            c
-            for n, c in self.columns.items()
-            if n in self.engines and c.outcome in ("ok", "mismatch", "error", "timeout")
-        ]
+        judged = [self.columns[n] for n in self.engines if self.columns[n].outcome not in ("unsupported", "exceeded")]
         return bool(self.decided and judged) and all(c.outcome == "ok" for c in judged)
 
     @property
@@ -142,8 +138,9 @@ class Comparison:
             return "ok"
         if any(c.outcome in ("mismatch", "error", "timeout") for n, c in self.columns.items() if n in self.engines):
             return "mismatch"
-        outcomes = self.point_outcome[self.point_outcome != "ok"]
-        return str(outcomes[0]) if len(outcomes) else "undecided"
+        if self.decided:
+            return "nonfinite" if any(self.columns[n].outcome == "nonfinite" for n in self.engines) else "undecided"
+        return str(self.point_outcome[0])
 
     def __str__(self) -> str:
         from .show import to_terminal

@@ -534,7 +534,7 @@ class _Search:
     def doubtful(self, found: dict[str, np.ndarray]) -> np.ndarray:
         """Columns that smaller steps could improve."""
         scale = np.maximum(np.abs(found["value"]), np.abs(self.at_x / self.x[:, None]))
-        sure = (found["bar"] <= 1e-8 * scale) & (found["level"] < len(self.exponents) - 3) & ~found["kink"]
+        sure = np.isfinite(found["bar"]) & (found["bar"] <= 1e-8 * scale) & (found["level"] < len(self.exponents) - 3) & ~found["kink"]
         near = np.exp2(self.exponents[-1]) < np.abs(self.x) * 2.0**-20
         return ~((sure & near[:, None]) | ~np.isfinite(self.at_x)).all(axis=1)
 

@@ -105,7 +105,8 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
         for o in tape.outputs[skip:]:
             kind = tape.kinds[o]
             bound, inherited = _entry_bounds(tape, computed, sizes, rules, o, points)
-            entries.append((bound + tiniest(kind.dtype)).reshape((*loop, *kind.shape)))
+            bound = np.where(np.isnan(bound), np.inf, bound + tiniest(kind.dtype))  # nothing is known, so nothing is promised
+            entries.append(bound.reshape((*loop, *kind.shape)))
             from_inputs.append(inherited.reshape((*loop, *kind.shape)))
     return Bounds(entries, from_inputs, loop)
 

@@ -145,15 +145,18 @@ def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np
     if not columns.size:
         return result
     q, h, n = quotients[:, columns], steps[:, columns], noise[:, columns]
-    change = np.abs(np.diff(q, axis=0)) / np.log2(h[:-1] / h[1:])
-    seen = change * np.log2(h[:-1] / h[1:]) > 4 * n[1:]
-    seen &= np.isfinite(change)
+    move = np.diff(q, axis=0)
+    change = np.abs(move) / np.log2(h[:-1] / h[1:])
+    seen = (np.abs(move) > 4 * n[1:]) & np.isfinite(change)
     finest = len(change) - 1 - np.argmax(seen[::-1], axis=0)
     at = np.arange(len(columns))
     away = np.log2(h[1:] / h[1:][finest, at])
     window = seen & ((away <= 2 * OCTAVES) | (np.arange(len(change))[:, None] >= finest - 3))
-    # one stray quotient makes two changes
-    known = (finest >= 2) & seen[finest, at] & seen[finest - 1, at] & seen[finest - 2, at] & (window & (away >= OCTAVES)).any(axis=0)
+    # three in a row and in one direction: one stray quotient makes two changes, there and back
+    known = (finest >= 2) & seen[finest, at] & seen[finest - 1, at] & seen[finest - 2, at]
+    known &= (move[finest, at] > 0) == (move[finest - 1, at] > 0)
+    known &= (move[finest, at] > 0) == (move[finest - 2, at] > 0)
+    known &= (window & (away >= OCTAVES)).any(axis=0)
     grows = known & (change[finest, at] > SETTLING * np.max(np.where(window & (away > 0), change, 0.0), axis=0))
     result[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
     return result

@@ -145,6 +145,7 @@ class Derivable(_Sympy):
     """Functions with usable derivatives; conditions are functions with values 0 and 1."""
 
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
+    erfc, acos = own.ComplementaryError, own.ArcCosine
     max, min = own.Largest, own.Smallest
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
 

@@ -165,6 +165,26 @@ class Polygamma(Own):
         return Polygamma(n + 1, x)
 
 
+class ComplementaryError(Own):
+    """erfc. SymPy turns its own erfc(−x) into 2 − erfc(x), which cancels in the tail that erfc is there for."""
+
+    op = "erfc"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return -2 * sympy.exp(-(self.args[0] ** 2)) / sympy.sqrt(sympy.pi)
+
+
+class ArcCosine(Own):
+    """acos. SymPy turns its own acos(−x) into π − acos(x), which cancels near x = −1."""
+
+    op = "arccos"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return -1 / sympy.sqrt(1 - self.args[0] ** 2)
+
+
 def _constant(name: str, arguments: int, doc: str) -> type[Own]:
     """A piecewise constant function: derivative 0 everywhere, jumps included."""
     return type(Own)(name.title().replace("_", ""), (Own,), {"op": name, "nargs": arguments, "__doc__": doc, "__module__": __name__})

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from ..compare.result import WELL_CONDITIONED
 from ..compare.show import seconds
+from .measure import FEW_ULP
 from .tables import swell_of
 from .words import figure_number, listed, percent, plural
 
@@ -45,16 +47,21 @@ def _agreement(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
 
 
 def _well_conditioned(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
-    shares = []
-    for engine in engines:
-        if engine == "finite":
-            continue
-        found = [_by(entry)[engine]["well_conditioned"] for entry in entries if engine in _by(entry)]
-        all_ = sum(w["entries"] for w in found)
-        if all_:
-            shares.append(f"{engine} {percent(sum(w['few_ulp'] for w in found) / all_)}")
-    if shares:
-        yield f"Of the well-conditioned entries (input condition at most 10) within 8 ulp of the truth: {listed(shares)}."
+    kinds = {
+        "program": f"Where the program’s condition is at most {WELL_CONDITIONED:g}, answers within {FEW_ULP:g} ulp of the truth",
+        "input": f"where the formula’s own condition with respect to its inputs is, but intermediate values may cancel",
+    }
+    said = []
+    for kind, words in kinds.items():
+        shares = []
+        for engine in engines:
+            found = [_by(entry)[engine]["well_conditioned"][kind] for entry in entries if engine in _by(entry) and engine != "finite"]
+            if total := sum(w["entries"] for w in found):
+                shares.append(f"{engine} {percent(sum(w['few_ulp'] for w in found) / total)}")
+        if shares:
+            said.append(f"{words}: {listed(shares)}")
+    if said:
+        yield "; ".join(said) + "."
 
 
 def _accuracy(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
@@ -91,23 +98,23 @@ def _hard_problems(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
     if hard:
         hard.sort(key=lambda row: -row[0])
         names = listed([_name(entry) for _, entry in hard[:3]])
-        yield f"In {plural(len(hard), 'formula')} no engine keeps all but three digits, because the formula as written cancels: above all {names}."
+        yield f"In {plural(len(hard), 'formula')} every engine loses three digits or more at the worst point, because the formula as it is written cancels there: above all {names}."
 
 
 def _cost(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
-    middles = [f"{e} {figure_number(median(found))} ×" for e in engines if (found := _values(entries, e, "ratio_to_value"))]
+    middles = [f"{e} {figure_number(median(found))}" for e in engines if (found := _values(entries, e, "ratio_to_value"))]
     if not middles:
         return
-    yield f"Value and gradient together cost, at the median, {listed(middles)} the value alone."
+    yield f"Value and gradient together, in units of the value alone, cost at the median: {listed(middles)}."
     few = [entry for entry in entries if len(entry["variables"]) <= FEW_VARIABLES]
     many = [entry for entry in entries if len(entry["variables"]) >= MANY_VARIABLES]
     grown = [
-        f"{e} from {figure_number(median(a))} to {figure_number(median(b))} ×"
+        f"{e} from {figure_number(median(a))} to {figure_number(median(b))}"
         for e in engines
         if (a := _values(few, e, "ratio_to_value")) and (b := _values(many, e, "ratio_to_value"))
     ]
     if grown:
-        yield f"From formulas of at most {FEW_VARIABLES} variables to those of {MANY_VARIABLES} and more the median goes, for {listed(grown)}."
+        yield f"From formulas of at most {FEW_VARIABLES} variables to those of {MANY_VARIABLES} and more the median of that goes, for {listed(grown)}."
 
 
 def _making(entries: Entries, engines: Sequence[str]) -> Iterator[str]:

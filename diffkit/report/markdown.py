@@ -12,6 +12,10 @@ from .tables import engine_rows, summary_cells, summary_columns, swell_of
 from .words import VERDICTS, count, listed, plain_number, plural
 
 
+#: characters of a derivative's LaTeX; with more, the file would be too large for sites that show Markdown
+LONGEST_DERIVATIVE = 300
+
+
 def plain(text: str) -> str:
     """Text from outside, so that it is neither markup nor a new cell or line."""
     text = html.escape(" ".join(text.split()), quote=False)
@@ -88,13 +92,15 @@ def entry_markdown(e: dict[str, Any], level: int) -> str:
     if e["truth"]:
         parts.append(f"Truth: {plain(truth_in_words(e['truth']))}.")
     if e["engines"]:
-        parts.append(table(["", *(g["engine"] for g in e["engines"])], [[label, *cells] for label, cells in engine_rows(e)]))
+        parts.append(table(["", *(g["engine"] for g in e["engines"])], [[label, *cells] for label, cells in engine_rows(e) if label not in ("registers", "condition, median")]))
         parts += [f"{g['engine']}: {plain(g['reason'])}" for g in e["engines"] if g["outcome"] == "unsupported"]
     s = swell_of(e)
     if s:
         d, f = s["derivative"], s["f"]
         parts.append(f"Swell: {count(f['tree'])} operations in the formula; in its derivatives {count(d['tree'])} as a tree, {count(d['graph'])} as a graph, {count(d['cse'])} after CSE.")
-    parts += [f"$$\\frac{{\\partial f}}{{\\partial {d['wrt_latex']}}} = {d['latex']}$$" for d in e["derivatives"]]
+    for d in e["derivatives"]:
+        right = d["latex"] if len(d["latex"]) <= LONGEST_DERIVATIVE else rf"\text{{({d['operations']:,} operations)}}"
+        parts.append(rf"$$\frac{{\partial f}}{{\partial {d['wrt_latex']}}} = {right}$$")
     return "\n\n".join(parts)
 
 

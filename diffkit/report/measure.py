@@ -220,13 +220,16 @@ def _scaled_error(c: Comparison, column: Column) -> float | None:
     return max(worst) if worst else None
 
 
-def _well_conditioned(c: Comparison, column: Column) -> dict[str, int]:
-    """How many entries hardly depend on errors of the inputs, and how many of those are within a few ulp."""
-    condition, ulp = _entries(column, c.input_condition), _entries(column, column.ulp)
-    if condition.size != ulp.size:
-        return {"entries": 0, "few_ulp": 0}
-    good = condition <= WELL_CONDITIONED
-    return {"entries": int(good.sum()), "few_ulp": int(np.sum(ulp[good] <= FEW_ULP))}
+def _well_conditioned(c: Comparison, column: Column) -> dict[str, dict[str, int]]:
+    """How many entries have a small condition, and how many of those are within a few ulp: by the formula's condition with respect to
+    its inputs, and by that of the engine's program with respect to all its values.
+    """
+    ulp, found = _entries(column, column.ulp), {}
+    for kind, condition in (("input", c.input_condition), ("program", column.program_condition)):
+        each = _entries(column, condition)
+        good = each <= WELL_CONDITIONED if each.size == ulp.size else np.zeros(ulp.size, bool)
+        found[kind] = {"entries": int(good.sum()), "few_ulp": int(np.sum(ulp[good] <= FEW_ULP))}
+    return found
 
 
 # ---- formulas to be typeset -------------------------------------------------------------------------------------------

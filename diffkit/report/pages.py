@@ -66,9 +66,10 @@ def _words(entry: dict[str, Any]) -> str:
 
 def truth_in_words(truth: dict[str, Any]) -> str:
     """How the truth of a formula was certified."""
-    if truth["method"] == "sympy and differences":
-        return f"SymPy’s derivative in balls of up to {plural(truth['bits'], 'bit')}, cross-checked by differences at {plural(truth['checked'], 'point')}"
-    return f"{truth['method']}, in balls of up to {plural(truth['bits'], 'bit')}" + (f" ({truth['reason']})" if truth["reason"] else "")
+    bits = f"in balls of up to {plural(truth['bits'], 'bit')}"
+    if not truth["method"].startswith("sympy"):
+        return f"differences of the value alone, {bits}" + (f" ({truth['reason']})" if truth["reason"] else "")
+    return f"SymPy’s derivative {bits}" + (f", cross-checked by differences at {plural(truth['checked'], 'point')}" if truth["checked"] else "")
 
 
 def index_html(results: dict[str, Any]) -> str:

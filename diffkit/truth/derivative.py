@@ -77,7 +77,7 @@ class Derivative:
             block = np.empty((len(outputs), v.size), dtype=object)
             for j, column in enumerate(columns or zeros):
                 block[:, j] = column
-            blocks.append(block.reshape(*self.values.shape, *v.shape))
+            blocks.append(block.reshape((*self.values.shape, *v.shape)))
         return blocks
 
     def _by_sympy(self) -> list[np.ndarray]:

@@ -187,7 +187,7 @@ def test_histogram_counts_every_entry():
 
 
 def test_log_axis_labels():
-    assert [label for _, label in Log(0, 1.3, 0, 1).ticks()] == ["1", "2", "5", "10", "20"]
+    assert [label for _, label in Log(0, 1.4, 0, 1).ticks()] == ["1", "2", "5", "10", "20"]
     assert [label for _, label in Log(-4, 4, 0, 1).ticks(5)] == ["10⁻⁴", "10⁻²", "1", "100", "10⁴"]
     assert Log(0, 2, 0, 100)(1e9) == 100
 
@@ -200,7 +200,7 @@ def test_figures_escape_text():
 
 def test_mathml_escapes_text_and_keeps_what_it_cannot_read():
     assert "&lt;script&gt;" in mathml(r"\text{<script>}")
-    assert mathml(r"\frac{1") == r"<code>\frac{1</code>"
+    assert mathml(r"a_b_c < 1") == "<code>a_b_c &lt; 1</code>"
     assert "<mi>atan2</mi>" in mathml(r"\operatorname{atan2}\left(y, x\right)")
 
 
