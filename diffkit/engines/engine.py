@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..expr.node import WEAK, Kind
-from ..machines import Executable, Machine
+from ..machines import Machine
 from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
@@ -120,24 +120,22 @@ class TapeProgram:
 
     def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
         executable = machine.compile(self.tape)
+        bounded = any(k.op.domain != "all reals" for k in self.tape.kinds)
 
         def run(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
-            if out is not None and self.layout == "blocks":
-                flat = executable(values, out)
-                return self._assemble(flat, _loop_rank(flat[0], self.out_shapes[0]))
-            outputs, blocks = self._run(executable, values)
-            if out is not None:
+            rank = self._loop_rank(values)
+            direct = out is not None and self.layout == "blocks"
+            flat = executable([*values, *self._seeds(rank)], out if direct else None)
+            outputs, blocks = self._assemble(flat, rank)
+            if bounded:
+                _no_derivative_outside_the_domain(outputs, blocks)
+            if out is not None and not direct:
                 for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
                     buffer[...] = result
             return outputs, blocks
 
         run.register_bytes = executable.register_bytes  # type: ignore[attr-defined]
         return run
-
-    def _run(self, executable: Executable, values: Sequence[Any]) -> tuple[list[np.ndarray], Blocks]:
-        rank = self._loop_rank(values)
-        flat = executable([*values, *self._seeds(rank)])
-        return self._assemble(flat, rank)
 
     def _loop_rank(self, values: Sequence[Any]) -> int:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]
@@ -212,6 +210,15 @@ class TapeProgram:
         return tuple(self._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
 
 
+def _no_derivative_outside_the_domain(outputs: list[np.ndarray], blocks: Blocks) -> None:
+    """Where the value is NaN the derivative is too: 1/x is defined at −1, but there it is not the derivative of log."""
+    for output, row in zip(outputs, blocks, strict=True):
+        if output.size and np.isnan(np.min(output)):
+            missing = np.isnan(output)
+            for block in row:
+                block[missing] = np.nan
+
+
 def derivative_tape(program: Program) -> Tape:
     """A tape whose outputs are the program's outputs and blocks (of output core shape + input core shape)."""
     if not isinstance(program, TapeProgram) or program.layout.startswith("seeded"):
@@ -240,10 +247,6 @@ def gradient_only(program: Program) -> Tape:
 
 def _reshaped(builder: Builder, i: int, shape: tuple[int, ...]) -> int:
     return i if builder.kinds[i].shape == shape else builder.emit(TABLE["reshape"], (("shape", shape),), (i,))
-
-
-def _loop_rank(array: np.ndarray, core: tuple[int, ...]) -> int:
-    return array.ndim - len(core)
 
 
 def identity_seeds(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

@@ -51,8 +51,6 @@ NOISE_SHARE = 0.5
 COMPLEX_STEP, COMPLEX_STEP_AT_0, LEAST_COMPLEX_STEP = -400, -700, -1000
 #: how well Im out and Σ partial·Im arg have to agree
 FAITHFUL = 1e-9
-#: a partial whose imaginary part exceeds this share of its real part is at a singular point (log at 0 gives −485 + 1.57i)
-SINGULAR = 2.0**-150
 #: differences reach a bar of about 2⁹·noise/scale; a complex step whose bar is larger (sin(x)/x at 1e-8) is compared with them
 BLUNT = 2.0**10
 #: a comparison that comes out otherwise this near (relative to x) is a matter for one-sided slopes
@@ -262,7 +260,7 @@ class _Study:
         self.at_x = self._side_by_side(exact, self.loop)
         self.size = sum(max(1, math.prod(k.shape)) for k in self.tape.kinds)
         self._noise: np.ndarray | None = None
-        self._reals: dict[int, list[np.ndarray]] = {}
+        self._last: tuple[tuple, Real] | None = None
 
     def evaluations(self) -> int:
         return math.ceil(self.counted / max(self.points, 1))
@@ -423,33 +421,37 @@ class _Study:
     def _complex(self, w: int, way: ComplexStep, table: _Table) -> np.ndarray:
         """Fills the table; returns which (elements, points) it could not answer."""
         elements = table.value.shape[0]
-        if w not in self._reals:
-            tape_inputs = self.inputs
-            self._reals[w] = next((r for v, r in self._reals.items() if self.program._complex[v].tape is way.tape), None) or run(way.tape, tape_inputs)  # type: ignore[union-attr]
-        reals = self._reals[w]
         left = np.zeros((elements, self.points), bool)
         width = max(1, BATCH // (4 * self.size))
         for p in range(0, self.points, width):
             points = slice(p, min(p + width, self.points))
             count = points.stop - p
+            real = self._real(way.tape, points)
             block = max(1, width // count)
-            lanes = [r if r.shape[0] == 1 else r[points] for r in reals]
             for j in range(0, elements, block):
                 chosen = np.arange(j, min(j + block, elements))
                 self.counted += count * len(chosen)
-                found = way.directions(lanes, chosen, count)
+                found = way.directions(real, chosen, count)
                 good = found.good & np.isfinite(self.at_x[points])
                 value = np.where(good, found.value, np.nan)
                 bar = np.where(good, found.bar, np.inf)
                 table.put((slice(j, chosen[-1] + 1), points), "complex", value, bar, found.step[..., None])
                 left[j : chosen[-1] + 1, points] = ~(good & found.sharp | ~np.isfinite(self.at_x[points])).all(axis=2)
         if way.compares:
-            flips = self._near_a_switch(w, way, reals, elements)
+            flips = self._near_a_switch(w, way, elements)
             table.forget(np.nonzero(flips))
             left |= flips
         return left
 
-    def _near_a_switch(self, w: int, way: ComplexStep, reals: list[np.ndarray], elements: int) -> np.ndarray:
+    def _real(self, tape: Tape, points: slice) -> Real:
+        """Real values at these points; all inputs share those of the last batch."""
+        key = (tape, points.start)
+        if self._last is None or self._last[0] != key:
+            inputs = [a if a.shape[0] == 1 else a[points] for a in self.inputs]
+            self._last = key, Real(tape, run(tape, inputs))
+        return self._last[1]
+
+    def _near_a_switch(self, w: int, way: ComplexStep, elements: int) -> np.ndarray:
         """Where a comparison comes out otherwise just beside x: (elements, points)."""
         flips = np.zeros((elements, self.points), bool)
         j, p = (a.reshape(-1) for a in np.indices(flips.shape))
@@ -458,20 +460,20 @@ class _Study:
             a, b = j[start : start + size], p[start : start + size]
             x = self._scalars(w, a, b)
             aside = np.where(x == 0, 2.0**-1000, np.abs(x) * NEAR)
+            three = [self._conditions(w, way, a, b, at) for at in (x - aside, x, x + aside)]
             differs = np.zeros(len(b), bool)
-            for shifted in (x + aside, x - aside):
-                self.counted += len(b)
-
-                def note(i: int, value: np.ndarray) -> None:
-                    if self_tape.kinds[i].dtype == "bool" and way.active[i]:
-                        here = reals[i] if reals[i].shape[0] == 1 else reals[i][b]
-                        other = np.not_equal(value, here)
-                        differs[...] |= other.reshape(other.shape[0], -1).any(axis=1)
-
-                self_tape = way.tape
-                run(self_tape, [v[0] if k == w else v for k, v in enumerate(self._shifted(w, a, b, shifted[None]))], note)
+            for low, here, high in zip(*three, strict=True):
+                other = (low != here) | (high != here)
+                differs |= other.reshape(other.shape[0], -1).any(axis=1)
+            self.counted += 2 * len(b)
             flips[a, b] = differs
         return flips
+
+    def _conditions(self, w: int, way: ComplexStep, elements: np.ndarray, points: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+        """How every comparison that depends on the input comes out at these values of its elements."""
+        inputs = [v[0] if k == w else v for k, v in enumerate(self._shifted(w, elements, points, x[None]))]
+        values = run(way.tape, inputs)
+        return [v for i, v in enumerate(values) if way.active[i] and way.tape.kinds[i].dtype == "bool"]
 
 
 class _Search:
@@ -566,6 +568,26 @@ class Directions:
     step: np.ndarray
 
 
+class Real:
+    """Real values of a tape, how much each may be off by rounding, and local partials (each computed when first asked for)."""
+
+    def __init__(self, tape: Tape, values: list[np.ndarray]) -> None:
+        self.tape, self.values = tape, values
+        self.roundings = roundings(tape, values)
+        self._rules = _Rules(tape, values)
+        self._partials: dict[int, list[Any]] = {}
+
+    def partials(self, i: int) -> list[Any]:
+        if i not in self._partials:
+            args = self.tape.args[i]
+            kinds, operands = [self.tape.kinds[a] for a in args], [self.values[a] for a in args]
+            self._partials[i] = self._rules._numeric_partials(i, self.tape.kinds[i], kinds, operands)
+        return self._partials[i]
+
+    def repeated(self, count: int) -> Real:
+        return Real(self.tape, [np.tile(v, (count, *(1,) * (v.ndim - 1))) if v.shape[0] > 1 else v for v in self.values])
+
+
 class ComplexStep:
     """Complex step by the elements of one input of a tape."""
 
@@ -576,21 +598,21 @@ class ComplexStep:
     @classmethod
     def of(cls, tape: Tape, w: int) -> ComplexStep | str:
         """The way to do it, or why there is none."""
-        for candidate in (tape, lower(tape, lambda k: not k.op.analytic)):
+        for candidate in (tape, lower(tape, lambda k: not _takes_complex(k))):
             active = _reached(candidate, candidate.inputs[w])
             obstacle = next((k for i, k in enumerate(candidate.kinds) if active[i] and not _takes_complex(k)), None)
             if obstacle is None:
                 return cls(candidate, w, active)
         return f"{obstacle.op.name} is not analytic, or NumPy has no complex form of it"  # type: ignore[union-attr]
 
-    def directions(self, reals: Sequence[np.ndarray], elements: np.ndarray, points: int) -> Directions:
-        """Derivatives at the points whose real values are `reals` (points or 1, *core)."""
+    def directions(self, real: Real, elements: np.ndarray, points: int) -> Directions:
+        """Derivatives at the points with these real values."""
         columns = len(elements) * points
         if len(elements) > 1:
-            reals = [np.tile(r, (len(elements), *(1,) * (r.ndim - 1))) if r.shape[0] > 1 else r for r in reals]
-        h, values = self._run(reals, elements, columns)
+            real = real.repeated(len(elements))
+        h, values = self._run(real.values, elements, columns)
         try:
-            value, bar, good, noise = self._judged(reals, values, h)
+            value, bar, good, noise = self._judged(real, values, h)
         except TypeError:  # a rule uses a function without complex form: no bar, no answer
             value = bar = noise = np.full((columns, sum(math.prod(self.tape.kinds[o].shape) for o in self.tape.outputs)), np.nan)
             good = np.zeros(value.shape, bool)
@@ -625,7 +647,7 @@ class ComplexStep:
             values.append(value)
         return h, values
 
-    def _judged(self, reals: Sequence[np.ndarray], values: list[np.ndarray], h: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _judged(self, real: Real, values: list[np.ndarray], h: np.ndarray) -> tuple[np.ndarray, ...]:
         """(derivative, bar, good, noise of the value) for every output, (columns, outputs).
 
         A value v̂ = v + ihv̇ rounds in its real part, by at most ρ, and in its imaginary part, by hρ̇. To first order the output's
@@ -633,29 +655,27 @@ class ComplexStep:
         """
         tape, columns = self.tape, len(h)
         rules = _Rules(tape, values)
-        real_sizes = roundings(tape, reals)
         kept: list[tuple[np.ndarray, ...]] = []
-        imaginary: dict[int, tuple[Any, Any]] = {}
+        imaginary: dict[int, tuple[Any, Any, Any]] = {}
         for o in tape.outputs:
             core = tape.kinds[o].shape
             width = math.prod(core)
             out = np.broadcast_to(values[o], (columns, *core)).reshape(columns, width)
             value = out.imag / h[:, None] if out.dtype.kind == "c" else np.zeros((columns, width))
-            bar, small, noise = (np.zeros((columns, width)) for _ in range(3))
-            good = np.ones((columns, width), bool)
+            sums = _Sums(columns, width)
             for e in range(width if self.active[o] else 0):
-                self._sweep(o, e, values, real_sizes, rules, imaginary, h, bar[:, e], small[:, e], noise[:, e], good[:, e])
-            bar += small
+                self._sweep(o, e, values, real, rules, imaginary, h, sums)
+            bar = NOISE_SHARE * sums.rounding + sums.off + sums.small
             # a bar that is mostly underflow of the imaginary part: differences do better
-            good &= np.isfinite(value) & np.isfinite(bar) & ~((small > bar / 2) & (small > 1e-12 * np.abs(value)))
-            kept.append((value, bar + tiniest("float64"), good, noise))
+            good = sums.good & np.isfinite(value) & np.isfinite(bar) & ~((sums.small > bar / 2) & (sums.small > 1e-12 * np.abs(value)))
+            kept.append((value, bar + tiniest("float64"), good, sums.noise))
         return tuple(np.concatenate(part, axis=1) for part in zip(*kept, strict=True))  # type: ignore[return-value]
 
     def _sweep(
-        self, output: int, element: int, values: list[np.ndarray], real_sizes: Sequence[np.ndarray | None], rules: _Rules, imaginary: dict[int, tuple[Any, Any]],
-        h: np.ndarray, bar: np.ndarray, small: np.ndarray, noise: np.ndarray, good: np.ndarray,
+        self, output: int, element: int, values: list[np.ndarray], real: Real, rules: _Rules, imaginary: dict[int, tuple[Any, Any, Any]], h: np.ndarray,
+        sums: _Sums,
     ) -> None:  # fmt: skip
-        """One output element's adjoints at x + ih, added up into its bar."""
+        """One output element's adjoints at x + ih, added up."""
         tape = self.tape
         seed = np.zeros((1, *tape.kinds[output].shape))
         seed.reshape(-1)[element] = 1.0
@@ -670,62 +690,67 @@ class ComplexStep:
                 for a, c in zip(args, rules.contributions(i, adjoint), strict=True):
                     if c is not None and tape.kinds[a].dtype not in ("bool", "int64"):
                         adjoints[a] = c if a not in adjoints else adjoints[a] + c
-            alive = adjoint != 0
-            real = real_sizes[i]
-            if real is not None:
-                _add(noise, np.where(alive, np.abs(adjoint.real) * real, 0.0))
+            alive, weight, size = adjoint != 0, np.abs(adjoint.real), real.roundings[i]
+            if size is not None:
+                sums.add("noise", element, np.where(alive, weight * size, 0.0))
                 if adjoint.dtype.kind == "c":
-                    _add(bar, np.where(alive, np.abs(adjoint.imag) * real, 0.0), h)
+                    sums.add("rounding", element, np.where(alive, np.abs(adjoint.imag) * size, 0.0), h)
             if not (self.active[i] and args and kind.op.family != "movement"):
                 continue
             if i not in imaginary:
-                imaginary[i] = self._imaginary(i, values, rules, h)
-            size, faithful = imaginary[i]
-            _add(bar, np.where(alive, np.abs(adjoint.real) * size, 0.0))
-            _add(small, np.where(alive, np.abs(adjoint.real) * least, 0.0), h)
+                imaginary[i] = self._imaginary(i, values, real, h)
+            size, off, faithful = imaginary[i]
+            sums.add("rounding", element, np.where(alive, weight * size, 0.0))
+            sums.add("off", element, np.where(alive, weight * off, 0.0))
+            sums.add("small", element, np.where(alive, weight * least, 0.0), h)
             if faithful is not True:
                 unfaithful = alive & ~faithful
-                good &= ~unfaithful.reshape(unfaithful.shape[0], -1).any(axis=1)
+                sums.good[:, element] &= ~unfaithful.reshape(unfaithful.shape[0], -1).any(axis=1)
 
-    def _imaginary(self, i: int, values: list[np.ndarray], rules: _Rules, h: np.ndarray) -> tuple[Any, Any]:
-        """How much the imaginary part of value i may be off by rounding, over h, and whether it is what the partials make it."""
+    def _imaginary(self, i: int, values: list[np.ndarray], real: Real, h: np.ndarray) -> tuple[Any, Any, Any]:
+        """Of the imaginary part of value i, over h: how much rounding may put it off, how much it is off from what the
+        partials make it, and whether that is little."""
         kind, args, rank = self.tape.kinds[i], self.tape.args[i], values[i].ndim
         step = h.reshape(-1, *(1,) * (rank - 1))
-        out = values[i].imag / step
         if kind.op.partials is None:
-            return SAFETY * U * _grown(kind, [values[a] for a in args], step), True
-        terms, total, plain, regular = [], 0.0, True, True
-        for p, a in zip(rules._partials[i], args, strict=True):
+            return SAFETY * U * _grown(kind, [values[a] for a in args], h), 0.0, True
+        out = values[i].imag / step
+        size, total, plain = np.zeros(1), np.zeros(1), True
+        for p, a in zip(real.partials(i), args, strict=True):
             if p is None or values[a].dtype.kind != "c":
                 continue
             tangent = values[a].imag
             tangent = tangent.reshape(tangent.shape[0], *(1,) * (rank - tangent.ndim), *tangent.shape[1:]) / step
             plain = plain and not isinstance(p, np.ndarray)
-            if isinstance(p, np.ndarray) and p.dtype.kind == "c":
-                size = np.abs(p.imag)
-                # a real part that is only the square of the imaginary one is a zero
-                regular = regular & ((np.abs(p.real) <= size**1.5) | (size <= SINGULAR * np.abs(p.real)))
             # a partial of exactly zero says: not this branch, whatever its tangent
-            term = np.where(p == 0, 0.0, np.real(p) * tangent)
-            terms.append(np.abs(term))
-            total = total + term
-        size = np.abs(out) if plain or not terms else sum(terms)
+            term = np.where(p == 0, 0.0, p * tangent)
+            size, total = size + np.abs(term), total + term
+        if plain:  # the operation works on the two parts separately
+            return SAFETY * U * np.abs(out), 0.0, True
         off = np.abs(out - total)
-        faithful = regular & (off <= FAITHFUL * size + 16 * tiniest("float64") / step)
-        return SAFETY * U * size + (0.0 if plain else off), faithful
+        return SAFETY * U * size, off, off <= FAITHFUL * size + 16 * tiniest("float64") / step
 
 
-def _add(bar: np.ndarray, terms: np.ndarray, h: np.ndarray | None = None) -> None:
-    """Sums over the core axes, over h, onto a bar (columns,)."""
-    total = terms.reshape(terms.shape[0], -1).sum(axis=1)
-    bar += total if h is None else total / h
+class _Sums:
+    """What a sweep adds up, for each column and output element."""
+
+    def __init__(self, columns: int, width: int) -> None:
+        #: bound of rounding in the derivative, and in the value
+        self.rounding, self.noise = np.zeros((columns, width)), np.zeros((columns, width))
+        #: errors of complex functions, and underflow of imaginary parts
+        self.off, self.small = np.zeros((columns, width)), np.zeros((columns, width))
+        self.good = np.ones((columns, width), bool)
+
+    def add(self, name: str, element: int, terms: np.ndarray, h: np.ndarray | None = None) -> None:
+        """Terms summed over their core axes, over h."""
+        total = terms.reshape(terms.shape[0], -1).sum(axis=1)
+        getattr(self, name)[:, element] += total if h is None else total / h
 
 
-def _grown(kind: Kind, args: Sequence[np.ndarray], step: np.ndarray) -> np.ndarray:
+def _grown(kind: Kind, args: Sequence[np.ndarray], h: np.ndarray) -> np.ndarray:
     """First-order growth of an array operation's magnitude when arguments |v| grow by their tangents |v̇|."""
-    rank = step.ndim
     sizes = [np.abs(a.real) for a in args]
-    moves = [np.abs(a.imag) / step.reshape(-1, *(1,) * (a.ndim - 1)) if a.dtype.kind == "c" else np.zeros_like(a) for a in args]
+    moves = [np.abs(a.imag) / h.reshape(-1, *(1,) * (a.ndim - 1)) if a.dtype.kind == "c" else np.zeros_like(a) for a in args]
     most = max(float(np.max(s, initial=0.0)) for s in sizes) or 1.0
     fastest = max(float(np.max(m, initial=0.0)) for m in moves) or 1.0
     t = 2.0**-20 * most / fastest
@@ -735,7 +760,6 @@ def _grown(kind: Kind, args: Sequence[np.ndarray], step: np.ndarray) -> np.ndarr
         out = call(kind, grown)
         return np.abs(out) if kind.op.magnitude is None else np.asarray(kind.op.magnitude(out, *grown, **kind.kwargs))
 
-    assert rank >= 1
     return np.maximum(magnitude(t) - magnitude(0.0), 0.0) / t
 
 
@@ -763,7 +787,7 @@ def _takes_complex(kind: Kind) -> bool:
     if kind not in _TAKES:
         try:
             with np.errstate(all="ignore"):
-                kind.op.numpy(*(np.array([True] if kind.op.name == "where" and k == 0 else [0.5 + 1e-9j]) for k in range(kind.op.arity or 1)), **kind.kwargs)
+                kind.op.numpy(*[np.array([0.5 + 1e-9j])] * (kind.op.arity or 1), **kind.kwargs)
             _TAKES[kind] = True
         except TypeError:
             _TAKES[kind] = False

@@ -121,7 +121,7 @@ class Derivation:
         from ..expr.sympy_reader import Reader
 
         place = {s: (v if v.shape == () else v[p]) for v, ss in self._symbols.items() for p, s in np.ndenumerate(ss)}
-        reader = Reader(place.__getitem__)
+        reader = Reader(lambda symbol, dtype: place[symbol])
         return [_array([reader(e) for e in block.flat], block.shape) for row in blocks for block in row]
 
 

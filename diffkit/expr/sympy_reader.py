@@ -18,6 +18,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import BooleanFunction
 
 from ..errors import UnsupportedError
 from ..ops import TABLE, Op
@@ -264,9 +265,7 @@ def _refusal(e: Any) -> tuple[str, str]:
     return "no operation of diffkit computes it", "rewrite it in other functions, or register it with dk.register_op"
 
 
-def _leaf(e: Any, symbols: Callable[[sympy.Symbol], Expr]) -> Quotient | Expr:
-    if isinstance(e, sympy.Symbol):
-        return symbols(e)
+def _leaf(e: Any) -> Quotient | Expr:
     if isinstance(e, sympy.Rational):
         return _rational(e)
     if isinstance(e, sympy.Float):
@@ -311,12 +310,23 @@ def _operands(e: Any) -> tuple[Any, ...]:
     return e.args
 
 
-class Reader:
-    """Reads any number of SymPy expressions; what they share is read once. `symbols` gives a symbol's expression."""
+def _conditions(e: Any) -> tuple[Any, ...]:
+    """Those operands of `e` that are truth values."""
+    if isinstance(e, sympy.Piecewise):
+        return tuple(c for _, c in e.args)
+    return e.args if isinstance(e, BooleanFunction) else ()
 
-    def __init__(self, symbols: Callable[[sympy.Symbol], Expr]) -> None:
+
+class Reader:
+    """Reads any number of SymPy expressions; what they share is read once.
+
+    `symbols(symbol, dtype)` gives a symbol's expression; the dtype is "bool" where it first stands for a condition.
+    """
+
+    def __init__(self, symbols: Callable[[sympy.Symbol, str], Expr]) -> None:
         self._symbols = symbols
         self._known: dict[Any, Quotient] = {}
+        self._conditions: set[Any] = set()
 
     def __call__(self, root: Any) -> Expr:
         known = self._known
@@ -327,6 +337,7 @@ class Reader:
                 continue
             if operands is None and e.args and not isinstance(e, sympy.matrices.expressions.matexpr.MatrixElement):
                 operands = _operands(e)
+                self._conditions.update(_conditions(e))
                 stack.append((e, operands))
                 stack.extend((a, None) for a in reversed(operands) if a not in known)
                 continue
@@ -337,7 +348,9 @@ class Reader:
     def _atom(self, e: Any) -> Quotient | Expr:
         if isinstance(e, sympy.matrices.expressions.matexpr.MatrixElement):
             return variable(e.parent.name, tuple(int(n) for n in e.parent.shape))[int(e.i), int(e.j)]
-        return _leaf(e, self._symbols)
+        if isinstance(e, sympy.Symbol):
+            return self._symbols(e, "bool" if e in self._conditions else "float64")
+        return _leaf(e)
 
     def _written(self, e: Any, operands: list[Quotient]) -> Quotient | Expr:
         for form, rule in _FORMS:
@@ -349,17 +362,17 @@ class Reader:
 _ELEMENT = re.compile(r"(.+)\[(\d+(?:, ?\d+)*)\]")
 
 
-def named(variables: Mapping[str, Expr]) -> Callable[[sympy.Symbol], Expr]:
+def named(variables: Mapping[str, Expr]) -> Callable[[sympy.Symbol, str], Expr]:
     """Symbols by name: a given variable, an element of a given array (`W[0,1]`), or a new scalar variable."""
 
-    def find(symbol: sympy.Symbol) -> Expr:
+    def find(symbol: sympy.Symbol, dtype: str) -> Expr:
         name = symbol.name
         if name in variables:
             return variables[name]
         element = _ELEMENT.fullmatch(name)
         if element and element[1] in variables:
             return variables[element[1]][tuple(int(i) for i in element[2].split(","))]
-        return variable(name)
+        return variable(name, dtype=dtype)
 
     return find
 

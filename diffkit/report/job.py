@@ -228,9 +228,14 @@ def summary(results: dict[str, Any], paths: dict[str, Path], seconds: float) -> 
     rows += [Unusable(e["line"], e["name"], f"{e['outcome']}: {e['reason']}", e["text"]) for e in entries if e["outcome"] == "error"]
     return Summary(
         t["formulas"], t["agreeing"], [e["name"] for e in entries if e["outcome"] == "mismatch"],
-        [(e["name"], e["reason"] or e["outcome"]) for e in entries if e["outcome"] not in ("ok", "mismatch", "error")],
+        [(e["name"], why(e)) for e in entries if e["outcome"] not in ("ok", "mismatch", "error")],
         rows, t["answers"], t["outside"], seconds, paths,
     )  # fmt: skip
+
+
+def why(entry: dict[str, Any]) -> str:
+    """Why a formula is not decided, in a few words."""
+    return entry["reason"] or next((f"{r['reason']}, at {r['points']} of {entry['points']} points" for r in entry["point_reasons"]), entry["outcome"])
 
 
 if __name__ == "__main__":

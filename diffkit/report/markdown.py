@@ -60,11 +60,11 @@ def _summary(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
     groups = {"accuracy": "ulp", "cost": "×"}
     head = [c.label if k < 4 else _heading(c.label, c.name, groups) for k, c in enumerate(columns)]
     rows = [
-        [f"[{plain(e['title'] or e['name'])}](#{e['id']})", plain(e["field"]) or "–", str(len(e["variables"])), VERDICTS.get(e["outcome"], e["outcome"]),
+        [f"[{plain(e['title'] or e['name'])}](#{e['id']})", VERDICTS.get(e["outcome"], e["outcome"]), plain(e["field"]) or "–", str(len(e["variables"])),
          *(c.text for c in summary_cells(e, engines))]
         for e in entries
     ]  # fmt: skip
-    return table(head, rows, left=2)
+    return table(head, rows, left=3)
 
 
 def _heading(label: str, name: str, groups: dict[str, str]) -> str:

@@ -38,7 +38,7 @@ BATCH, ENOUGH_SECONDS, LONG_SECONDS = 16_384, 0.004, 0.015
 #: an error of a well-conditioned entry should not be above this
 FEW_ULP = 8.0
 #: longest LaTeX of one derivative, and of all of a formula, in characters
-DERIVATIVE_LENGTH, DERIVATIVES_LENGTH = 700, 2600
+DERIVATIVE_LENGTH, DERIVATIVES_LENGTH = 1200, 4000
 
 
 #: what an engine may fail with; the reason is in its column

@@ -34,9 +34,9 @@ def summary_columns(engines: Sequence[str]) -> list[Column]:
     """The columns of the summary, in the order of `summary_cells` (the first four are written by the template)."""
     columns = [
         Column("formula", "formula", "the formula’s name", "name"),
+        Column("verdict", "verdict", "whether every engine’s error bar holds the truth at every point", "l"),
         Column("field", "field", "where it is from", "l"),
         Column("vars", "variables", "number of variables"),
-        Column("verdict", "verdict", "whether every engine’s error bar holds the truth at every point", "l"),
     ]
     for k, e in enumerate(engines):
         columns.append(Column(e, f"largest error of {e} in ulp", f"largest error of {e} in ulp", "accuracy" + " g" * (not k), "descending"))

@@ -94,16 +94,11 @@ def test_sympy_and_back_keeps_values(f, at):
         assert str(reason)
         return
     agree(value, *_plus(value_and_bar(back, at), bar))
-    assert dk.from_sympy(back.to_sympy()) is back or _same_function(back, dk.from_sympy(back.to_sympy()), at)
+    assert dk.from_sympy(back.to_sympy()) is back  # a second round trip changes nothing
 
 
 def _plus(pair, bar):
     return pair[0], pair[1] + bar
-
-
-def _same_function(one, other, at):
-    a, b = value_and_bar(one, at), value_and_bar(other, at)
-    return np.array_equal(a[0], b[0], equal_nan=True)
 
 
 @given(expressions(), points())

@@ -259,7 +259,7 @@ def test_page_is_self_contained(report):
 def test_markdown_has_tables_and_formulas(report):
     text = (report[1] / "index.md").read_text(encoding="utf-8")
     assert "$$f = \\left(e^{" in text
-    assert "| formula | field |" in text
+    assert "| formula | verdict | field |" in text
     assert text.count("| outcome | agrees |") == 3
 
 
