@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any
 
 import helpers_oracles as oracles
@@ -198,6 +199,16 @@ def tame(case: Case, shape: tuple[int, ...], dtype: str = "float64", salt: str =
     return columns
 
 
+def special(dtype: str) -> np.ndarray:
+    least, most = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    return np.array([0.0, -0.0, 1, -1, 2, least, -least, most, -most, np.inf, -np.inf, np.nan], dtype)
+
+
+def special_columns(case: Case, dtype: str) -> list[np.ndarray]:
+    options = [[True, False] if k in case.conditions else special(dtype) for k in range(case.op.arity or 0)]
+    return [np.array(c) for c in zip(*product(*options), strict=True)]
+
+
 # ---- judging ------------------------------------------------------------------------------------------------------
 def granted(case: Case, columns: Sequence[np.ndarray], out: np.ndarray, dtype: str) -> np.ndarray:
     """The error that the rounding bound takes for granted of one operation: 8·u·M."""
@@ -225,7 +236,7 @@ class Verdicts:
         if abs(truth) > oracles.MAX[dtype]:
             ok = bool(np.isinf(computed)) and (computed > 0) == (truth > 0) or abs(computed) >= 0.9999 * float(oracles.MAX[dtype])
         else:
-            ok = oracles.error(computed, truth) <= allowed
+            ok = bool(np.isfinite(computed)) and np.isfinite(allowed) and oracles.error(computed, truth) <= allowed
         if not ok:
             shown = ", ".join(repr(p.item()) for p in point)
             self.wrong.append(f"{what} at ({shown}): {computed!r}, truth {float(truth)!r}, allowed error {allowed:.3g}")

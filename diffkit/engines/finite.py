@@ -20,7 +20,7 @@ and both slopes are reported. The value given there is their mean, with a bar th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +29,10 @@ import numpy as np
 from ..errors import DtypeError, UnsupportedError
 from ..expr.node import WEAK, Kind, constant, constant_value
 from ..machines import Executable, Machine
-from ..machines.machine import check_out
 from ..machines.numpy import call, laned_inputs, run
 from ..numerics import UNIT_ROUNDOFF, tiniest, unit_roundoff
 from ..ops import CAST, CONSTANT
-from ..tape import Builder, Tape
+from ..tape import Builder, Tape, templates
 from ..tape.lower import lower
 from . import steps
 from .engine import Blocks, differentiable_tape, shapes_of
@@ -49,8 +48,8 @@ BATCH = 2**21
 NOISE_SHARE = 0.5
 #: complex steps relative to x: h² is then below the last bit of anything, and h·v above the subnormals for |v| > 1e-170
 COMPLEX_STEP, COMPLEX_STEP_AT_0, LEAST_COMPLEX_STEP = -400, -700, -1000
-#: how well Im out and Σ partial·Im arg have to agree
-FAITHFUL = 1e-9
+#: how well Im out and Σ partial·Im arg have to agree; NumPy's complex power is off by |y log x| ulp, 1e-13 at the end of the range
+FAITHFUL = 1e-12
 #: differences reach a bar of about 2⁹·noise/scale; a complex step whose bar is larger (sin(x)/x at 1e-8) is compared with them
 BLUNT = 2.0**10
 #: a comparison that comes out otherwise this near (relative to x) is a matter for one-sided slopes
@@ -61,6 +60,14 @@ CLASSICAL = {"forward": 2.0**-26, "central": 2.0**-17}
 OK, KINK, NONFINITE = 0, 1, 2
 OUTCOMES = np.array(["ok", "kink", "nonfinite"])
 METHOD_CODES = {m: i for i, m in enumerate(METHODS)}
+METHOD_NAMES = np.array(METHODS)
+WORDS = {
+    "auto": "none",
+    "complex": "complex step",
+    "richardson": "Richardson extrapolation",
+    "central": "central differences",
+    "forward": "forward differences",
+}
 
 
 @dataclass
@@ -111,9 +118,113 @@ class _Table:
         self.value[at], self.bar[at], self.outcome[at] = np.nan, np.inf, NONFINITE
 
 
-# ---- the program ------------------------------------------------------------------------------------------------------
+# ---- programs ---------------------------------------------------------------------------------------------------------
+class _Examined:
+    """What the programs of first and second derivatives share: `examine` is the full answer, the rest are views of it.
+
+    Nothing is kept from one call to the next but how much work the last one was (`evaluations`, `notes`).
+    """
+
+    engine = "finite"
+    tape: Tape
+    wrt: tuple[int, ...]
+    out_shapes: list[tuple[int, ...]]
+    in_shapes: list[tuple[int, ...]]
+    notes: dict[str, Any]
+    evaluations: int
+
+    def examine(self, machine: Machine, values: Sequence[Any]) -> Estimate:
+        raise NotImplementedError
+
+    def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
+        """A callable (values, out=None) -> (outputs, blocks)."""
+        executable = machine.compile(self.tape)
+
+        def run_program(
+            values: Sequence[Any], out: Sequence[np.ndarray] | None = None
+        ) -> tuple[list[np.ndarray], Blocks]:
+            found = self.examine(machine, values)
+            if out is not None:
+                results = [*found.outputs, *(b for row in found.blocks for b in row)]
+                for buffer, result in zip(out, results, strict=True):
+                    buffer[...] = result
+            return found.outputs, found.blocks
+
+        run_program.register_bytes = getattr(executable, "register_bytes", 0)  # type: ignore[attr-defined]
+        return run_program
+
+    def bars(self, machine: Machine, values: Sequence[Any]) -> Blocks:
+        return self.examine(machine, values).bars
+
+    def _check_inputs(self) -> None:
+        for w in self.wrt:
+            kind = self.tape.kinds[self.tape.inputs[w]]
+            if kind.dtype in ("int64", "bool"):
+                raise DtypeError(
+                    f"{kind.kwargs['name']!r} is {kind.dtype}; a derivative needs a floating-point variable"
+                )
+
+    def _estimate(self, outputs: list[np.ndarray], study: _Study, tables: list[_Table]) -> Estimate:
+        """Tables (elements, points, outputs) of every input as blocks, in the inputs' dtypes."""
+        self.evaluations = study.evaluations()
+        self.notes["method"] = _methods(tables)
+        dtypes = [self.tape.kinds[self.tape.inputs[w]].dtype for w in self.wrt]
+
+        def blocks(name: str) -> Blocks:
+            rows, start = [], 0
+            for o in self.out_shapes:
+                part = slice(start, start + math.prod(o))
+                start = part.stop
+                rows.append(
+                    [
+                        np.moveaxis(getattr(t, name)[:, :, part], 0, -1).reshape((*study.loop, *o, *i))
+                        for t, i in zip(tables, self.in_shapes, strict=True)
+                    ]
+                )
+            return rows
+
+        def rounded(value: str, bar: str) -> tuple[Blocks, Blocks]:
+            """A derivative has its input's dtype; rounding to it widens the bar."""
+            values, bars = blocks(value), blocks(bar)
+            for row, bar_row in zip(values, bars, strict=True):
+                for k, d in enumerate(dtypes):
+                    if d != "float64":
+                        bar_row[k] = bar_row[k] + unit_roundoff(d) * np.abs(row[k]) + tiniest(d)
+                        row[k] = row[k].astype(d)
+            return values, bars
+
+        with np.errstate(all="ignore"):
+            value, bar = rounded("value", "bar")
+            left, left_bar = rounded("left", "left_bar")
+            right, right_bar = rounded("right", "right_bar")
+        outcome = [[OUTCOMES[b] for b in row] for row in blocks("outcome")]
+        method = [[METHOD_NAMES[b] for b in row] for row in blocks("method")]
+        return Estimate(
+            outputs,
+            value,
+            bar,
+            left,
+            left_bar,
+            right,
+            right_bar,
+            outcome,
+            blocks("step"),
+            method,
+            self.evaluations,
+        )
+
+
+def _methods(tables: Sequence[_Table]) -> str:
+    """In words, the methods that answers came from."""
+    count = np.zeros(len(METHODS), int)
+    for t in tables:
+        count += np.bincount(t.method.reshape(-1), minlength=len(METHODS))
+    names = [WORDS[m] for m in METHODS if count[METHOD_CODES[m]]]
+    return " and ".join(names)
+
+
 @dataclass(eq=False)
-class FiniteProgram:
+class FiniteProgram(_Examined):
     """Derivatives of all outputs of a tape by some of its inputs, from values."""
 
     tape: Tape
@@ -121,18 +232,17 @@ class FiniteProgram:
     method: str = "auto"
     #: forward and central: the step relative to max(1, |x|)
     step: float | None = None
-    engine: str = "finite"
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_inputs()
         self.out_shapes, self.in_shapes = shapes_of(self.tape, self.wrt)
-        for w in self.wrt:
-            kind = self.tape.kinds[self.tape.inputs[w]]
-            if kind.dtype in ("int64", "bool"):
-                raise DtypeError(f"{kind.kwargs['name']!r} is {kind.dtype}; a derivative needs a floating-point variable")
         self._wide = widened(self.tape)
-        self._kinky = any(k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds)
-        self._complex = {w: ComplexStep.of(self._wide, w) for w in self.wrt} if self.method in ("auto", "complex") else {}
+        self._kinky = any(
+            k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds
+        )
+        tries_complex = self.method in ("auto", "complex")
+        self._complex = {w: ComplexStep.of(self._wide, w) for w in self.wrt} if tries_complex else {}
         if self.method == "complex":
             for w, way in self._complex.items():
                 if isinstance(way, str):
@@ -161,70 +271,53 @@ class FiniteProgram:
             self._executables[machine] = (own, own if self._wide is self.tape else machine.compile(self._wide))
         return self._executables[machine]
 
-    def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
-        """A callable (values, out=None) -> (outputs, blocks)."""
-        own, _ = self._compiled(machine)
-
-        def run_program(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
-            found = self.examine(machine, values)
-            if out is not None:
-                results = [*found.outputs, *(b for row in found.blocks for b in row)]
-                for buffer, result in zip(out, results, strict=True):
-                    buffer[...] = result
-            return found.outputs, found.blocks
-
-        run_program.register_bytes = getattr(own, "register_bytes", 0)  # type: ignore[attr-defined]
-        return run_program
-
-    def bars(self, machine: Machine, values: Sequence[Any]) -> Blocks:
-        return self.examine(machine, values).bars
-
-    def one_sided(self, machine: Machine, values: Sequence[Any]) -> tuple[Blocks, Blocks, Blocks, Blocks]:
-        """(left slopes, right slopes, bars of the left, bars of the right)."""
-        found = FiniteProgram(self.tape, self.wrt, "richardson").examine(machine, values)
-        return found.left, found.right, found.left_bars, found.right_bars
-
     def examine(self, machine: Machine, values: Sequence[Any]) -> Estimate:
-        """Derivatives, bars, one-sided slopes and outcomes; nothing is kept from one call to the next but `evaluations`."""
+        """Derivatives, bars, one-sided slopes and outcomes."""
         own, wide = self._compiled(machine)
         with np.errstate(all="ignore"):
             outputs = own(values)
-            study = _Study(self, wide, values, outputs)
+            study = _Study(_Value(self._wide, wide), values, self.method, self.step, self._kinky, self._complex)
             tables = [study.by_input(w) for w in self.wrt]
-        self.evaluations = study.evaluations()
-        fields = {
-            name: self._blocks([getattr(t, name) for t in tables], study.loop)
-            for name in ("value", "bar", "left", "left_bar", "right", "right_bar", "outcome", "step", "method")
-        }
-        outcome = [[OUTCOMES[b] for b in row] for row in fields["outcome"]]
-        method = [[np.array(METHODS)[b] for b in row] for row in fields["method"]]
-        blocks, bars = self._in_dtype(fields["value"], fields["bar"])
-        left, left_bars = self._in_dtype(fields["left"], fields["left_bar"])
-        right, right_bars = self._in_dtype(fields["right"], fields["right_bar"])
-        return Estimate(
-            outputs, blocks, bars, left, left_bars, right, right_bars, outcome, fields["step"], method, self.evaluations
-        )  # fmt: skip
+        return self._estimate(outputs, study, tables)
 
-    def _blocks(self, arrays: Sequence[np.ndarray], loop: tuple[int, ...]) -> Blocks:
-        """(elements, points, outputs) an input -> blocks of loop + output core + input core."""
-        rows, start = [], 0
-        for o in self.out_shapes:
-            n = math.prod(o)
-            rows.append([np.moveaxis(a[:, :, start : start + n], 0, -1).reshape((*loop, *o, *i)) for a, i in zip(arrays, self.in_shapes, strict=True)])
-            start += n
-        return rows
+    def one_sided(self, machine: Machine, values: Sequence[Any]) -> tuple[Blocks, Blocks, Blocks, Blocks]:
+        """(left slopes, right slopes, bars of the left, bars of the right), by differences everywhere."""
+        found = FiniteProgram(self.tape, self.wrt, "richardson").examine(machine, values)
+        return found.left, found.right, found.left_bars, found.right_bars
 
-    def _in_dtype(self, blocks: Blocks, bars: Blocks) -> tuple[Blocks, Blocks]:
-        """A derivative has its input's dtype; rounding to it widens the bar."""
-        dtypes = [self.tape.kinds[self.tape.inputs[w]].dtype for w in self.wrt]
-        if all(d == "float64" for d in dtypes):
-            return blocks, bars
+
+@dataclass(eq=False)
+class SecondProgram(_Examined):
+    """Second derivatives: differences, extrapolated, of first derivatives that this engine finds itself.
+
+    The outputs are the first derivatives, output by output and input by input; every one of them has a row of blocks.
+    """
+
+    tape: Tape
+    wrt: tuple[int, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_inputs()
+        outs, self.in_shapes = shapes_of(self.tape, self.wrt)
+        self.out_shapes = [(*o, *i) for o in outs for i in self.in_shapes]
+        self._own = FiniteProgram(self.tape, self.wrt)
+        self._first = FiniteProgram(widened(self.tape), self.wrt)
+        count = sum(math.prod(i) for i in self.in_shapes)
+        self.evaluations = self._first.evaluations * (1 + 2 * steps.COARSE_LEVELS * count)
+
+    def examine(self, machine: Machine, values: Sequence[Any]) -> Estimate:
+        """Second derivatives, bars and outcomes; a kink is one of the first derivative, or of the value."""
+        first = self._own.examine(machine, values)
         with np.errstate(all="ignore"):
-            wider = [
-                [r if d == "float64" else r + unit_roundoff(d) * np.abs(b) + tiniest(d) for b, r, d in zip(row, rs, dtypes, strict=True)]
-                for row, rs in zip(blocks, bars, strict=True)
-            ]
-            return [[b.astype(d, copy=False) for b, d in zip(row, dtypes, strict=True)] for row in blocks], wider
+            study = _Study(_Slope(self._first, machine), values, "richardson", None, self._first._kinky, {})
+            tables = [study.by_input(w) for w in self.wrt]
+        return self._estimate([b for row in first.blocks for b in row], study, tables)
+
+
+def second_program(tape: Tape, wrt: Sequence[int]) -> SecondProgram:
+    """All second derivatives by the inputs at positions `wrt`."""
+    return SecondProgram(tape, tuple(wrt))
 
 
 def widened(tape: Tape) -> Tape:
@@ -246,46 +339,126 @@ def widened(tape: Tape) -> Tape:
     return builder.finish((place[i] for i in tape.inputs), (place[o] for o in tape.outputs), tape.labels)
 
 
+# ---- what is differenced ----------------------------------------------------------------------------------------------
+class _Value:
+    """The outputs of a tape, side by side, and a bound of their error."""
+
+    def __init__(self, tape: Tape, executable: Executable) -> None:
+        self.tape, self.executable = tape, executable
+        #: values a lane holds at once
+        self.size = sum(max(1, math.prod(k.shape)) for k in tape.kinds)
+        #: evaluations of the value a call makes at each point
+        self.cost = 1.0
+        self.floating = np.concatenate(
+            [np.full(math.prod(k.shape), k.dtype not in ("bool", "int64")) for k in (tape.kinds[o] for o in tape.outputs)]
+        )
+
+    def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
+        """(points, outputs)"""
+        return self._side_by_side(self.executable(inputs), loop)
+
+    def _side_by_side(self, outputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
+        count = math.prod(loop)
+        cores = [self.tape.kinds[o].shape for o in self.tape.outputs]
+        full = [np.broadcast_to(a, (*loop, *c)).reshape(count, math.prod(c)) for a, c in zip(outputs, cores, strict=True)]
+        return np.concatenate(full, axis=1, dtype=np.float64)
+
+    def bound(self, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
+        """NOISE_SHARE of the rounding bound; where that is not finite, or a rule is missing, a bound from all values' sizes."""
+        try:
+            found = rounding_bound(differentiable_tape(self.tape), inputs)
+            bound = NOISE_SHARE * self._side_by_side(found.entries, (count,))
+        except (UnsupportedError, TypeError, AssertionError):
+            bound = np.full((count, len(self.floating)), np.nan)
+        bad = ~np.isfinite(bound)
+        if bad.any():
+            total = np.zeros(count)
+
+            def add(i: int, value: np.ndarray) -> None:
+                if value.dtype.kind == "f" and self.tape.kinds[i].op.family != "leaf":
+                    sizes = np.abs(value).reshape(value.shape[0], -1).max(axis=1, initial=0.0)
+                    total[...] += np.where(np.isfinite(sizes), sizes, 0.0)
+
+            run(self.tape, inputs, add)
+            bound = np.where(bad, SAFETY * U * total[:, None] + tiniest("float64"), bound)
+        return bound
+
+
+class _Slope:
+    """First derivatives, side by side, and their bars; NaN at kinks."""
+
+    def __init__(self, program: FiniteProgram, machine: Machine) -> None:
+        self.program, self.machine, self.tape = program, machine, program.tape
+        inputs, outputs = (sum(math.prod(s) for s in shapes) for shapes in (program.in_shapes, program.out_shapes))
+        self.size = sum(max(1, math.prod(k.shape)) for k in self.tape.kinds) + 8 * inputs * outputs
+        self.cost = float(program.evaluations)
+        self.floating = np.ones(inputs * outputs, bool)
+
+    def _examined(self, inputs: Sequence[np.ndarray]) -> Estimate:
+        found = self.program.examine(self.machine, inputs)
+        self.cost = float(found.evaluations)
+        return found
+
+    def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
+        found = self._examined(inputs)
+        smooth = [np.where(o == "ok", b, np.nan) for b, o in self._pairs(found.blocks, found.outcome)]
+        return self._side_by_side(smooth, math.prod(loop))
+
+    def bound(self, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
+        found = self._examined(inputs)
+        return self._side_by_side([b for row in found.bars for b in row], count)
+
+    @staticmethod
+    def _pairs(first: Blocks, second: Blocks) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True)]
+
+    @staticmethod
+    def _side_by_side(blocks: Sequence[np.ndarray], count: int) -> np.ndarray:
+        return np.concatenate([b.reshape(count, -1) if b.size else np.empty((count, 0)) for b in blocks], axis=1)
+
+
 # ---- one run ----------------------------------------------------------------------------------------------------------
 class _Study:
     """One run of a program: points as lanes, outputs side by side."""
 
-    def __init__(self, program: FiniteProgram, executable: Executable, values: Sequence[Any], outputs: list[np.ndarray]) -> None:
-        self.program, self.tape, self.executable = program, program._wide, executable
+    def __init__(
+        self,
+        function: _Value | _Slope,
+        values: Sequence[Any],
+        method: str,
+        step: float | None,
+        kinky: bool,
+        ways: Mapping[int, ComplexStep | str],
+    ) -> None:
+        self.function, self.tape = function, function.tape
+        self.method, self.step, self.kinky, self.ways = method, step, kinky, ways
         self.inputs, self.loop = laned_inputs(self.tape, values)
         self.points = math.prod(self.loop)
-        self.counted = float(self.points)
-        self.floating = np.concatenate([np.full(math.prod(self.tape.kinds[o].shape), self.tape.kinds[o].dtype not in ("bool", "int64")) for o in self.tape.outputs])
-        exact = outputs if self.tape is program.tape else executable(values)
-        self.at_x = self._side_by_side(exact, self.loop)
-        self.size = sum(max(1, math.prod(k.shape)) for k in self.tape.kinds)
+        self.at_x = function(self.inputs, (self.points,))
+        self.counted = self.points * function.cost
         self._noise: np.ndarray | None = None
         self._last: tuple[tuple, Real] | None = None
 
     def evaluations(self) -> int:
         return math.ceil(self.counted / max(self.points, 1))
 
-    def _side_by_side(self, outputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
-        """(points, all elements of all outputs)."""
-        count = math.prod(loop)
-        return np.concatenate([np.asarray(o, np.float64).reshape(count, math.prod(self.tape.kinds[k].shape)) for o, k in zip(outputs, self.tape.outputs, strict=True)], axis=1)
-
     def by_input(self, w: int) -> _Table:
         kind = self.tape.kinds[self.tape.inputs[w]]
         elements = math.prod(kind.shape)
         table = _Table((elements, self.points, self.at_x.shape[1]))
-        way = self.program._complex.get(w, "")
-        if self.program.method in CLASSICAL:
+        way = self.ways.get(w, "")
+        if self.method in CLASSICAL:
             self._all(table, lambda j, p: self._classical(w, table, j, p))
         elif isinstance(way, str):
             self._all(table, lambda j, p: self._differences(w, table, j, p))
         else:
             left = self._complex(w, way, table)
-            if self.program.method == "auto" and left.any():
+            if self.method == "auto" and left.any():
                 j, p = np.nonzero(left)
                 self._in_batches(j, p, lambda a, b: self._differences(w, table, a, b))
         for name in ("value", "bar", "left", "left_bar", "right", "right_bar", "outcome"):
-            getattr(table, name)[..., ~self.floating] = 0  # conditions and integers have derivative 0, as in the other engines
+            # conditions and integers have derivative 0, as in the other engines
+            getattr(table, name)[..., ~self.function.floating] = 0
         return table
 
     def _all(self, table: _Table, do: Callable[[np.ndarray, np.ndarray], None]) -> None:
@@ -294,7 +467,7 @@ class _Study:
 
     def _in_batches(self, elements: np.ndarray, points: np.ndarray, do: Callable[[np.ndarray, np.ndarray], None]) -> None:
         levels = steps.COARSE_LEVELS + steps.FINE_LEVELS
-        size = max(1, BATCH // (2 * levels * self.size))
+        size = max(1, BATCH // (2 * levels * self.function.size))
         for start in range(0, len(points), size):
             do(elements[start : start + size], points[start : start + size])
 
@@ -318,10 +491,9 @@ class _Study:
 
     def _evaluate(self, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Values with the elements replaced by `x` (shifts, columns): (shifts, columns, outputs)."""
-        self.counted += x.size
-        outputs = self.executable(self._shifted(w, elements, points, x))
-        full = [np.broadcast_to(o, (*x.shape, *self.tape.kinds[k].shape)) for o, k in zip(outputs, self.tape.outputs, strict=True)]
-        return self._side_by_side(full, x.shape).reshape(*x.shape, -1)
+        values = self.function(self._shifted(w, elements, points, x), x.shape)
+        self.counted += x.size * self.function.cost
+        return values.reshape(*x.shape, -1)
 
     def _noise_at(self, points: np.ndarray) -> np.ndarray:
         """Error bound of the values at x, (columns, outputs)."""
@@ -330,28 +502,8 @@ class _Study:
         missing = np.unique(points[np.isnan(self._noise[points]).any(axis=1)])
         if missing.size:
             inputs = [a if a.shape[0] == 1 else a[missing] for a in self.inputs]
-            self._noise[missing] = self._bound(inputs, len(missing))
+            self._noise[missing] = self.function.bound(inputs, len(missing))
         return self._noise[points]
-
-    def _bound(self, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
-        """NOISE_SHARE of the rounding bound; where that is not finite, or an operation has no rule, a bound from the sizes of all values."""
-        try:
-            found = rounding_bound(differentiable_tape(self.tape), inputs)
-            bound = NOISE_SHARE * self._side_by_side([np.broadcast_to(e, (count, *e.shape[1:])) for e in found.entries], (count,))
-        except (UnsupportedError, TypeError, AssertionError):
-            bound = np.full((count, self.at_x.shape[1]), np.nan)
-        bad = ~np.isfinite(bound)
-        if bad.any():
-            total = np.zeros(count)
-
-            def add(i: int, value: np.ndarray) -> None:
-                if value.dtype.kind == "f" and self.tape.kinds[i].op.family != "leaf":
-                    sizes = np.abs(value).reshape(value.shape[0], -1).max(axis=1, initial=0.0)
-                    total[...] += np.where(np.isfinite(sizes), sizes, 0.0)
-
-            run(self.tape, inputs, add)
-            bound = np.where(bad, SAFETY * U * total[:, None] + tiniest("float64"), bound)
-        return bound
 
     # -- differences
     def _differences(self, w: int, table: _Table, elements: np.ndarray, points: np.ndarray) -> None:
@@ -360,7 +512,7 @@ class _Study:
         ladder = steps.ladder(x)
         far = self._far(w, elements, points, x, ladder[0])
         search = _Search(self, w, elements, points, x, at_x, self._noise_at(points), far)
-        first = len(ladder) if self.program._kinky else steps.COARSE_LEVELS
+        first = len(ladder) if self.kinky else steps.COARSE_LEVELS
         search.extend(np.arange(len(x)), ladder[:first])
         found = search.slopes(np.arange(len(x)))
         if first < len(ladder):
@@ -376,11 +528,11 @@ class _Study:
     def _far(self, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray, top: np.ndarray) -> np.ndarray:
         """Relative error of values at the largest steps, for columns whose steps go beyond |x|: (columns, outputs)."""
         relative = np.zeros((len(x), self.at_x.shape[1]))
-        columns = np.flatnonzero((np.abs(x) < 0.25) & (x != 0))
+        columns = np.flatnonzero((np.abs(x) < 1) & (x != 0))
         for sign in (1, -1) if columns.size else ():
             at = (x[columns] + sign * np.exp2(top[columns]))[None]
             inputs = [a[0] if k == w else a for k, a in enumerate(self._shifted(w, elements[columns], points[columns], at))]
-            bound = self._bound(inputs, len(columns))
+            bound = self.function.bound(inputs, len(columns))
             value = np.abs(self._evaluate(w, elements[columns], points[columns], at)[0])
             share = np.where(np.isfinite(bound / value), bound / value, 0.0)
             relative[columns] = np.maximum(relative[columns], np.minimum(share, 2.0**-20))
@@ -403,9 +555,9 @@ class _Study:
 
     def _classical(self, w: int, table: _Table, elements: np.ndarray, points: np.ndarray) -> None:
         """One quotient; a second one of twice the step tells its truncation error."""
-        method = self.program.method
+        method = self.method
         x, at_x, noise = self._scalars(w, elements, points), self.at_x[points], self._noise_at(points)
-        h = (self.program.step or CLASSICAL[method]) * np.maximum(1.0, np.abs(x))
+        h = (self.step or CLASSICAL[method]) * np.maximum(1.0, np.abs(x))
         one_sided = method == "forward"
         shifts = np.stack([x + h, x + 2 * h] if one_sided else [x + h, x + 2 * h, x - h, x - 2 * h])
         f = self._evaluate(w, elements, points, shifts)
@@ -422,7 +574,7 @@ class _Study:
         """Fills the table; returns which (elements, points) it could not answer."""
         elements = table.value.shape[0]
         left = np.zeros((elements, self.points), bool)
-        width = max(1, BATCH // (4 * self.size))
+        width = max(1, BATCH // (4 * self.function.size))
         for p in range(0, self.points, width):
             points = slice(p, min(p + width, self.points))
             count = points.stop - p
@@ -455,7 +607,7 @@ class _Study:
         """Where a comparison comes out otherwise just beside x: (elements, points)."""
         flips = np.zeros((elements, self.points), bool)
         j, p = (a.reshape(-1) for a in np.indices(flips.shape))
-        size = max(1, BATCH // (2 * self.size))
+        size = max(1, BATCH // (2 * self.function.size))
         for start in range(0, len(p), size):
             a, b = j[start : start + size], p[start : start + size]
             x = self._scalars(w, a, b)
@@ -581,7 +733,8 @@ class Real:
         if i not in self._partials:
             args = self.tape.args[i]
             kinds, operands = [self.tape.kinds[a] for a in args], [self.values[a] for a in args]
-            self._partials[i] = self._rules._numeric_partials(i, self.tape.kinds[i], kinds, operands)
+            found = self._rules._numeric_partials(i, self.tape.kinds[i], kinds, operands)
+            self._partials[i] = [p.astype(float) if isinstance(p, np.ndarray) else p for p in found]
         return self._partials[i]
 
     def repeated(self, count: int) -> Real:
@@ -598,12 +751,12 @@ class ComplexStep:
     @classmethod
     def of(cls, tape: Tape, w: int) -> ComplexStep | str:
         """The way to do it, or why there is none."""
-        for candidate in (tape, lower(tape, lambda k: not _takes_complex(k))):
+        for candidate in (tape, lower(tape, lambda k: not (k.op.analytic and _takes_complex(k)))):
             active = _reached(candidate, candidate.inputs[w])
-            obstacle = next((k for i, k in enumerate(candidate.kinds) if active[i] and not _takes_complex(k)), None)
+            obstacle = next((why for i in range(len(candidate.kinds)) if active[i] and (why := _obstacle(candidate, i))), None)
             if obstacle is None:
                 return cls(candidate, w, active)
-        return f"{obstacle.op.name} is not analytic, or NumPy has no complex form of it"  # type: ignore[union-attr]
+        return obstacle
 
     def directions(self, real: Real, elements: np.ndarray, points: int) -> Directions:
         """Derivatives at the points with these real values."""
@@ -611,13 +764,9 @@ class ComplexStep:
         if len(elements) > 1:
             real = real.repeated(len(elements))
         h, values = self._run(real.values, elements, columns)
-        try:
-            value, bar, good, noise = self._judged(real, values, h)
-        except TypeError:  # a rule uses a function without complex form: no bar, no answer
-            value = bar = noise = np.full((columns, sum(math.prod(self.tape.kinds[o].shape) for o in self.tape.outputs)), np.nan)
-            good = np.zeros(value.shape, bool)
-        x = np.abs(h) * 2.0**-COMPLEX_STEP
-        sharp = ~((bar > BLUNT * noise / np.maximum(x, 1.0)[:, None]) & (bar > 1e-10 * np.abs(value)))
+        value, bar, good, noise = self._judged(real, values, h)
+        reach = np.maximum(h * 2.0**-COMPLEX_STEP, 1.0)[:, None]  # the larger of |x|, about, and 1
+        sharp = ~(bar > np.maximum(np.maximum(BLUNT * noise / reach, 1e-10 * np.abs(value)), 2.0**-1000))
         value, bar, good, sharp = (a.reshape(len(elements), points, -1) for a in (value, bar, good, sharp))
         return Directions(value, bar, good, sharp, h.reshape(len(elements), points))
 
@@ -667,7 +816,8 @@ class ComplexStep:
                 self._sweep(o, e, values, real, rules, imaginary, h, sums)
             bar = NOISE_SHARE * sums.rounding + sums.off + sums.small
             # a bar that is mostly underflow of the imaginary part: differences do better
-            good = sums.good & np.isfinite(value) & np.isfinite(bar) & ~((sums.small > bar / 2) & (sums.small > 1e-12 * np.abs(value)))
+            lost = (sums.small > bar / 2) & (sums.small > 1e-12 * np.abs(value))
+            good = sums.good & np.isfinite(value) & np.isfinite(bar) & ~lost
             kept.append((value, bar + tiniest("float64"), good, sums.noise))
         return tuple(np.concatenate(part, axis=1) for part in zip(*kept, strict=True))  # type: ignore[return-value]
 
@@ -686,9 +836,10 @@ class ComplexStep:
             kind, args = tape.kinds[i], tape.args[i]
             if adjoint is None or kind.dtype in ("bool", "int64"):
                 continue
-            if args:
+            if any(tape.kinds[a].dtype not in ("bool", "int64") for a in args):
                 for a, c in zip(args, rules.contributions(i, adjoint), strict=True):
                     if c is not None and tape.kinds[a].dtype not in ("bool", "int64"):
+                        c = c.astype(complex if c.dtype.kind == "c" else float, copy=False)
                         adjoints[a] = c if a not in adjoints else adjoints[a] + c
             alive, weight, size = adjoint != 0, np.abs(adjoint.real), real.roundings[i]
             if size is not None:
@@ -702,7 +853,7 @@ class ComplexStep:
             size, off, faithful = imaginary[i]
             sums.add("rounding", element, np.where(alive, weight * size, 0.0))
             sums.add("off", element, np.where(alive, weight * off, 0.0))
-            sums.add("small", element, np.where(alive, weight * least, 0.0), h)
+            sums.add("small", element, np.where(alive & (size > 0), weight * least, 0.0), h)
             if faithful is not True:
                 unfaithful = alive & ~faithful
                 sums.good[:, element] &= ~unfaithful.reshape(unfaithful.shape[0], -1).any(axis=1)
@@ -773,17 +924,28 @@ def _reached(tape: Tape, source: int) -> bytearray:
     return active
 
 
+def _obstacle(tape: Tape, i: int) -> str | None:
+    """Why there is no complex step through value `i`."""
+    kind = tape.kinds[i]
+    if kind.op.family == "leaf" or kind.dtype == "bool":
+        return None if kind.op.analytic or kind.op.family == "leaf" else f"{kind.op.name} does not compare real parts"
+    if not kind.op.analytic or not _takes_complex(kind):
+        return f"{kind.op.name} is not analytic, or NumPy has no complex form of it"
+    arguments = [tape.kinds[a] for a in tape.args[i]]
+    if kind.op.partials is None and kind.op.vjp is None:
+        return f"{kind.op.name} has no rule, which the error bar needs"
+    rule = templates.vjp(kind, arguments) if kind.op.partials is None else templates.partials(kind, arguments)
+    inside = next((k for k, _ in rule.steps if not _takes_complex(k)), None)
+    return None if inside is None else f"the error bar needs {inside.op.name}, of which NumPy has no complex form"
+
+
 _TAKES: dict[Kind, bool] = {}
 
 
 def _takes_complex(kind: Kind) -> bool:
-    """Whether the record says analytic and NumPy's function for it does take complex numbers."""
-    if kind.op.family == "leaf":
-        return True
-    if not kind.op.analytic or kind.op is CAST:
-        return False
-    if kind.op.family != "elementwise" or kind.dtype == "bool":
-        return True
+    """Whether NumPy's function for an elementwise operation takes complex numbers."""
+    if kind.op is CAST or kind.op.family != "elementwise" or kind.dtype == "bool":
+        return kind.op is not CAST
     if kind not in _TAKES:
         try:
             with np.errstate(all="ignore"):

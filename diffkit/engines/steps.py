@@ -45,7 +45,7 @@ def ladder(x: np.ndarray) -> np.ndarray:
     From max(|x|, 1) down to 2⁻⁴⁵·|x|. At x = 0 no scale is known, and the exponents cover the range of doubles whose squares are
     doubles (√(x²) is flat below), densely around 1.
     """
-    zero = x == 0
+    zero = np.abs(x) < 2.0**-1000
     with np.errstate(divide="ignore"):
         scale = np.where(zero, 0.0, np.log2(np.abs(np.where(zero, 1.0, x))))
     top = np.maximum(scale, 0.0)
@@ -193,17 +193,27 @@ def slopes(
     """
     quotients = _Quotients(x, above, below, at_x, up, down, noise, far)
     found = quotients.slopes()
-    raised = quotients.scatter(found)
-    if raised.any():
-        again = np.flatnonzero(raised)
-        more = quotients.of(again, raised[again]).slopes()
+    worst, wild = quotients.scatter(found)
+    again = np.flatnonzero((worst > 1) & (worst < MOST_SCATTER))
+    if again.size:
+        more = quotients.of(again, 2 * worst[again]).slopes()
         for name in Slopes.__dataclass_fields__:
             getattr(found, name)[again] = getattr(more, name)
+    # neither noise within bounds nor a jump (those are kinks): it varies faster than x can be told from its neighbours
+    apart = np.abs(found.value - found.left) > found.bar + found.left_bar
+    apart |= np.abs(found.value - found.right) > found.bar + found.right_bar
+    chaos = ((wild >= WILD_STEPS) | apart) & ~found.kink & ~np.isinf(found.value)
+    for name in ("value", "left", "right"):
+        getattr(found, name)[chaos] = np.nan
+    for name in ("bar", "left_bar", "right_bar"):
+        getattr(found, name)[chaos] = np.inf
     return found
 
 
 #: scatter of so many times the noise bound is put down to a bound that is too small; beyond, to a jump
 MOST_SCATTER = 256.0
+#: so many steps with that much scatter are no accident
+WILD_STEPS = 3
 
 
 class _Quotients:
@@ -223,12 +233,19 @@ class _Quotients:
         x, above, below, at_x, up, down, noise, far = (a[..., entries] for a in self.given)
         return _Quotients(x, above, below, at_x, up, down, noise * factor, far * factor)
 
-    def scatter(self, found: Slopes) -> np.ndarray:
-        """Factors by which the noise must be larger than stated for quotients of smaller steps to agree; 0 where it need not."""
-        finer = np.arange(len(self.central))[:, None] > found.middle_level
-        excess = np.where(finer, np.abs(self.central - found.middle) / self.central_noise, 0.0)
-        worst = np.fmax.reduce(excess, axis=0)
-        return np.where((worst > 1) & (worst < MOST_SCATTER), 2 * worst, 0.0)
+    def scatter(self, found: Slopes) -> tuple[np.ndarray, np.ndarray]:
+        """By how much quotients of smaller steps are off, in units of their noise: the most, and at how many steps MOST_SCATTER.
+
+        Their own truncation error, which falls with h², is not counted.
+        """
+        levels, entries = self.central.shape
+        column = np.arange(entries)
+        finer = np.arange(levels)[:, None] > found.middle_level
+        off = np.abs(self.central - found.middle)
+        about = [(np.clip(found.middle_level + k, 0, levels - 1), column) for k in (-1, 0, 1)]
+        own = 4 * np.fmax.reduce([off[at] * (self.wide / self.wide[at]) ** 2 for at in about])
+        excess = np.where(finer, np.maximum(off - own, 0.0) / self.central_noise, 0.0)
+        return np.fmax.reduce(excess, axis=0), (excess > MOST_SCATTER).sum(axis=0)
 
     def slopes(self) -> Slopes:
         middle = limit(self.central, self.wide / 2, self.central_noise, 2)

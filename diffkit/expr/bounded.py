@@ -44,10 +44,12 @@ def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
     outcome: list[Result] = []
     failure: list[BaseException] = []
     context = contextvars.copy_context()
+    ready = threading.Event()
 
     def run() -> None:
         _inside.running = True
         try:
+            ready.wait()
             outcome.append(context.run(work))
         except BaseException as problem:  # noqa: BLE001  (handed to the caller)
             failure.append(problem)
@@ -56,6 +58,7 @@ def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
         limit = sys.getrecursionlimit()
         worker, stack = _start(run)
         sys.setrecursionlimit(max(limit, (stack >> 20) * CALLS_A_MEGABYTE))
+        ready.set()
         try:
             worker.join(seconds)
         finally:

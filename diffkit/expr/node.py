@@ -8,7 +8,6 @@ same arguments are the same object, so common subexpressions are shared from bir
 from __future__ import annotations
 
 import struct
-import unicodedata
 import weakref
 from collections.abc import Iterator
 from numbers import Real
@@ -390,7 +389,6 @@ def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid
     dtype = str(np.dtype(dtype))
     if dtype not in DTYPES:
         raise DtypeError(f"a variable's dtype is one of {', '.join(DTYPES)}, not {dtype}")
-    name = unicodedata.normalize("NFKC", name)  # as Python does to the names of keyword arguments
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     return node(intern_kind(VARIABLE, (("name", name), ("uid", uid)), shape, dtype), ())
 

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from .bounded import within
 from .node import Expr, free_variables
+
+#: limit for one conversion
+SECONDS = 60.0
 
 
 def element_name(name: str, position: tuple[int, ...]) -> str:
@@ -41,6 +45,10 @@ def to_sympy(f: Expr, native: bool = True) -> Any:
     Symbols are real and have the variables' names. `native=False` writes the form that can be differentiated, with plain symbols:
     declared real, SymPy would rewrite √(x²) to |x|.
     """
+    return within(SECONDS, lambda: _to_sympy(f, native), "writing the expression with SymPy")
+
+
+def _to_sympy(f: Expr, native: bool) -> Any:
     import sympy
 
     from .elements import write
@@ -66,7 +74,7 @@ def from_sympy(expr: Any, variables: Mapping[str, Expr] | None = None) -> Expr:
     """
     from .sympy_reader import read
 
-    return read(expr, variables or {})
+    return within(SECONDS, lambda: read(expr, variables or {}), "reading SymPy's expression")
 
 
 def lambdified_gradient(f: Expr, names: Sequence[str], wrt: Sequence[str]) -> Callable[..., list]:

@@ -51,12 +51,17 @@ def apply(name: str, *args: Expr, **params: Any) -> Expr:
 
 
 def unsupported(e: Any, reason: str, remedy: str = "") -> UnsupportedError:
-    try:
-        text = str(e)
-    except ValueError:  # an integer of thousands of digits
-        text = ""
-    text = text if 0 < len(text) <= 60 else e.func.__name__
-    return UnsupportedError(f"SymPy's {text} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}")
+    return UnsupportedError(f"SymPy's {_brief(e)} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}")
+
+
+def _brief(e: Any) -> str:
+    """The text of a small expression, the name of a large one (as a tree it may be exponentially large)."""
+    parts = [e]
+    for part in parts:
+        parts.extend(part.args)
+        if len(parts) > 30 or (part.is_Rational and abs(part.p) > 10**50):
+            return e.func.__name__
+    return str(e)
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------

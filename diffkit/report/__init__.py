@@ -17,7 +17,7 @@ _PLACES = {
     "comparison_markdown": ".markdown",
     "comparison_figure": ".plot",
 }
-__all__ = list(_PLACES)  # noqa: PLE0605
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

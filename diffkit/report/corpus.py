@@ -56,7 +56,9 @@ class Formula:
     def points(self, count: int, seed: int = 0) -> dict[str, np.ndarray]:
         """`count` points, uniform in the ranges. A variable's depend on nothing but the seed, its name and the formula's."""
         return {
-            v.name: np.random.default_rng([seed, zlib.crc32(self.name.encode()), zlib.crc32(v.name.encode())]).uniform(v.low, v.high, count)
+            v.name: np.random.default_rng([seed, zlib.crc32(self.name.encode()), zlib.crc32(v.name.encode())]).uniform(
+                v.low, v.high, count
+            )
             for v in self.variables
         }
 
@@ -99,15 +101,17 @@ def parse_corpus(text: str, shown: str = "the corpus") -> list[Formula | Unusabl
     missing = [n for n in NEEDED if n not in columns]
     if missing:
         raise DataError(
-            f"{shown}, line {line}: the header has no column {' and no column '.join(map(repr, missing))} (it reads {shorten(','.join(header), 80)!r}). "
-            f"The first line must name the columns: {','.join(NEEDED)}"
+            f"{shown}, line {line}: the header has no column {' and no column '.join(map(repr, missing))} "
+            f"(it reads {shorten(','.join(header), 80)!r}). The first line must name the columns: {','.join(NEEDED)}"
         )
     found: list[Formula | Unusable] = []
     lines: dict[str, int] = {}
     for line, cells in rows:
         entry = _entry(line, cells, columns)
         if isinstance(entry, Formula) and lines.setdefault(entry.name, line) != line:
-            entry = Unusable(line, entry.name, f"line {lines[entry.name]} has the same name; names must differ", entry.text)
+            entry = Unusable(
+                line, entry.name, f"line {lines[entry.name]} has the same name; names must differ", entry.text
+            )
         found.append(entry)
     if not found:
         raise DataError(f"{shown} has a header and no rows. Add one a formula, for example: bell,exp(-x^2),x=-2:2")
@@ -121,7 +125,9 @@ def _decode(data: bytes, shown: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = data[: problem.start].count(b"\n") + 1
-        raise DataError(f"{shown}, line {line}: not UTF-8 (byte {data[problem.start]:#04x}). Save the file as CSV in UTF-8") from None
+        raise DataError(
+            f"{shown}, line {line}: not UTF-8 (byte {data[problem.start]:#04x}). Save the file as CSV in UTF-8"
+        ) from None
 
 
 def _rows(text: str, shown: str) -> Iterator[tuple[int, list[str]]]:
@@ -143,17 +149,24 @@ def _rows(text: str, shown: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _entry(line: int, cells: Sequence[str], columns: Sequence[str]) -> Formula | Unusable:
-    given = dict(zip(columns, (" ".join(c.split()) for c in cells), strict=False))
+    given = dict(zip(columns, (_clean(c) for c in cells), strict=False))
     name, text = given.get("name", "") or f"line {line}", given.get("formula", "")
     try:
         if any(c.strip() for c in cells[len(columns) :]):
-            raise DataError(f"{len(cells)} fields where the header has {len(columns)}: put a field that contains a comma in double quotes")
+            raise DataError(
+                f"{len(cells)} fields where the header has {len(columns)}: put a field that contains a comma in double quotes"
+            )
         variables = parse_ranges(given.get("variables", ""))
         unused = _check(text, variables)
     except (DiffkitError, ArithmeticError, RecursionError, MemoryError) as problem:
         return Unusable(line, name, str(problem) or type(problem).__name__, text)
     extra = {key: given.get(key, "") for key in ("title", "field", "source", "notes")}
     return Formula(name, text, variables, **extra, line=line, unused=unused)
+
+
+def _clean(cell: str) -> str:
+    """White space as single spaces, and no control characters: names are printed on terminals."""
+    return "".join(c for c in " ".join(cell.split()) if c.isprintable())
 
 
 def parse_ranges(text: str) -> tuple[Variable, ...]:
@@ -163,7 +176,10 @@ def parse_ranges(text: str) -> tuple[Variable, ...]:
     while text[position:].strip():
         match = _RANGE.match(text, position)
         if not match:
-            raise DataError(f"cannot read {shorten(text[position:].strip(), 40)!r} in the variables: write name=low:high, for example x=1:5 y=0:1[m/s]")
+            raise DataError(
+                f"cannot read {shorten(text[position:].strip(), 40)!r} in the variables: "
+                "write name=low:high, for example x=1:5 y=0:1[m/s]"
+            )
         name, low, high, unit = match.groups()
         if any(v.name == name for v in variables):
             raise DataError(f"the variable {name} has two ranges")
@@ -196,7 +212,9 @@ def _check(text: str, variables: Sequence[Variable]) -> tuple[str, ...]:
     declared = [v.name for v in variables]
     missing = [n for n in used if n not in declared]
     if missing:
-        raise DataError(f"no range for {', '.join(missing)}: add {' '.join(f'{n}=low:high' for n in missing)} to the variables")
+        raise DataError(
+            f"no range for {', '.join(missing)}: add {' '.join(f'{n}=low:high' for n in missing)} to the variables"
+        )
     if not used:
         raise DataError("the formula has no variable to differentiate by")
     return tuple(n for n in declared if n not in used)

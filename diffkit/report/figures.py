@@ -99,7 +99,9 @@ def steps_figure(entry: dict[str, Any]) -> str:
         errors = curve.get(name)
         if not errors:
             continue
-        figure.polyline([(x(h), y(max(e, 1e-17))) for h, e in zip(curve["h"], errors, strict=True) if e is not None], kind)
+        figure.polyline(
+            [(x(h), y(max(e, 1e-17))) for h, e in zip(curve["h"], errors, strict=True) if e is not None], kind
+        )
         figure.line(legend, 12, legend + 16, 12, kind)
         figure.text(legend + 20, 15.5, label)
         legend += 30 + 5.6 * len(label)

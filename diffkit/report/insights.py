@@ -43,19 +43,26 @@ def _agreement(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
         yield f"The truth lies inside the engine’s own error bar in every one of {total:,} answers (entries × engines)."
     else:
         worst = max(entries, key=lambda entry: sum(e["outside"] for e in entry["engines"]))
-        yield f"In {plural(outside, 'answer')} of {total:,} the truth lies outside the engine’s own error bar; most of them in {_name(worst)}."
+        yield (
+            f"In {plural(outside, 'answer')} of {total:,} the truth lies outside the engine’s own error bar; "
+            f"most of them in {_name(worst)}."
+        )
 
 
 def _well_conditioned(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
     kinds = {
         "program": f"Where the program’s condition is at most {WELL_CONDITIONED:g}, answers within {FEW_ULP:g} ulp of the truth",
-        "input": f"where the formula’s own condition with respect to its inputs is, but intermediate values may cancel",
+        "input": "where the formula’s own condition with respect to its inputs is, but intermediate values may cancel",
     }
     said = []
     for kind, words in kinds.items():
         shares = []
         for engine in engines:
-            found = [_by(entry)[engine]["well_conditioned"][kind] for entry in entries if engine in _by(entry) and engine != "finite"]
+            found = [
+                _by(entry)[engine]["well_conditioned"][kind]
+                for entry in entries
+                if engine in _by(entry) and engine != "finite"
+            ]
             if total := sum(w["entries"] for w in found):
                 shares.append(f"{engine} {percent(sum(w['few_ulp'] for w in found) / total)}")
         if shares:
@@ -83,7 +90,8 @@ def _lost_digits(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
             losses.sort(key=lambda row: -row[0])
             _, entry, a, b = losses[0]
             yield (
-                f"Same mathematics, other arithmetic: {one} loses at least two digits against {other} in {plural(len(losses), 'formula')}, most in "
+                f"Same mathematics, other arithmetic: {one} loses at least two digits against {other} in "
+                f"{plural(len(losses), 'formula')}, most in "
                 f"{_name(entry)} ({figure_number(a)} against {figure_number(b)} ulp)."
             )
 
@@ -98,11 +106,16 @@ def _hard_problems(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
     if hard:
         hard.sort(key=lambda row: -row[0])
         names = listed([_name(entry) for _, entry in hard[:3]])
-        yield f"In {plural(len(hard), 'formula')} every engine loses three digits or more at the worst point, because the formula as it is written cancels there: above all {names}."
+        yield (
+            f"In {plural(len(hard), 'formula')} every engine loses three digits or more at the worst point, because the "
+            f"formula as it is written cancels there: above all {names}."
+        )
 
 
 def _cost(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
-    middles = [f"{e} {figure_number(median(found))}" for e in engines if (found := _values(entries, e, "ratio_to_value"))]
+    middles = [
+        f"{e} {figure_number(median(found))}" for e in engines if (found := _values(entries, e, "ratio_to_value"))
+    ]
     if not middles:
         return
     yield f"Value and gradient together, in units of the value alone, cost at the median: {listed(middles)}."
@@ -114,7 +127,10 @@ def _cost(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
         if (a := _values(few, e, "ratio_to_value")) and (b := _values(many, e, "ratio_to_value"))
     ]
     if grown:
-        yield f"From formulas of at most {FEW_VARIABLES} variables to those of {MANY_VARIABLES} and more the median of that goes, for {listed(grown)}."
+        yield (
+            f"From formulas of at most {FEW_VARIABLES} variables to those of {MANY_VARIABLES} and more the median of that "
+            f"goes, for {listed(grown)}."
+        )
 
 
 def _making(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
@@ -124,15 +140,22 @@ def _making(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
 
 
 def _swell(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
-    found = [(s["derivative"]["tree"] / max(1, s["derivative"]["cse"]), entry, s) for entry in entries if (s := swell_of(entry))]
+    found = [
+        (s["derivative"]["tree"] / max(1, s["derivative"]["cse"]), entry, s)
+        for entry in entries
+        if (s := swell_of(entry))
+    ]
     if not found:
         return
     _, entry, s = max(found, key=lambda row: row[0])
     d = s["derivative"]
+    if d["tree"] < 2 * d["cse"]:
+        return
     exploded = sum(ratio > 5 for ratio, *_ in found)
     yield (
-        f"Swell is a matter of counting: the derivatives of {_name(entry)} take {d['tree']:,} operations written out, {d['graph']:,} as a graph and {d['cse']:,} after CSE "
-        f"(the formula itself {s['f']['tree']:,}). Written out they are more than five times the shared form in {exploded} of {plural(len(found), 'formula')}."
+        f"Swell is a matter of counting: the derivatives of {_name(entry)} take {d['tree']:,} operations written out, "
+        f"{d['graph']:,} as a graph and {d['cse']:,} after CSE (the formula itself {s['f']['tree']:,}). Written out they "
+        f"are more than five times the shared form in {exploded} of {plural(len(found), 'formula')}."
     )
     missed = []
     for _, entry, s in found:
@@ -141,20 +164,27 @@ def _swell(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
             missed.append((s["derivative"]["cse"] / reverse["ops"]["total"], entry, s, reverse["ops"]["total"]))
     if missed:
         _, entry, s, ops = max(missed, key=lambda row: row[0])
-        yield f"CSE does not always find what reverse mode has by construction: {_name(entry)} needs {s['derivative']['cse']:,} operations after CSE, {ops:,} on the reverse tape."
+        yield (
+            f"CSE does not always find what reverse mode has by construction: {_name(entry)} needs "
+            f"{s['derivative']['cse']:,} operations after CSE, {ops:,} on the reverse tape."
+        )
 
 
 def _finite(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
     scaled, tight = _values(entries, "finite", "max_scaled_error"), _values(entries, "finite", "tightness")
     if scaled and tight:
         yield (
-            f"Differences with an automatic step: the largest error of a formula over max(|g|, |f/x|) is {figure_number(median(scaled))} at the median; "
+            f"Differences with an automatic step: the largest error of a formula over max(|g|, |f/x|) is "
+            f"{figure_number(median(scaled))} at the median; "
             f"the stated bars are {figure_number(median(tight))} times the true error."
         )
 
 
 def _kinks(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
-    for outcome, words in (("kink", "points on a kink, where there is no derivative"), ("nonfinite", "points where the value or derivative is not finite")):
+    for outcome, words in (
+        ("kink", "points on a kink, where there is no derivative"),
+        ("nonfinite", "points where the value or derivative is not finite"),
+    ):
         found = [entry for entry in entries if entry["point_outcomes"].get(outcome)]
         if found:
             total = sum(entry["point_outcomes"][outcome] for entry in found)
@@ -162,5 +192,14 @@ def _kinks(entries: Entries, engines: Sequence[str]) -> Iterator[str]:
 
 
 SENTENCES: tuple[Callable[[Entries, Sequence[str]], Iterator[str]], ...] = (
-    _agreement, _well_conditioned, _accuracy, _lost_digits, _hard_problems, _cost, _making, _swell, _finite, _kinks,
-)  # fmt: skip
+    _agreement,
+    _well_conditioned,
+    _accuracy,
+    _lost_digits,
+    _hard_problems,
+    _cost,
+    _making,
+    _swell,
+    _finite,
+    _kinks,
+)

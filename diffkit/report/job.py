@@ -20,20 +20,20 @@ results.json
         input_condition      median, max over the entries
         value_seconds_a_point value_ops
         step_curve           wrt, at, truth, h, errors of difference quotients by method, richardson's own step and error
-        engines              one an engine: outcome, reason, max_ulp, median_ulp, max_rel_error, max_scaled_error, coverage, tightness,
-                             ulp_quantiles (measure.QUANTILES), ulp_histogram, well_conditioned, program_condition, entries, outside,
-                             seconds_a_point, ratio_to_value, build_seconds, ops, bytes, evaluations, swell, method
+        engines              one an engine: outcome, reason, max_ulp, median_ulp, max_rel_error, max_scaled_error, coverage,
+                             tightness, ulp_quantiles (measure.QUANTILES), ulp_histogram, well_conditioned,
+                             program_condition, entries, outside, seconds_a_point, ratio_to_value, build_seconds, ops, bytes,
+                             evaluations, swell, method
 
-A number that is missing, infinite or NaN is null. Everything but times, `date` and `environment` follows from corpus, points and seed.
+A number that is missing, infinite or NaN is null. Everything but times, `date` and `environment` follows from corpus,
+points and seed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -81,7 +81,10 @@ class Summary:
         return 1 if self.mismatches else 2 if self.unusable else 3 if self.undecided else 0
 
     def __str__(self) -> str:
-        lines = [f"{self.agreeing} of {self.formulas} formulas: all engines agree; {self.outside:,} of {self.answers:,} answers outside their error bar"]
+        lines = [
+            f"{self.agreeing} of {self.formulas} formulas: all engines agree; "
+            f"{self.outside:,} of {self.answers:,} answers outside their error bar"
+        ]
         lines += [f"mismatch: {name}" for name in self.mismatches]
         lines += [f"not decided: {name} ({why})" for name, why in self.undecided]
         lines += [f"line {u.line}: {u.name}: {u.reason}" for u in self.unusable]
@@ -116,11 +119,17 @@ def run_report(
     jobs = [Job(row, points, seed, tuple(engines), machine) for row in rows if isinstance(row, Formula)]
     options = {
         "corpus": "diffkit’s own corpus" if corpus is None else Path(corpus).name,
-        "points": points, "seed": seed, "engines": list(engines), "machine": machine, "budget_seconds": budget,
-    }  # fmt: skip
+        "points": points,
+        "seed": seed,
+        "engines": list(engines),
+        "machine": machine,
+        "budget_seconds": budget,
+    }
     with Progress(len(jobs), progress) as bar:
         entries = list(_measured(jobs, workers, budget, bar))
-        results = assemble(entries, [row for row in rows if isinstance(row, Unusable)], options, min(workers, max(1, len(jobs))))
+        results = assemble(
+            entries, [row for row in rows if isinstance(row, Unusable)], options, min(workers, max(1, len(jobs)))
+        )
         bar.say("writing the report")
         results["environment"]["seconds"] = round(perf_counter() - start, 1)
         paths = write(results, Path(out))
@@ -145,7 +154,9 @@ def _measured(jobs: Sequence[Job], workers: int, budget: float, bar: Progress) -
     return iter(entries)
 
 
-def assemble(entries: Sequence[dict[str, Any]], unusable: Sequence[Unusable], options: dict[str, Any], workers: int) -> dict[str, Any]:
+def assemble(
+    entries: Sequence[dict[str, Any]], unusable: Sequence[Unusable], options: dict[str, Any], workers: int
+) -> dict[str, Any]:
     """Everything that results.json holds."""
     for entry, name in zip(entries, anchors([e["name"] for e in entries]), strict=True):
         entry["id"] = name
@@ -188,12 +199,23 @@ def anchors(names: Sequence[str]) -> list[str]:
 
 def environment(workers: int) -> dict[str, Any]:
     versions = {"Python": platform.python_version()}
-    for package, shown in (("numpy", "NumPy"), ("sympy", "SymPy"), ("numba", "Numba"), ("python-flint", "python-flint")):
+    for package, shown in (
+        ("numpy", "NumPy"),
+        ("sympy", "SymPy"),
+        ("numba", "Numba"),
+        ("python-flint", "python-flint"),
+    ):
         try:
             versions[shown] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {"versions": versions, "processor": processor(), "cores": available(), "workers": workers, "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "versions": versions,
+        "processor": processor(),
+        "cores": available(),
+        "workers": workers,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def processor() -> str:
@@ -225,20 +247,27 @@ def write(results: dict[str, Any], folder: Path) -> dict[str, Path]:
 def summary(results: dict[str, Any], paths: dict[str, Path], seconds: float) -> Summary:
     t, entries = results["totals"], results["formulas"]
     rows = [Unusable(u["line"], u["name"], u["reason"], u["text"]) for u in results["unusable"]]
-    rows += [Unusable(e["line"], e["name"], f"{e['outcome']}: {e['reason']}", e["text"]) for e in entries if e["outcome"] == "error"]
+    rows += [
+        Unusable(e["line"], e["name"], f"{e['outcome']}: {e['reason']}", e["text"])
+        for e in entries
+        if e["outcome"] == "error"
+    ]
     return Summary(
-        t["formulas"], t["agreeing"], [e["name"] for e in entries if e["outcome"] == "mismatch"],
+        t["formulas"],
+        t["agreeing"],
+        [e["name"] for e in entries if e["outcome"] == "mismatch"],
         [(e["name"], why(e)) for e in entries if e["outcome"] not in ("ok", "mismatch", "error")],
-        rows, t["answers"], t["outside"], seconds, paths,
-    )  # fmt: skip
+        rows,
+        t["answers"],
+        t["outside"],
+        seconds,
+        paths,
+    )
 
 
 def why(entry: dict[str, Any]) -> str:
     """Why a formula is not decided, in a few words."""
-    return entry["reason"] or next((f"{r['reason']}, at {r['points']} of {entry['points']} points" for r in entry["point_reasons"]), entry["outcome"])
-
-
-if __name__ == "__main__":
-    made = run_report(*sys.argv[1:3])
-    print(made)
-    sys.exit(made.exit_status)
+    return entry["reason"] or next(
+        (f"{r['reason']}, at {r['points']} of {entry['points']} points" for r in entry["point_reasons"]),
+        entry["outcome"],
+    )

@@ -33,8 +33,8 @@ from .quotients import short, step_curve
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: errors are counted in bins of a quarter of a decade; the first bin, at 0.01 ulp, holds all smaller ones
 BINS_PER_DECADE, FIRST_DECADE = 4, -2
-#: points of a timed run; runs are repeated until they have taken this long
-BATCH, ENOUGH_SECONDS, LONG_SECONDS = 16_384, 0.004, 0.015
+#: points of a timed run; runs are repeated until they have taken so long, one that takes very long is not
+BATCH, ENOUGH_SECONDS, LONG_SECONDS = 16_384, 0.005, 0.02
 #: an error of a well-conditioned entry should not be above this
 FEW_ULP = 8.0
 #: longest LaTeX of one derivative, and of all of a formula, in characters
@@ -95,14 +95,13 @@ def costs(job: Job) -> dict[str, Any]:
 
 
 def _seconds_a_point(run: Callable[[list[np.ndarray]], Any], values: list[np.ndarray]) -> float:
-    """Median over runs, the first not counted: three or more, but fewer where that would take long."""
-    run(values)
+    """Median over three runs or more after a first one; a run that takes long is not repeated."""
     times: list[float] = []
-    while sum(times) < LONG_SECONDS and (len(times) < 3 or sum(times) < ENOUGH_SECONDS):
+    while not times or (times[0] < LONG_SECONDS and (len(times) < 4 or sum(times) < ENOUGH_SECONDS)):
         start = perf_counter()
         run(values)
         times.append(perf_counter() - start)
-    return float(np.median(times)) / len(values[0])
+    return float(np.median(times[1:] or times)) / len(values[0])
 
 
 @cache
@@ -125,29 +124,42 @@ def with_costs(entry: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any
 # ---- a comparison as data ---------------------------------------------------------------------------------------------
 def describe(c: Comparison, formula: Formula | None = None) -> dict[str, Any]:
     """A comparison as plain data. Without a formula of a corpus it is named by its text."""
-    reasons = Counter(f"{o}: {w}" if w else str(o) for o, w in zip(c.point_outcome, c.point_reason, strict=True) if o != "ok")
+    reasons = Counter(
+        f"{o}: {w}" if w else str(o) for o, w in zip(c.point_outcome, c.point_reason, strict=True) if o != "ok"
+    )
     formula = formula or Formula(brief(c.f, 60), brief(c.f, 2000), ())
     ranges = {v.name: v for v in formula.variables}
-    return finite_or_none({
-        **given(formula),
-        "latex": _latex(c.f),
-        "variables": [_variable(n, v, ranges.get(n)) for n, v in c.at.items()],
-        "wrt": list(c.wrt),
-        "outcome": c.outcome,
-        "reason": "; ".join(f"{n}: {col.reason}" for n, col in c.columns.items() if col.reason and col.outcome != "unsupported"),
-        "points": c.points,
-        "certified": c.decided,
-        "point_outcomes": dict(Counter(map(str, c.point_outcome))),
-        "point_reasons": [{"reason": r, "points": n} for r, n in reasons.most_common(3)],
-        "machine": c.machine,
-        "value_ops": c.value_ops,
-        "value_seconds_a_point": c.seconds_value / c.points,
-        "truth": {"method": c.truth.method, "reason": c.truth.reason, "checked": c.truth.checked, "bits": c.truth.bits},
-        "input_condition": _spread(_entries(next(iter(c.columns.values())), c.input_condition)) if c.columns else None,
-        "derivatives": derivatives(c.f, c.wrt),
-        "step_curve": step_curve(c),
-        "engines": [_column(c, col) for col in c.columns.values()],
-    })  # fmt: skip
+    return finite_or_none(
+        {
+            **given(formula),
+            "latex": _latex(c.f),
+            "variables": [_variable(n, v, ranges.get(n)) for n, v in c.at.items()],
+            "wrt": list(c.wrt),
+            "outcome": c.outcome,
+            "reason": "; ".join(
+                f"{n}: {col.reason}" for n, col in c.columns.items() if col.reason and col.outcome != "unsupported"
+            ),
+            "points": c.points,
+            "certified": c.decided,
+            "point_outcomes": dict(Counter(map(str, c.point_outcome))),
+            "point_reasons": [{"reason": r, "points": n} for r, n in reasons.most_common(3)],
+            "machine": c.machine,
+            "value_ops": c.value_ops,
+            "value_seconds_a_point": c.seconds_value / c.points,
+            "truth": {
+                "method": c.truth.method,
+                "reason": c.truth.reason,
+                "checked": c.truth.checked,
+                "bits": c.truth.bits,
+            },
+            "input_condition": _spread(_entries(next(iter(c.columns.values())), c.input_condition))
+            if c.columns
+            else None,
+            "derivatives": derivatives(c.f, c.wrt),
+            "step_curve": step_curve(c),
+            "engines": [_column(c, col) for col in c.columns.values()],
+        }
+    )
 
 
 def given(formula: Formula) -> dict[str, Any]:
@@ -158,17 +170,42 @@ def given(formula: Formula) -> dict[str, Any]:
 
 def failed(formula: Formula, outcome: str, reason: str) -> dict[str, Any]:
     """The entry of a formula of which nothing could be measured."""
-    ranges = [{"name": v.name, "latex": latex_name(v.name), "low": v.low, "high": v.high, "unit": v.unit, "shape": []} for v in formula.variables]
+    ranges = [
+        {"name": v.name, "latex": latex_name(v.name), "low": v.low, "high": v.high, "unit": v.unit, "shape": []}
+        for v in formula.variables
+    ]
     return {
-        **given(formula), "latex": "", "variables": ranges, "wrt": [], "outcome": outcome, "reason": reason, "points": 0, "certified": 0,
-        "point_outcomes": {}, "point_reasons": [], "machine": "", "value_ops": {}, "value_seconds_a_point": None, "truth": None,
-        "input_condition": None, "derivatives": [], "step_curve": None, "engines": [],
-    }  # fmt: skip
+        **given(formula),
+        "latex": "",
+        "variables": ranges,
+        "wrt": [],
+        "outcome": outcome,
+        "reason": reason,
+        "points": 0,
+        "certified": 0,
+        "point_outcomes": {},
+        "point_reasons": [],
+        "machine": "",
+        "value_ops": {},
+        "value_seconds_a_point": None,
+        "truth": None,
+        "input_condition": None,
+        "derivatives": [],
+        "step_curve": None,
+        "engines": [],
+    }
 
 
 def _variable(name: str, at: np.ndarray, declared: Variable | None) -> dict[str, Any]:
     low, high = (declared.low, declared.high) if declared else (float(np.min(at)), float(np.max(at)))
-    return {"name": name, "latex": latex_name(name), "low": low, "high": high, "unit": declared.unit if declared else "", "shape": list(at.shape[1:])}
+    return {
+        "name": name,
+        "latex": latex_name(name),
+        "low": low,
+        "high": high,
+        "unit": declared.unit if declared else "",
+        "shape": list(at.shape[1:]),
+    }
 
 
 def _entries(column: Column, parts: dict[str, np.ndarray]) -> np.ndarray:
@@ -216,13 +253,14 @@ def _scaled_error(c: Comparison, column: Column) -> float | None:
         with np.errstate(all="ignore"):
             ratio = np.abs(error) / np.maximum(np.abs(c.truth.gradient[w]), np.abs(column.value / c.at[w]))
         ratio = ratio[column.decided[w] & ~np.isnan(ratio)]
-        worst.append(float(np.max(ratio, initial=0.0)))
+        worst += [float(np.max(ratio))] if ratio.size else []
     return max(worst) if worst else None
 
 
 def _well_conditioned(c: Comparison, column: Column) -> dict[str, dict[str, int]]:
-    """How many entries have a small condition, and how many of those are within a few ulp: by the formula's condition with respect to
-    its inputs, and by that of the engine's program with respect to all its values.
+    """How many entries have a small condition, and how many of those are within a few ulp.
+
+    Once by the formula's condition with respect to its inputs, once by the program's with respect to all its values.
     """
     ulp, found = _entries(column, column.ulp), {}
     for kind, condition in (("input", c.input_condition), ("program", column.program_condition)):
@@ -259,5 +297,7 @@ def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
     for w, g in zip(wrt, made, strict=True):
         latex = _latex(g, max(60, min(DERIVATIVE_LENGTH, left)))
         left -= len(latex)
-        found.append({"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine})
+        found.append(
+            {"wrt": w, "wrt_latex": latex_name(w), "latex": latex, "operations": operations(g), "engine": engine}
+        )
     return found

@@ -17,10 +17,21 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 392, 30, 252
 def overview(entries: Sequence[dict[str, Any]], engines: Sequence[str]) -> list[tuple[str, str]]:
     """(caption, SVG) of the figures that there is something to show in."""
     drawn = [
-        ("Largest error of every formula, by engine. A formula that is high in every column is itself to blame; one that is high in one column only, the engine. From 10¹⁶ no digit is right.", errors(entries, engines)),
-        ("Cost of value and gradient together, against the number of variables; the lines join the medians.", costs(entries, engines)),
-        ("Operations of SymPy’s derivatives against those of the formula. Written out they explode; as a graph, or after common subexpressions, they need not.", swell(entries)),
-    ]  # fmt: skip
+        (
+            "Largest error of every formula, by engine. A formula that is high in every column is itself to blame; one that is "
+            "high in one column only, the engine. From 10¹⁶ no digit is right.",
+            errors(entries, engines),
+        ),
+        (
+            "Cost of value and gradient together, against the number of variables; the lines join the medians.",
+            costs(entries, engines),
+        ),
+        (
+            "Operations of SymPy’s derivatives against those of the formula. Written out they explode; as a graph, or after "
+            "common subexpressions, they need not.",
+            swell(entries),
+        ),
+    ]
     return [(caption, svg) for caption, svg in drawn if svg]
 
 
@@ -56,12 +67,16 @@ class _Swarm:
 
     def __init__(self, middle: float, half: float) -> None:
         self.middle = middle
-        self.offsets = sorted((k * 2.6 for k in range(-int(half / 2.6), int(half / 2.6) + 1)), key=lambda x: (abs(x), x))
+        self.offsets = sorted(
+            (k * 2.6 for k in range(-int(half / 2.6), int(half / 2.6) + 1)), key=lambda x: (abs(x), x)
+        )
         self.placed: list[tuple[float, float]] = []
 
     def place(self, y: float) -> float:
         near = [(px, py) for px, py in self.placed if abs(py - y) < self.APART]
-        free = (x for x in self.offsets if all(math.hypot(self.middle + x - px, y - py) >= self.APART for px, py in near))
+        free = (
+            x for x in self.offsets if all(math.hypot(self.middle + x - px, y - py) >= self.APART for px, py in near)
+        )
         x = self.middle + next(free, self.offsets[len(self.placed) % len(self.offsets)])
         self.placed.append((x, y))
         return x
@@ -112,7 +127,9 @@ def swell(entries: Sequence[dict[str, Any]]) -> str:
     legend = LEFT + 150.0
     for kind, (shape, label) in COUNTS.items():
         for i, s in found:
-            figure.mark(shape, x(max(1, s["f"]["tree"])), y(max(1, s["derivative"][kind])), f"dot n-{kind}", f' data-f="{i}"')
+            figure.mark(
+                shape, x(max(1, s["f"]["tree"])), y(max(1, s["derivative"][kind])), f"dot n-{kind}", f' data-f="{i}"'
+            )
         figure.mark(shape, legend, TOP - 16, f"n-{kind}")
         figure.text(legend + 8, TOP - 12, label)
         legend += 30 + 5.4 * len(label)

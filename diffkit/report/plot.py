@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: colour and marker of every engine; the pages' light colours
-LOOKS = {"symbolic": ("#0a66b0", "s"), "forward": ("#b86a00", "^"), "reverse": ("#00805d", "o"), "finite": ("#b0388a", "D")}
+LOOKS = {
+    "symbolic": ("#0a66b0", "s"),
+    "forward": ("#b86a00", "^"),
+    "reverse": ("#00805d", "o"),
+    "finite": ("#b0388a", "D"),
+}
 OTHER = ("#6a7078", "P")
 
 
@@ -22,7 +27,11 @@ def comparison_figure(c: Any) -> Any:
     from matplotlib.figure import Figure
 
     entry = describe(c)
-    drawings = [_errors, *([_costs] if any(e["ratio_to_value"] for e in entry["engines"]) else []), *([_steps] if entry["step_curve"] else [])]
+    drawings = [
+        _errors,
+        *([_costs] if any(e["ratio_to_value"] for e in entry["engines"]) else []),
+        *([_steps] if entry["step_curve"] else []),
+    ]
     figure = Figure(figsize=(4.2 * len(drawings), 3.2), layout="constrained")
     for k, draw in enumerate(drawings):
         draw(figure.add_subplot(1, len(drawings), k + 1), c, entry)
@@ -42,7 +51,15 @@ def _errors(axes: Axes, c: Any, entry: dict[str, Any]) -> None:
         found = np.concatenate([column.ulp[w][column.decided[w]].ravel() for w in column.ulp] or [np.empty(0)])
         found = np.maximum(found[np.isfinite(found)], 1e-2)[:5000]
         colour, marker = _look(name)
-        axes.plot(found, k + rng.uniform(-0.28, 0.28, found.size) * (found.size > 1), marker, color=colour, ms=3, alpha=0.5, mew=0)
+        axes.plot(
+            found,
+            k + rng.uniform(-0.28, 0.28, found.size) * (found.size > 1),
+            marker,
+            color=colour,
+            ms=3,
+            alpha=0.5,
+            mew=0,
+        )
         if found.size:
             axes.plot(np.median(found), k, marker, color=colour, ms=9, mec="white")
     axes.set_xscale("log")
@@ -65,10 +82,21 @@ def _costs(axes: Axes, c: Any, entry: dict[str, Any]) -> None:
 
 def _steps(axes: Axes, c: Any, entry: dict[str, Any]) -> None:
     curve = entry["step_curve"]
-    for method, colour, style in (("forward", "#b86a00", "-"), ("central", "#0a66b0", "-"), ("complex", "#00805d", "--")):
+    for method, colour, style in (
+        ("forward", "#b86a00", "-"),
+        ("central", "#0a66b0", "-"),
+        ("complex", "#00805d", "--"),
+    ):
         if curve.get(method):
             errors = np.array([np.nan if e is None else max(e, 1e-17) for e in curve[method]])
-            axes.loglog(curve["h"], errors, style, color=colour, lw=1.2, label={"forward": "one-sided", "complex": "complex step"}.get(method, method))
+            axes.loglog(
+                curve["h"],
+                errors,
+                style,
+                color=colour,
+                lw=1.2,
+                label={"forward": "one-sided", "complex": "complex step"}.get(method, method),
+            )
     chosen = curve.get("richardson")
     if chosen and chosen["h"] and chosen["error"] is not None:
         axes.plot(chosen["h"], max(chosen["error"], 1e-17), "D", color=LOOKS["finite"][0], ms=7, label="Richardson")

@@ -13,10 +13,11 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 #: what a worker may take to start and import, on top of the first item's budget
 START_SECONDS = 60.0
@@ -30,7 +31,9 @@ class Failed(NamedTuple):
     reason: str
 
 
-def run_all(work: Callable[[Any], Any], items: Sequence[Any], workers: int, budget: float) -> Iterator[tuple[int, Any]]:
+def run_all(
+    work: Callable[[Any], Any], items: Sequence[Any], workers: int, budget: float
+) -> Generator[tuple[int, Any]]:
     """(index, result or Failed) as they come. `work` is a module's function; everything is stopped when the iterator is closed."""
     waiting: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -50,7 +53,9 @@ def run_all(work: Callable[[Any], Any], items: Sequence[Any], workers: int, budg
 class _Worker(threading.Thread):
     """Hands items to one process, and replaces the process when it dies."""
 
-    def __init__(self, work: Callable[[Any], Any], waiting: queue.SimpleQueue, done: queue.SimpleQueue, budget: float) -> None:
+    def __init__(
+        self, work: Callable[[Any], Any], waiting: queue.SimpleQueue, done: queue.SimpleQueue, budget: float
+    ) -> None:
         super().__init__(daemon=True)
         self.work, self.waiting, self.done, self.budget = work, waiting, done, budget
         self.process: subprocess.Popen | None = None
@@ -112,16 +117,20 @@ def _launch() -> subprocess.Popen:
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     own_group = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, **own_group
+        [sys.executable, "-P", "-c", _COMMAND],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+        **own_group,
     )  # type: ignore[call-overload]
 
 
-def send(pipe: BinaryIO, message: Any) -> None:
+def send(pipe: IO[bytes], message: Any) -> None:
     pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
     pipe.flush()
 
 
-def receive(pipe: BinaryIO) -> Any:
+def receive(pipe: IO[bytes]) -> Any:
     """The next message; EOFError when the other side is gone (or died halfway)."""
     try:
         return pickle.load(pipe)
@@ -133,6 +142,7 @@ def serve() -> None:
     """The worker's loop. Whatever libraries print goes to standard error; standard output carries results only."""
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    warnings.simplefilter("ignore")  # overflows are part of the job, and would tear the progress bar
     while True:
         try:
             work, item = receive(sys.stdin.buffer)

@@ -26,13 +26,16 @@ EXPONENTS = np.linspace(-15.5, 0.0, 63)
 def step_curve(c: Comparison) -> dict[str, Any] | None:
     """Relative errors of quotients against the step, or None where no scalar derivative is certified and not zero.
 
-    The variable is the one on which the value depends most (largest median of |g·x|), the point the certified one at which the finite
-    engine's relative error is the median.
+    The variable is the one on which the value depends most (largest median of |g·x|), the point the certified one at which
+    the finite engine's relative error is the median.
     """
     column = c.columns.get("finite")
     if column is None or not column.gradient or any(v.ndim > 1 for v in c.at.values()):
         return None
-    weight = {w: np.where(column.decided[w] & (c.truth.gradient[w] != 0), np.abs(c.truth.gradient[w] * c.at[w]), np.nan) for w in c.wrt}
+    weight = {
+        w: np.where(column.decided[w] & (c.truth.gradient[w] != 0), np.abs(c.truth.gradient[w] * c.at[w]), np.nan)
+        for w in c.wrt
+    }
     weight = {w: a for w, a in weight.items() if np.isfinite(a).any()}
     if not weight:
         return None
@@ -42,7 +45,13 @@ def step_curve(c: Comparison) -> dict[str, Any] | None:
     tape, names = record(c.f), list(c.at)
     point, truth = [v[k] for v in c.at.values()], float(c.truth.gradient[w][k])
     curve = errors(tape, names.index(w), point, truth)
-    return {"wrt": w, "wrt_latex": latex_name(w), "at": dict(zip(names, map(float, point), strict=True)), "truth": truth, **curve}
+    return {
+        "wrt": w,
+        "wrt_latex": latex_name(w),
+        "at": dict(zip(names, map(float, point), strict=True)),
+        "truth": truth,
+        **curve,
+    }
 
 
 def errors(tape: Tape, position: int, point: list[np.ndarray], truth: float) -> dict[str, Any]:
@@ -57,7 +66,11 @@ def errors(tape: Tape, position: int, point: list[np.ndarray], truth: float) -> 
     with np.errstate(all="ignore"):
         above, below, here = x + h, x - h, float(at(np.array([x]))[0])
         up, down = at(above), at(below)
-        found = {"forward": (up - here) / (above - x), "central": (up - down) / (above - below), "complex": _complex_step(tape, position, point, h)}
+        found = {
+            "forward": (up - here) / (above - x),
+            "central": (up - down) / (above - below),
+            "complex": _complex_step(tape, position, point, h),
+        }
         off = {name: np.abs(q - truth) / abs(truth) for name, q in found.items() if q is not None}
     central = off["central"]
     return {

@@ -28,7 +28,11 @@ def marker_class(engine: str) -> str:
 
 def marker_definitions() -> str:
     """The markers, once a page."""
-    return '<svg class="defs" aria-hidden="true"><defs>' + "".join(f'<path id="m-{n}" d="{d}"/>' for n, d in MARKERS.items()) + "</defs></svg>"
+    return (
+        '<svg class="defs" aria-hidden="true"><defs>'
+        + "".join(f'<path id="m-{n}" d="{d}"/>' for n, d in MARKERS.items())
+        + "</defs></svg>"
+    )
 
 
 def num(x: float) -> str:
@@ -74,7 +78,11 @@ class Figure:
 
     def lines(self, ends: Iterable[tuple[float, float, float, float]], kind: str) -> None:
         """Many lines in one path."""
-        self.parts.append(f'<path class="{kind}" d="' + "".join(f"M{num(a)} {num(b)}{_to(c - a, d - b)}" for a, b, c, d in ends) + '"/>')
+        self.parts.append(
+            f'<path class="{kind}" d="'
+            + "".join(f"M{num(a)} {num(b)}{_to(c - a, d - b)}" for a, b, c, d in ends)
+            + '"/>'
+        )
 
     def polyline(self, points: Sequence[tuple[float, float]], kind: str) -> None:
         if len(points) > 1:
@@ -111,14 +119,17 @@ class Figure:
     def slope(self, x: Log, y: Log, through: tuple[float, float], power: float, kind: str) -> None:
         """The line of y ∝ x**power through a point, within both axes."""
         at, level = math.log10(through[0]), math.log10(through[1])
-        ends = sorted((at + (e - level) / power for e in (y.low, y.high)))
+        ends = sorted(at + (e - level) / power for e in (y.low, y.high))
         low, high = max(ends[0], x.low), min(ends[1], x.high)
         if low < high:
-            self.line(*(f(v) for u in (low, high) for f, v in ((x, 10.0**u), (y, 10.0 ** (level + power * (u - at))))), kind)  # type: ignore[arg-type]
+            (x1, y1), (x2, y2) = ((x(10.0**u), y(10.0 ** (level + power * (u - at)))) for u in (low, high))
+            self.line(x1, y1, x2, y2, kind)
 
     def __str__(self) -> str:
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" class="fig" role="img" aria-label="{escape(self.label)}">' + "".join(self.parts) + "</svg>"
+            f'<svg viewBox="0 0 {self.width} {self.height}" class="fig" role="img" aria-label="{escape(self.label)}">'
+            + "".join(self.parts)
+            + "</svg>"
         )
 
 

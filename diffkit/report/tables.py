@@ -39,14 +39,54 @@ def summary_columns(engines: Sequence[str]) -> list[Column]:
         Column("vars", "variables", "number of variables"),
     ]
     for k, e in enumerate(engines):
-        columns.append(Column(e, f"largest error of {e} in ulp", f"largest error of {e} in ulp", "accuracy" + " g" * (not k), "descending"))
+        columns.append(
+            Column(
+                e,
+                f"largest error of {e} in ulp",
+                f"largest error of {e} in ulp",
+                "accuracy" + " g" * (not k),
+                "descending",
+            )
+        )
     if "finite" in engines:
-        columns.append(Column("relative", "scaled error of finite", "largest error of finite over max(|g|, |f/x|)", "accuracy", "descending"))
+        columns.append(
+            Column(
+                "relative",
+                "scaled error of finite",
+                "largest error of finite over max(|g|, |f/x|)",
+                "accuracy",
+                "descending",
+            )
+        )
     for k, e in enumerate(engines):
-        columns.append(Column(e, f"cost of {e}", f"time of value and gradient by {e} over the time of the value", "cost" + " g" * (not k), "descending"))
+        columns.append(
+            Column(
+                e,
+                f"cost of {e}",
+                f"time of value and gradient by {e} over the time of the value",
+                "cost" + " g" * (not k),
+                "descending",
+            )
+        )
     for k, e in enumerate(engines):
-        columns.append(Column(e, f"time to make {e}", f"milliseconds to make the program of {e}", "build" + " g" * (not k), "descending"))
-    columns.append(Column("tree → CSE", "swell", "operations of SymPy’s derivatives, written out and after common subexpressions", "build g", "descending"))
+        columns.append(
+            Column(
+                e,
+                f"time to make {e}",
+                f"milliseconds to make the program of {e}",
+                "build" + " g" * (not k),
+                "descending",
+            )
+        )
+    columns.append(
+        Column(
+            "tree → CSE",
+            "swell",
+            "operations of SymPy’s derivatives, written out and after common subexpressions",
+            "build g",
+            "descending",
+        )
+    )
     return columns
 
 
@@ -61,7 +101,15 @@ def summary_cells(entry: dict[str, Any], engines: Sequence[str]) -> list[Cell]:
         made = (by.get(e) or {}).get("build_seconds")
         cells.append(_plain(None if made is None else 1e3 * made, "build" + " g" * (not k)))
     s = swell_of(entry)
-    cells.append(Cell(f"{count(s['derivative']['tree'])} → {count(s['derivative']['cse'])}", str(s["derivative"]["tree"]), "build g") if s else Cell("–", "", "build g none"))
+    cells.append(
+        Cell(
+            f"{count(s['derivative']['tree'])} → {count(s['derivative']['cse'])}",
+            str(s["derivative"]["tree"]),
+            "build g",
+        )
+        if s
+        else Cell("–", "", "build g none")
+    )
     return cells
 
 
@@ -76,7 +124,9 @@ def _ulp(e: dict[str, Any] | None, engine: str, kind: str) -> Cell:
     x = largest_ulp(e)
     length = f"{min(1.0, max(0.015, math.log10(1 + x) / BAR_DECADES)):.2f}".lstrip("0") if math.isfinite(x) else "1"
     sign, more = ("✓", "") if e["outcome"] == "ok" else ("✗", " bad")
-    return Cell(f"{sign} {figure_number(x)}", f"{x:.6g}" if math.isfinite(x) else "1e999", f"{kind} bar {engine}{more}", length)
+    return Cell(
+        f"{sign} {figure_number(x)}", f"{x:.6g}" if math.isfinite(x) else "1e999", f"{kind} bar {engine}{more}", length
+    )
 
 
 def largest_ulp(e: dict[str, Any]) -> float:

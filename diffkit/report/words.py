@@ -36,7 +36,11 @@ def figure_number(x: float | None, digits: int = 2) -> str:
         decimals = max(0, digits - 1 - exponent)
         shown = f"{x:,.{decimals}f}"
         return (shown.rstrip("0").rstrip(".") if "." in shown else shown).replace("-", "−")
-    mantissa = f"{x / 10.0**exponent:.{digits - 1}f}" if exponent > -300 else f"{x * 1e300 / 10.0 ** (exponent + 300):.{digits - 1}f}"
+    mantissa = (
+        f"{x / 10.0**exponent:.{digits - 1}f}"
+        if exponent > -300
+        else f"{x * 1e300 / 10.0 ** (exponent + 300):.{digits - 1}f}"
+    )
     if mantissa.lstrip("-").startswith("10"):
         mantissa, exponent = mantissa.replace("10", "1", 1), exponent + 1
     return f"{mantissa}·10{str(exponent).translate(_SUPERSCRIPTS)}".replace("-", "−")

@@ -1,7 +1,7 @@
 """Every record of the op table against oracles that know nothing of it. A new record is covered without a new test."""
 
 from functools import partial
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement
 
 import helpers
 import helpers_arrays
@@ -177,16 +177,6 @@ def test_array_jacobian_with_loop_dims(case, engine):
 
 
 # ---- special values -----------------------------------------------------------------------------------------------
-def special(dtype: str) -> np.ndarray:
-    least, most = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
-    return np.array([0.0, -0.0, 1, -1, 2, least, -least, most, -most, np.inf, -np.inf, np.nan], dtype)
-
-
-def special_columns(case: Case, dtype: str) -> list[np.ndarray]:
-    options = [[True, False] if k in case.conditions else special(dtype) for k in range(case.op.arity or 0)]
-    return [np.array(c) for c in zip(*product(*options), strict=True)]
-
-
 #: places where the value is finite and still there is no derivative: (operation, argument) -> where
 NO_DERIVATIVE = {
     ("power", 1): lambda out, x, y: (x < 0) & (out != 0),
@@ -200,7 +190,7 @@ UNDEFINED_AT_INFINITY = {"power", "arctan2"}
 @dtypes
 @each(LOWERED)
 def test_special_values_of_the_lowered_form(case, dtype):
-    columns = special_columns(case, dtype)
+    columns = helpers.special_columns(case, dtype)
     (defined,), (computed,) = run(case.tape(dtype), *columns), run(lower(case.tape(dtype)), *columns)
     allowed = 2 * helpers.granted(case, columns, defined, dtype)
     with np.errstate(invalid="ignore"):
@@ -214,7 +204,7 @@ def test_special_values_of_the_lowered_form(case, dtype):
 @each(differentiable_cases())
 def test_special_values_of_the_derivative(case, dtype, engine):
     """No exception and no warning; NaN only where an argument or the value is not a number, or where there is no derivative."""
-    columns = special_columns(case, dtype)
+    columns = helpers.special_columns(case, dtype)
     program = find_engine(engine).program(case.tape(dtype), case.numeric)
     (out,), (blocks,) = program.on(NUMPY)(columns)
     program.bars(NUMPY, columns)
