@@ -6,7 +6,7 @@ import importlib.util
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
@@ -51,7 +51,9 @@ class Case:
 
     @property
     def id(self) -> str:
-        return "-".join([self.op.name, *(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.params.items())])
+        return "-".join(
+            [self.op.name, *(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.params.items())]
+        )
 
     @property
     def conditions(self) -> tuple[int, ...]:
@@ -85,17 +87,17 @@ class Case:
         return _slopes(self, dtype, k)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _columns(case: Case, dtype: str) -> list[np.ndarray]:
     return list(points(case, dtype))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _truths(case: Case, dtype: str) -> list[mpf | None]:
     return oracles.values_on(case.exact, case.columns(dtype))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _slopes(case: Case, dtype: str, k: int) -> list[mpf | None]:
     orders = [int(j == k) for j in range(case.op.arity or 0)]
     at_kink = kinks_at(case, dtype)
@@ -105,7 +107,7 @@ def _slopes(case: Case, dtype: str, k: int) -> list[mpf | None]:
     ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def cases() -> tuple[Case, ...]:
     """Every elementwise operation of the table, with each set of parameters worth testing."""
     return tuple(
@@ -127,7 +129,8 @@ def each(items: Sequence[Case]) -> Any:
 # ---- points -------------------------------------------------------------------------------------------------------
 #: places where implementations go wrong: near 1, at tiny and huge arguments, near zeros and overflow thresholds
 _AWKWARD = np.array([
-    0.0, 1.0, 0.5, np.nextafter(1, 2), np.nextafter(1, 0), 1e-300, 1e-30, 1e-16, 1e-8, 1e-4, 0.1, 2.0, 3.0, 10.0, 18.5, 36.0, 88.0, 500.0,
+    0.0, 1.0, 0.5, np.nextafter(1, 2), np.nextafter(1, 0), 1e-300, 1e-30, 1e-16, 1e-8, 1e-4, 0.1, 2.0, 3.0, 10.0, 18.5,
+    36.0, 88.0, 500.0,
     700.0, np.pi, np.pi / 2, 1e8, 1e15, 1e22,
 ])  # fmt: skip
 
@@ -166,7 +169,9 @@ def points(case: Case, dtype: str, ordinary: int = 16) -> Iterator[np.ndarray]:
         column = np.concatenate([_ordinary(rng, low, high, ordinary), chosen, more[:, k]])
         columns.append(rng.random(len(column)) < 0.5 if k in case.conditions else column)
     with np.errstate(over="ignore"):
-        columns = [c if c.dtype == bool else c.astype(dtype) + 0 for c in columns]  # (+ 0: a tiny negative has become -0.0)
+        columns = [
+            c if c.dtype == bool else c.astype(dtype) + 0 for c in columns
+        ]  # (+ 0: a tiny negative has become -0.0)
     keep = np.all([np.isfinite(c) for c in columns], axis=0)
     for c, (low, high) in zip(columns, intervals, strict=True):
         if c.dtype != bool and len(more) == 0:
@@ -234,7 +239,9 @@ class Verdicts:
         if abs(truth) < least:
             allowed = max(allowed, least)
         if abs(truth) > oracles.MAX[dtype]:
-            ok = bool(np.isinf(computed)) and (computed > 0) == (truth > 0) or abs(computed) >= 0.9999 * float(oracles.MAX[dtype])
+            ok = (bool(np.isinf(computed)) and (computed > 0) == (truth > 0)) or abs(computed) >= 0.9999 * float(
+                oracles.MAX[dtype]
+            )
         else:
             ok = bool(np.isfinite(computed)) and np.isfinite(allowed) and oracles.error(computed, truth) <= allowed
         if not ok:

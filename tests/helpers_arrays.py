@@ -34,7 +34,9 @@ class ArrayCase:
 
     def values(self, dtype: str = "float64", loop: tuple[int, ...] = ()) -> list[np.ndarray]:
         rng = np.random.default_rng(len(self.id))
-        return [(rng.uniform(0.3, 1.5, (*loop, *s)) * rng.choice([-1, 1], (*loop, *s))).astype(dtype) for s in self.shapes]
+        return [
+            (rng.uniform(0.3, 1.5, (*loop, *s)) * rng.choice([-1, 1], (*loop, *s))).astype(dtype) for s in self.shapes
+        ]
 
 
 def _log(x: Any) -> Any:
@@ -91,13 +93,15 @@ def _scatter_exact(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 _ROWS = np.array([2, 0, 2])
 _INDICES = {
-    "int": 1, "negative": -1, "slice": np.s_[1:], "step": np.s_[::2, ::-1], "ellipsis": np.s_[..., 1], "newaxis": np.s_[None, 1:, None],
+    "int": 1, "negative": -1, "slice": np.s_[1:], "step": np.s_[::2, ::-1], "ellipsis": np.s_[..., 1],
+    "newaxis": np.s_[None, 1:, None],
     "array": np.s_[_ROWS], "arrays": np.s_[_ROWS, [0, 1, 1]], "split": np.s_[_ROWS, :, None], "mask": np.array([True, False, True]),
     "grid": np.s_[_ROWS[:, None], [0, 3]],
 }  # fmt: skip
 
 _PRODUCTS = [
-    ((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 2, 3), (3, 2)), ((2, 1, 2, 3), (4, 3, 1)), ((1, 3), (3, 1)),
+    ((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 2, 3), (3, 2)), ((2, 1, 2, 3), (4, 3, 1)),
+    ((1, 3), (3, 1)),
 ]  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _central(f: Callable[..., Any], point: Sequence[mpf], orders: Sequence[int],
 
 
 def derivative(f: Callable[..., Any], point: Sequence[Any], orders: Sequence[int]) -> mpf | None:
-    """The mixed derivative of `f` with `orders[k]` derivatives by argument k; None where there is none (outside the domain, infinite)."""
+    """The mixed derivative of `f` with `orders[k]` derivatives by argument k; None where there is none."""
     previous = None
     for digits, work in _LEVELS:
         with mp.workdps(work):

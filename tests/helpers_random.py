@@ -63,9 +63,12 @@ def expressions(draw: st.DrawFn, most: int = 8, ops: list[Op] | None = None) -> 
 
 
 def points(count: int = 3) -> st.SearchStrategy[dict[str, np.ndarray]]:
-    """Values for every name, `count` points; an odd fraction keeps them off the kinks that round numbers sit on."""
-    value = st.integers(-2500, 2500).map(lambda n: n / 1000 + 0.000371337)
-    return st.fixed_dictionaries({name: st.lists(value, min_size=count, max_size=count).map(np.array) for name in NAMES})
+    """Values for every name, `count` points. Odd fractions keep them off the kinks at round numbers and at ties of two names."""
+    columns = {}
+    for name, odd in zip(NAMES, (0.000371337, 0.000513719, 0.000718273), strict=True):
+        value = st.integers(-2500, 2500).map(lambda n, odd=odd: n / 1000 + odd)
+        columns[name] = st.lists(value, min_size=count, max_size=count).map(np.array)
+    return st.fixed_dictionaries(columns)
 
 
 def given_to(f: Expr, at: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, UnsupportedError
-from ..expr.node import WEAK, Kind, constant, constant_value
+from ..expr.node import Kind, constant, constant_value
 from ..machines import Executable, Machine
 from ..machines.numpy import call, laned_inputs, run
 from ..numerics import UNIT_ROUNDOFF, tiniest, unit_roundoff
@@ -43,8 +43,8 @@ METHODS = ("auto", "complex", "richardson", "central", "forward")
 
 #: doubles in the registers of one batch of shifted points
 BATCH = 2**21
-#: the bound of rounding.py grants 8u to every operation; half of it is still 2 ulp for each. Measured on 153 formulas (121
-#: of them Feynman's and textbooks') at 200 points: no entry of 72,600 outside its bar, which is 55 times the error (median)
+#: the bound of rounding.py grants 8u to every operation; half of it is still 2 ulp for each. Measured on 153 formulas at 2,000
+#: points, 726,000 entries: none outside its bar; the bar is 36 times the error (median) for auto, 56 for differences alone
 NOISE_SHARE = 0.5
 #: complex steps relative to x: h² is then below the last bit of anything, and h·v above the subnormals for |v| > 1e-170
 COMPLEX_STEP, COMPLEX_STEP_AT_0, LEAST_COMPLEX_STEP = -400, -700, -1000
@@ -102,17 +102,24 @@ class _Table:
         self.outcome = np.full(shape, NONFINITE, np.int8)
         self.method = np.zeros(shape, np.int8)
 
-    def put(self, at: tuple, method: str, value: Any, bar: Any, step: Any, sides: Sequence[Any] | None = None, kink: Any = False) -> None:
+    def put(
+        self,
+        at: tuple,
+        method: str,
+        value: Any,
+        bar: Any,
+        step: Any,
+        sides: Sequence[Any] | None = None,
+        kink: Any = False,
+    ) -> None:
         """Answers by one method, where what is there has no smaller bar."""
         left, left_bar, right, right_bar = sides or (value, bar, value, bar)
         outcome = np.where(kink, KINK, np.where(np.isfinite(value) & np.isfinite(bar), OK, NONFINITE))
         better = ~(self.bar[at] <= bar) | np.isinf(self.bar[at])
-        for name, new in (
-            ("value", value), ("bar", bar), ("step", step), ("method", METHOD_CODES[method]), ("left", left), ("left_bar", left_bar),
-            ("right", right), ("right_bar", right_bar), ("outcome", outcome),
-        ):  # fmt: skip
+        new = {"value": value, "bar": bar, "step": step, "method": METHOD_CODES[method], "outcome": outcome}
+        for name, given in {**new, "left": left, "left_bar": left_bar, "right": right, "right_bar": right_bar}.items():
             old = getattr(self, name)
-            old[at] = np.where(better, new, old[at])
+            old[at] = np.where(better, given, old[at])
 
     def forget(self, at: tuple) -> None:
         self.value[at], self.bar[at], self.outcome[at] = np.nan, np.inf, NONFINITE
@@ -238,9 +245,7 @@ class FiniteProgram(_Examined):
         self._check_inputs()
         self.out_shapes, self.in_shapes = shapes_of(self.tape, self.wrt)
         self._wide = widened(self.tape)
-        self._kinky = any(
-            k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds
-        )
+        self._kinky = any(k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds)
         tries_complex = self.method in ("auto", "complex")
         self._complex = {w: ComplexStep.of(self._wide, w) for w in self.wrt} if tries_complex else {}
         if self.method == "complex":
@@ -324,14 +329,21 @@ def widened(tape: Tape) -> Tape:
     """The same formula in double precision: the derivative of what is written, not of its rounding to float32."""
     if all(k.dtype != "float32" for k in tape.kinds):
         return tape
-    builder, place = Builder(), []
+    builder = Builder()
+    place: list[int] = []
     for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
         given = tuple(place[a] for a in args)
         if i in tape.inputs:
             p = kind.kwargs
-            place.append(builder.input(p["name"], kind.shape, "float64" if kind.dtype == "float32" else kind.dtype, p["uid"]))
+            place.append(
+                builder.input(p["name"], kind.shape, "float64" if kind.dtype == "float32" else kind.dtype, p["uid"])
+            )
         elif kind.op is CONSTANT:
-            place.append(builder.leaf(constant(constant_value(kind).astype(np.float64)).kind if kind.dtype == "float32" else kind))
+            place.append(
+                builder.leaf(
+                    constant(constant_value(kind).astype(np.float64)).kind if kind.dtype == "float32" else kind
+                )
+            )
         elif kind.op is CAST and kind.dtype == "float32":
             place.append(builder.emit(CAST, (("dtype", "float64"),), given))
         else:
@@ -350,7 +362,10 @@ class _Value:
         #: evaluations of the value a call makes at each point
         self.cost = 1.0
         self.floating = np.concatenate(
-            [np.full(math.prod(k.shape), k.dtype not in ("bool", "int64")) for k in (tape.kinds[o] for o in tape.outputs)]
+            [
+                np.full(math.prod(k.shape), k.dtype not in ("bool", "int64"))
+                for k in (tape.kinds[o] for o in tape.outputs)
+            ]
         )
 
     def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
@@ -360,7 +375,9 @@ class _Value:
     def _side_by_side(self, outputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
         count = math.prod(loop)
         cores = [self.tape.kinds[o].shape for o in self.tape.outputs]
-        full = [np.broadcast_to(a, (*loop, *c)).reshape(count, math.prod(c)) for a, c in zip(outputs, cores, strict=True)]
+        full = [
+            np.broadcast_to(a, (*loop, *c)).reshape(count, math.prod(c)) for a, c in zip(outputs, cores, strict=True)
+        ]
         return np.concatenate(full, axis=1, dtype=np.float64)
 
     def bound(self, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
@@ -465,7 +482,9 @@ class _Study:
         j, p = (a.reshape(-1) for a in np.indices(table.value.shape[:2]))
         self._in_batches(j, p, do)
 
-    def _in_batches(self, elements: np.ndarray, points: np.ndarray, do: Callable[[np.ndarray, np.ndarray], None]) -> None:
+    def _in_batches(
+        self, elements: np.ndarray, points: np.ndarray, do: Callable[[np.ndarray, np.ndarray], None]
+    ) -> None:
         levels = steps.COARSE_LEVELS + steps.FINE_LEVELS
         size = max(1, BATCH // (2 * levels * self.function.size))
         for start in range(0, len(points), size):
@@ -531,7 +550,9 @@ class _Study:
         columns = np.flatnonzero((np.abs(x) < 1) & (x != 0))
         for sign in (1, -1) if columns.size else ():
             at = (x[columns] + sign * np.exp2(top[columns]))[None]
-            inputs = [a[0] if k == w else a for k, a in enumerate(self._shifted(w, elements[columns], points[columns], at))]
+            inputs = [
+                a[0] if k == w else a for k, a in enumerate(self._shifted(w, elements[columns], points[columns], at))
+            ]
             bound = self.function.bound(inputs, len(columns))
             value = np.abs(self._evaluate(w, elements[columns], points[columns], at)[0])
             share = np.where(np.isfinite(bound / value), bound / value, 0.0)
@@ -621,7 +642,9 @@ class _Study:
             flips[a, b] = differs
         return flips
 
-    def _conditions(self, w: int, way: ComplexStep, elements: np.ndarray, points: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+    def _conditions(
+        self, w: int, way: ComplexStep, elements: np.ndarray, points: np.ndarray, x: np.ndarray
+    ) -> list[np.ndarray]:
         """How every comparison that depends on the input comes out at these values of its elements."""
         inputs = [v[0] if k == w else v for k, v in enumerate(self._shifted(w, elements, points, x[None]))]
         values = run(way.tape, inputs)
@@ -631,7 +654,17 @@ class _Study:
 class _Search:
     """Values at growing numbers of steps about some columns."""
 
-    def __init__(self, study: _Study, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray, at_x: np.ndarray, noise: np.ndarray, far: np.ndarray) -> None:
+    def __init__(
+        self,
+        study: _Study,
+        w: int,
+        elements: np.ndarray,
+        points: np.ndarray,
+        x: np.ndarray,
+        at_x: np.ndarray,
+        noise: np.ndarray,
+        far: np.ndarray,
+    ) -> None:
         self.study, self.w, self.elements, self.points = study, w, elements, points
         self.x, self.at_x, self.noise, self.far = x, at_x, noise, far
         columns, outputs = at_x.shape
@@ -640,7 +673,11 @@ class _Search:
         self.up, self.down = np.empty((0, columns, outputs)), np.empty((0, columns, outputs))
 
     def subset(self, columns: np.ndarray) -> _Search:
-        part = _Search(self.study, self.w, *(a[columns] for a in (self.elements, self.points, self.x, self.at_x, self.noise, self.far)))
+        part = _Search(
+            self.study,
+            self.w,
+            *(a[columns] for a in (self.elements, self.points, self.x, self.at_x, self.noise, self.far)),
+        )
         for name in ("exponents", "above", "below", "up", "down"):
             setattr(part, name, getattr(self, name)[:, columns])
         return part
@@ -653,7 +690,9 @@ class _Search:
 
     def extend(self, columns: np.ndarray, exponents: np.ndarray) -> None:
         """Smaller steps, for all columns."""
-        for name, new in zip(("exponents", "above", "below", "up", "down"), self._values(columns, exponents), strict=True):
+        for name, new in zip(
+            ("exponents", "above", "below", "up", "down"), self._values(columns, exponents), strict=True
+        ):
             setattr(self, name, np.concatenate([getattr(self, name), new]))
 
     def insert(self, columns: np.ndarray, exponents: np.ndarray) -> None:
@@ -680,15 +719,26 @@ class _Search:
             return np.repeat(a[pick], outputs, axis=1) if a.ndim == 2 else a[pick].reshape(count, -1)
 
         found = steps.slopes(
-            np.repeat(self.x[columns], outputs), flat(self.above), flat(self.below), self.at_x[columns].reshape(-1), flat(self.up), flat(self.down),
-            self.noise[columns].reshape(-1), self.far[columns].reshape(-1),
-        )  # fmt: skip
+            np.repeat(self.x[columns], outputs),
+            flat(self.above),
+            flat(self.below),
+            self.at_x[columns].reshape(-1),
+            flat(self.up),
+            flat(self.down),
+            self.noise[columns].reshape(-1),
+            self.far[columns].reshape(-1),
+        )
         return {name: getattr(found, name).reshape(len(columns), outputs) for name in steps.Slopes.__dataclass_fields__}
 
     def doubtful(self, found: dict[str, np.ndarray]) -> np.ndarray:
         """Columns that smaller steps could improve."""
         scale = np.maximum(np.abs(found["value"]), np.abs(self.at_x / self.x[:, None]))
-        sure = np.isfinite(found["bar"]) & (found["bar"] <= 1e-8 * scale) & (found["level"] < len(self.exponents) - 3) & ~found["kink"]
+        sure = (
+            np.isfinite(found["bar"])
+            & (found["bar"] <= 1e-8 * scale)
+            & (found["level"] < len(self.exponents) - 3)
+            & ~found["kink"]
+        )
         near = np.exp2(self.exponents[-1]) < np.abs(self.x) * 2.0**-20
         return ~((sure & near[:, None]) | ~np.isfinite(self.at_x)).all(axis=1)
 
@@ -700,7 +750,9 @@ class _Search:
         best = found["level"][columns, worst]
         e = self.exponents[:, columns]
         at = np.arange(len(columns))
-        gap = np.fmax(e[np.maximum(best - 1, 0), at] - e[best, at], e[best, at] - e[np.minimum(best + 1, len(e) - 1), at])
+        gap = np.fmax(
+            e[np.maximum(best - 1, 0), at] - e[best, at], e[best, at] - e[np.minimum(best + 1, len(e) - 1), at]
+        )
         wide = (gap > 2.7) & np.isfinite(self.at_x[columns]).any(axis=1)
         return wide, best
 
@@ -738,7 +790,9 @@ class Real:
         return self._partials[i]
 
     def repeated(self, count: int) -> Real:
-        return Real(self.tape, [np.tile(v, (count, *(1,) * (v.ndim - 1))) if v.shape[0] > 1 else v for v in self.values])
+        return Real(
+            self.tape, [np.tile(v, (count, *(1,) * (v.ndim - 1))) if v.shape[0] > 1 else v for v in self.values]
+        )
 
 
 class ComplexStep:
@@ -753,10 +807,12 @@ class ComplexStep:
         """The way to do it, or why there is none."""
         for candidate in (tape, lower(tape, lambda k: not (k.op.analytic and _takes_complex(k)))):
             active = _reached(candidate, candidate.inputs[w])
-            obstacle = next((why for i in range(len(candidate.kinds)) if active[i] and (why := _obstacle(candidate, i))), None)
+            obstacle = next(
+                (why for i in range(len(candidate.kinds)) if active[i] and (why := _obstacle(candidate, i))), None
+            )
             if obstacle is None:
                 return cls(candidate, w, active)
-        return obstacle
+        return str(obstacle)
 
     def directions(self, real: Real, elements: np.ndarray, points: int) -> Directions:
         """Derivatives at the points with these real values."""
@@ -770,7 +826,9 @@ class ComplexStep:
         value, bar, good, sharp = (a.reshape(len(elements), points, -1) for a in (value, bar, good, sharp))
         return Directions(value, bar, good, sharp, h.reshape(len(elements), points))
 
-    def _run(self, reals: Sequence[np.ndarray], elements: np.ndarray, columns: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    def _run(
+        self, reals: Sequence[np.ndarray], elements: np.ndarray, columns: int
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Steps (columns,) and all values, complex where the step is felt; real parts are those of the real evaluation."""
         tape = self.tape
         base = reals[tape.inputs[self.w]]
@@ -822,9 +880,16 @@ class ComplexStep:
         return tuple(np.concatenate(part, axis=1) for part in zip(*kept, strict=True))  # type: ignore[return-value]
 
     def _sweep(
-        self, output: int, element: int, values: list[np.ndarray], real: Real, rules: _Rules, imaginary: dict[int, tuple[Any, Any, Any]], h: np.ndarray,
+        self,
+        output: int,
+        element: int,
+        values: list[np.ndarray],
+        real: Real,
+        rules: _Rules,
+        imaginary: dict[int, tuple[Any, Any, Any]],
+        h: np.ndarray,
         sums: _Sums,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One output element's adjoints at x + ih, added up."""
         tape = self.tape
         seed = np.zeros((1, *tape.kinds[output].shape))
@@ -901,7 +966,9 @@ class _Sums:
 def _grown(kind: Kind, args: Sequence[np.ndarray], h: np.ndarray) -> np.ndarray:
     """First-order growth of an array operation's magnitude when arguments |v| grow by their tangents |v̇|."""
     sizes = [np.abs(a.real) for a in args]
-    moves = [np.abs(a.imag) / h.reshape(-1, *(1,) * (a.ndim - 1)) if a.dtype.kind == "c" else np.zeros_like(a) for a in args]
+    moves = [
+        np.abs(a.imag) / h.reshape(-1, *(1,) * (a.ndim - 1)) if a.dtype.kind == "c" else np.zeros_like(a) for a in args
+    ]
     most = max(float(np.max(s, initial=0.0)) for s in sizes) or 1.0
     fastest = max(float(np.max(m, initial=0.0)) for m in moves) or 1.0
     t = 2.0**-20 * most / fastest
@@ -972,7 +1039,9 @@ class Finite:
         if self.method not in METHODS:
             raise UnsupportedError(f"there is no method {self.method!r}; choose one of {', '.join(METHODS)}")
         if self.step is not None and self.method not in CLASSICAL:
-            raise UnsupportedError(f"the method {self.method!r} chooses its own steps; step= goes with forward or central")
+            raise UnsupportedError(
+                f"the method {self.method!r} chooses its own steps; step= goes with forward or central"
+            )
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> FiniteProgram:
         return FiniteProgram(tape, tuple(wrt), self.method, self.step)

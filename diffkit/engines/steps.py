@@ -127,10 +127,13 @@ def _chosen(value: np.ndarray, bar: np.ndarray, share: np.ndarray) -> Limit:
     level = np.argmin(ranked, axis=0)
     at = (level, np.arange(value.shape[1]))
     found = np.isfinite(ranked[at])
-    return Limit(np.where(found, value[at], np.nan), np.where(found, bar[at], np.inf), np.where(found, share[at], np.inf), level)
+    return Limit(
+        np.where(found, value[at], np.nan), np.where(found, bar[at], np.inf), np.where(found, share[at], np.inf), level
+    )
 
 
-#: a side whose bar exceeds this part of the slope has to show that its quotients settle (log h grows by at least 1 part in 500 an octave)
+#: a side whose bar exceeds this part of the slope has to show that its quotients settle (even log h grows by more than
+#: 1 part in 1000 an octave)
 VAGUE = 1e-4
 #: quotients that settle change less from octave to octave, at the smallest step where a change is seen, than this part
 #: of the most they changed in an octave before; this can be told if a change was seen 7 octaves before, or more
@@ -182,7 +185,14 @@ class Slopes:
 
 
 def slopes(
-    x: np.ndarray, above: np.ndarray, below: np.ndarray, at_x: np.ndarray, up: np.ndarray, down: np.ndarray, noise: np.ndarray, far: np.ndarray
+    x: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
+    at_x: np.ndarray,
+    up: np.ndarray,
+    down: np.ndarray,
+    noise: np.ndarray,
+    far: np.ndarray,
 ) -> Slopes:
     """From values at x, at `above` and at `below` (levels, entries) to slopes with bars.
 
@@ -217,8 +227,9 @@ WILD_STEPS = 3
 
 
 class _Quotients:
-    def __init__(self, x, above, below, at_x, up, down, noise, far) -> None:  # type: ignore[no-untyped-def]
-        self.given = (x, above, below, at_x, up, down, noise, far)
+    def __init__(self, *given: np.ndarray) -> None:
+        self.given = given
+        x, above, below, at_x, up, down, noise, far = given
         self.at_x = at_x
         self.ahead, self.behind = above - x, x - below
         self.wide = self.ahead + self.behind
@@ -230,8 +241,8 @@ class _Quotients:
         self.central_noise = (up_noise + down_noise) / self.wide
 
     def of(self, entries: np.ndarray, factor: np.ndarray) -> _Quotients:
-        x, above, below, at_x, up, down, noise, far = (a[..., entries] for a in self.given)
-        return _Quotients(x, above, below, at_x, up, down, noise * factor, far * factor)
+        *values, noise, far = (a[..., entries] for a in self.given)
+        return _Quotients(*values, noise * factor, far * factor)
 
     def scatter(self, found: Slopes) -> tuple[np.ndarray, np.ndarray]:
         """By how much quotients of smaller steps are off, in units of their noise: the most, and at how many steps MOST_SCATTER.
@@ -259,11 +270,14 @@ class _Quotients:
 
         # a quotient of finite values that is not: the slope itself overflows
         up, down = self.given[4], self.given[5]
-        beyond = (np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)).any(axis=0)
+        beyond = (np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)).any(
+            axis=0
+        )
         inside = np.isfinite(self.at_x) & ~beyond
         # a side is there if it is at the smallest step; at large ones x − h may be in the domain by accident
         has_right, has_left = (
-            inside & np.isfinite(q[-1]) & (np.isfinite(s.bar) | np.isinf(s.value)) for q, s in ((self.rising, right), (self.falling, left))
+            inside & np.isfinite(q[-1]) & (np.isfinite(s.bar) | np.isinf(s.value))
+            for q, s in ((self.rising, right), (self.falling, left))
         )
         both = has_right & has_left
         infinite = both & (np.isinf(right.value) | np.isinf(left.value))
@@ -272,11 +286,15 @@ class _Quotients:
 
         value = np.where(both, middle.value, np.where(has_right, right.value, np.where(has_left, left.value, np.nan)))
         bar = np.where(both, middle.bar, np.where(has_right, right.bar, np.where(has_left, left.bar, np.inf)))
-        value = np.where(kink, np.where(infinite, np.nan, (right.value + left.value) / 2), np.where(infinite, right.value, value))
+        value = np.where(
+            kink, np.where(infinite, np.nan, (right.value + left.value) / 2), np.where(infinite, right.value, value)
+        )
         bar = np.where(kink, apart / 2 + right.bar + left.bar, bar)
         bar = np.where(np.isfinite(value) & ~infinite, bar, np.inf)
         level = np.where(both, middle.level, np.where(has_right, right.level, left.level))
         step = np.take_along_axis(self.wide / 2, level[None], axis=0)[0]
         right_bar, left_bar = np.where(has_right, right.bar, np.inf), np.where(has_left, left.bar, np.inf)
         right_value, left_value = np.where(has_right, right.value, np.nan), np.where(has_left, left.value, np.nan)
-        return Slopes(value, bar, left_value, left_bar, right_value, right_bar, kink, step, level, middle.value, middle.level)
+        return Slopes(
+            value, bar, left_value, left_bar, right_value, right_bar, kink, step, level, middle.value, middle.level
+        )

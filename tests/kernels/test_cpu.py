@@ -19,7 +19,7 @@ from diffkit.engines import engine as find_engine
 from diffkit.engines.rounding import rounding_bound
 from diffkit.errors import ArgumentError, ShapeError, UnsupportedError
 from diffkit.expr.functions import RULES
-from diffkit.expr.node import constant, make, variable
+from diffkit.expr.node import constant, make
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import set_threads, thread_count
 from diffkit.ops import TABLE, Op
@@ -75,7 +75,9 @@ def test_special_values(case, dtype):
         return
     allowed = 2 * helpers.granted(case, columns, expected, dtype)
     with np.errstate(invalid="ignore"):
-        same = (expected == computed) | np.isnan(expected) & np.isnan(computed) | (np.abs(expected - computed) <= allowed)
+        same = (
+            (expected == computed) | np.isnan(expected) & np.isnan(computed) | (np.abs(expected - computed) <= allowed)
+        )
     assert not [(*(c[i].item() for c in columns), expected[i], computed[i]) for i in np.flatnonzero(~same)]
 
 
@@ -98,7 +100,11 @@ def test_bits_do_not_depend_on_the_size_of_the_batch(case):
 def test_array_operation(case, dtype):
     for loop in ((), (3,), (2, 17)):
         tape, values = case.tape(dtype), case.values(dtype, loop)
-        (computed,), (expected,), (bar,) = on_cpu(tape, *values), run(tape, *values), rounding_bound(tape, values).entries
+        (computed,), (expected,), (bar,) = (
+            on_cpu(tape, *values),
+            run(tape, *values),
+            rounding_bound(tape, values).entries,
+        )
         assert computed.dtype == dtype == expected.dtype and computed.shape == expected.shape
         assert np.all(np.abs(computed - expected) <= 2 * bar)
 
@@ -108,7 +114,9 @@ def test_array_operation(case, dtype):
 def test_array_derivative(case, engine):
     program = find_engine(engine).program(case.tape(), range(len(case.shapes)))
     values = case.values(loop=(4,))
-    for computed, expected, bar in zip(*(program.on(m)(values)[1][0] for m in (CPU, NUMPY)), program.bars(NUMPY, values)[0], strict=True):
+    for computed, expected, bar in zip(
+        *(program.on(m)(values)[1][0] for m in (CPU, NUMPY)), program.bars(NUMPY, values)[0], strict=True
+    ):
         assert computed.shape == expected.shape and np.all(np.abs(computed - expected) <= 2 * bar)
 
 
@@ -116,13 +124,24 @@ def test_array_derivative(case, engine):
 s, d = dk.symbol("s", 3, "float32"), dk.symbol("d", 3)
 i, b = dk.symbol("i", 3, "int64"), dk.symbol("b", 3, "bool")
 one = dk.symbol("one", dtype="float32")
-GIVEN = {"s": np.array([0.1, -2, 3], "f4"), "d": np.array([0.1, 0, -5]), "i": np.array([3, -1, 0]), "b": np.array([True, False, True]), "one": np.float32(0.3)}
+GIVEN = {
+    "s": np.array([0.1, -2, 3], "f4"),
+    "d": np.array([0.1, 0, -5]),
+    "i": np.array([3, -1, 0]),
+    "b": np.array([True, False, True]),
+    "one": np.float32(0.3),
+}
 MIXED = [
-    s + d, s * i, i + i, dk.where(b, s, d), dk.where(d, s, 0.0), dk.maximum(s, d), s < d, i == d, b == True, dk.logical_and(b, d), dk.logical_not(d),  # noqa: E712
-    dk.logical_or(i, s), dk.concatenate([s, d]), dk.concatenate([d, s, i]), dk.concatenate([b, d]), dk.stack([s, s * 2]), dk.stack([s, d]),
-    dk.stack([one, 1.0]), dk.stack([1.0, one]), dk.stack([b, b]), s @ d, d @ s, s @ s, i @ d, dk.sum(b), dk.mean(b), dk.sum(i), dk.max(b), dk.prod(i), dk.sum(s),
-    dk.norm(s), dk.logsumexp(s), i[::-1], b[1:], s[[0, 0]], dk.sum(dk.where(b, s, 2)), dk.relu(s), dk.step(s, 0), dk.step(s, d), dk.sign(s),
-    dk.broadcast_to(one, (2,)) * d[:2], constant(2.0) * 3, constant(np.float32(2)) + s, i, b, s, d**i, s**2, 2**s, abs(i), -b, dk.exp(b), i / 2, dk.sigmoid(i),
+    s + d, s * i, i + i, dk.where(b, s, d), dk.where(d, s, 0.0), dk.maximum(s, d), s < d, i == d, dk.equal(b, True),
+    dk.logical_and(b, d), dk.logical_not(d),
+    dk.logical_or(i, s), dk.concatenate([s, d]), dk.concatenate([d, s, i]), dk.concatenate([b, d]),
+    dk.stack([s, s * 2]), dk.stack([s, d]),
+    dk.stack([one, 1.0]), dk.stack([1.0, one]), dk.stack([b, b]), s @ d, d @ s, s @ s, i @ d, dk.sum(b), dk.mean(b),
+    dk.sum(i), dk.max(b), dk.prod(i), dk.sum(s),
+    dk.norm(s), dk.logsumexp(s), i[::-1], b[1:], s[[0, 0]], dk.sum(dk.where(b, s, 2)), dk.relu(s), dk.step(s, 0),
+    dk.step(s, d), dk.sign(s),
+    dk.broadcast_to(one, (2,)) * d[:2], constant(2.0) * 3, constant(np.float32(2)) + s, i, b, s, d**i, s**2, 2**s,
+    abs(i), -b, dk.exp(b), i / 2, dk.sigmoid(i),
 ]  # fmt: skip
 
 
@@ -131,7 +150,9 @@ def test_dtypes_meet_as_on_the_numpy_machine(f):
     values = [GIVEN[n] for n in f.variables]
     (computed,), (expected,) = on_cpu(record(f), *values), run(record(f), *values)
     assert computed.dtype == expected.dtype and computed.shape == expected.shape
-    np.testing.assert_allclose(computed, expected, rtol=1e-15 if expected.dtype == "float64" and not {"s", "one"} & set(f.variables) else 1e-6)
+    np.testing.assert_allclose(
+        computed, expected, rtol=1e-15 if expected.dtype == "float64" and not {"s", "one"} & set(f.variables) else 1e-6
+    )
 
 
 def test_float32_sums_accumulate_in_float64():
@@ -139,7 +160,9 @@ def test_float32_sums_accumulate_in_float64():
     values = np.full(n, 0.1, "f4")
     for build in (dk.sum, lambda x: x @ np.ones(n, "f4"), lambda x: dk.mean(x) * n):
         (total,) = on_cpu(record(build(dk.symbol("t", n, "float32"))), values)
-        assert total.dtype == "float32" and abs(total - n * np.float64(np.float32(0.1))) <= 2 * np.spacing(np.float32(500))
+        assert total.dtype == "float32" and abs(total - n * np.float64(np.float32(0.1))) <= 2 * np.spacing(
+            np.float32(500)
+        )
 
 
 @pytest.mark.parametrize("engine", helpers.RULE_ENGINES)
@@ -160,7 +183,9 @@ def test_large_integers_are_exact():
 # ---- blocks, loop dims and threads --------------------------------------------------------------------------------
 x, y = dk.symbols("x y")
 W, v = dk.symbol("W", (4, 3)), dk.symbol("v", 3)
-BLACK_SCHOLES = dk.parse("x*erfc(-(log(x/y) + 0.52)/0.8)/2 - y*exp(-0.02)*erfc(-(log(x/y) - 0.12)/0.8)/2 + sin(x)*tanh(y) - x**3*cbrt(y)")
+BLACK_SCHOLES = dk.parse(
+    "x*erfc(-(log(x/y) + 0.52)/0.8)/2 - y*exp(-0.02)*erfc(-(log(x/y) - 0.12)/0.8)/2 + sin(x)*tanh(y) - x**3*cbrt(y)"
+)
 LAYER = dk.sum(dk.tanh(W @ v) ** 2) + dk.logsumexp(W @ v) + dk.norm(v)
 
 
@@ -170,7 +195,8 @@ def _inputs(tape, loop, seed=0):
 
 
 TAPES = {
-    "value": record(BLACK_SCHOLES), "gradient": dk.tape(BLACK_SCHOLES, engine="reverse"), "forward": dk.tape(BLACK_SCHOLES, engine="forward"),
+    "value": record(BLACK_SCHOLES), "gradient": dk.tape(BLACK_SCHOLES, engine="reverse"),
+    "forward": dk.tape(BLACK_SCHOLES, engine="forward"),
     "layer": dk.tape(LAYER, engine="reverse"),
 }  # fmt: skip
 
@@ -193,7 +219,8 @@ def test_bits_at_every_size_and_thread_count(name):
         np.testing.assert_allclose(a[:50], e, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("loops", [((), (5,)), ((5,), ()), ((4, 1), (3,)), ((2, 1, 3), (4, 1)), ((1,), (600,)), ((1, 1), ()), ((0,), ()), ((3, 0), (1, 1)), ((1,), (1,))],
+@pytest.mark.parametrize("loops", [((), (5,)), ((5,), ()), ((4, 1), (3,)), ((2, 1, 3), (4, 1)), ((1,), (600,)),
+                                   ((1, 1), ()), ((0,), ()), ((3, 0), (1, 1)), ((1,), (1,))],
                          ids=str)  # fmt: skip
 @pytest.mark.parametrize("f", [BLACK_SCHOLES, LAYER], ids=["scalars", "arrays"])
 def test_loop_dims_broadcast_as_on_the_numpy_machine(f, loops):
@@ -205,12 +232,16 @@ def test_loop_dims_broadcast_as_on_the_numpy_machine(f, loops):
         np.testing.assert_allclose(computed, expected, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("layout", ["strided", "reversed", "Fortran", "read-only", "broadcast", "float32", "integers", "big-endian", "list"])
+@pytest.mark.parametrize(
+    "layout", ["strided", "reversed", "Fortran", "read-only", "broadcast", "float32", "integers", "big-endian", "list"]
+)
 def test_inputs_of_any_layout(layout):
     base = np.random.default_rng(2).uniform(0.5, 2, (40, 30))
     given_array = {
-        "strided": base[::2, ::3], "reversed": base[:20, 9::-1], "Fortran": np.asfortranarray(base[:20, :10]), "read-only": base[:20, :10].copy(),
-        "broadcast": np.broadcast_to(base[0, :10], (20, 10)), "float32": base[:20, :10].astype("f4"), "integers": np.arange(1, 201).reshape(20, 10),
+        "strided": base[::2, ::3], "reversed": base[:20, 9::-1], "Fortran": np.asfortranarray(base[:20, :10]),
+        "read-only": base[:20, :10].copy(),
+        "broadcast": np.broadcast_to(base[0, :10], (20, 10)), "float32": base[:20, :10].astype("f4"),
+        "integers": np.arange(1, 201).reshape(20, 10),
         "big-endian": base[:20, :10].astype(">f8"), "list": base[:20, :10].tolist(),
     }[layout]  # fmt: skip
     if layout == "read-only":
@@ -226,7 +257,9 @@ def test_many_registers_shrink_the_block():
     tape = record(dk.sum(dk.sin(f) * f[::-1]))
     executable = CPU.compile(tape)
     values = np.random.default_rng(3).standard_normal((37, 3000))
-    np.testing.assert_allclose(executable([values])[0], np.sum(np.sin(values) * values[:, ::-1], axis=1), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(
+        executable([values])[0], np.sum(np.sin(values) * values[:, ::-1], axis=1), rtol=1e-11, atol=1e-11
+    )
     assert executable.register_bytes < 64 << 20
 
 
@@ -234,7 +267,9 @@ def test_a_long_tape():
     f = x
     for k in range(20_000):
         f = dk.sin(f) + k % 3
-    np.testing.assert_allclose(on_cpu(record(f), np.linspace(0, 1, 7))[0], run(record(f), np.linspace(0, 1, 7))[0], rtol=1e-9)
+    np.testing.assert_allclose(
+        on_cpu(record(f), np.linspace(0, 1, 7))[0], run(record(f), np.linspace(0, 1, 7))[0], rtol=1e-9
+    )
 
 
 def test_outputs_that_are_inputs_constants_or_repeated():
@@ -360,7 +395,7 @@ def test_thread_count():
 def test_an_operation_without_a_kernel_says_so():
     TABLE.add(Op(name="opaque", arity=1, doc="", numpy=np.abs))
     try:
-        with pytest.raises(UnsupportedError, match="'opaque' has no kernel on the cpu machine.*lower=.*numpy"):
+        with pytest.raises(UnsupportedError, match=r"'opaque' has no kernel on the cpu machine.*lower=.*numpy"):
             CPU.compile(record(make(TABLE["opaque"], (x,), {})))
     finally:
         TABLE.remove("opaque")
@@ -370,13 +405,27 @@ def test_a_registered_operation_runs_from_its_lowered_form():
     dk.register_op("my_swish", lower=lambda o, x: x * o.sigmoid(x))
     try:
         points_ = np.linspace(-3, 3, 700)
-        np.testing.assert_allclose(dk.grad("my_swish(x)")(x=points_)["x"], dk.grad("my_swish(x)", machine="numpy")(x=points_)["x"], rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(
+            dk.grad("my_swish(x)")(x=points_)["x"],
+            dk.grad("my_swish(x)", machine="numpy")(x=points_)["x"],
+            rtol=1e-14,
+            atol=1e-15,
+        )
     finally:
         TABLE.remove("my_swish")
         vars(RULES).pop("my_swish", None)
 
 
-@pytest.mark.parametrize("f", [np.sum, np.mean, lambda a: np.prod(a) + 1, lambda a: np.sum(a @ np.ones((0, 2))), lambda a: np.sum(np.concatenate([a, a + 1]))])
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.sum,
+        np.mean,
+        lambda a: np.prod(a) + 1,
+        lambda a: np.sum(a @ np.ones((0, 2))),
+        lambda a: np.sum(np.concatenate([a, a + 1])),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
 def test_empty_axes(f):
     np.testing.assert_array_equal(dk.trace(f, np.zeros(0))(np.zeros(0)), f(np.zeros(0)))

@@ -91,7 +91,7 @@ def test_nodes_are_forgotten_with_their_last_user():
 @pytest.mark.parametrize("attribute", ["kind", "args", "name", "shape", "anything"])
 def test_an_expression_cannot_be_changed(attribute):
     f = x * 3
-    with pytest.raises(AttributeError, match="cannot be changed|can't set|no setter"):
+    with pytest.raises(AttributeError, match=r"cannot be changed|can't set|no setter"):
         setattr(f, attribute, 1)
 
 
@@ -133,19 +133,27 @@ def test_a_pickled_expression_shares_its_parts():
 s, i, b = dk.symbol("s", 3, "float32"), dk.symbol("i", 3, "int64"), dk.symbol("b", 3, "bool")
 v = dk.symbol("v", 3)
 DTYPES = [
-    (s * 2, "float32"), (s * 2.5 + 1, "float32"), (s * np.float32(2), "float32"), (s * np.float64(2), "float64"), (s * v, "float64"),
-    (s + np.ones(3), "float64"), (s + np.ones(3, np.float32), "float32"), (s**2, "float32"), (2**s, "float32"), (dk.exp(s), "float32"),
+    (s * 2, "float32"), (s * 2.5 + 1, "float32"), (s * np.float32(2), "float32"), (s * np.float64(2), "float64"),
+    (s * v, "float64"),
+    (s + np.ones(3), "float64"), (s + np.ones(3, np.float32), "float32"), (s**2, "float32"), (2**s, "float32"),
+    (dk.exp(s), "float32"),
     (s.sum(), "float32"), (s @ s, "float32"), (s @ v, "float64"), (i + i, "float64"), (i + 1, "float64"), (dk.exp(i), "float64"),
     (i[0], "int64"), (i.reshape(3, 1), "int64"), (dk.stack([i, i]), "int64"), (b[0], "bool"), (s < v, "bool"), (b & b, "bool"),
     (dk.where(b, s, 0.0), "float32"), (dk.where(b, s, v), "float64"), (dk.where(b, i, i), "float64"), (constant(2) * 3, "float64"),
-    (dk.stack([s, v]), "float64"), (dk.concatenate([s, i]), "float64"), (dk.sum(b), "float64"), (abs(s), "float32"), (-i, "float64"),
+    (dk.stack([s, v]), "float64"), (dk.concatenate([s, i]), "float64"), (dk.sum(b), "float64"), (abs(s), "float32"),
+    (-i, "float64"),
     (s * i, "float64"), (dk.maximum(s, 0), "float32"), (dk.relu(s), "float32"), (constant(np.float16(2)), "float32"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "dtype"), DTYPES, ids=[f"{str(f)}: {d}" for f, d in DTYPES])
+@pytest.mark.parametrize(("f", "dtype"), DTYPES, ids=[f"{f!s}: {d}" for f, d in DTYPES])
 def test_dtype_of_a_result(f, dtype):
-    given = {"s": np.array([1, 2, 3], "f4"), "v": np.array([0.5, 2, 4]), "i": np.array([3, 1, 2]), "b": np.array([True, False, True])}
+    given = {
+        "s": np.array([1, 2, 3], "f4"),
+        "v": np.array([0.5, 2, 4]),
+        "i": np.array([3, 1, 2]),
+        "b": np.array([True, False, True]),
+    }
     assert f.dtype == dtype
     result = value(f, **{n: given[n] for n in f.variables})
     assert result.dtype == dtype and result.shape == f.shape
@@ -156,7 +164,9 @@ def test_integers_and_booleans_count_as_numbers():
     assert value((i * b).sum(), i=np.array([1, 2, 3]), b=np.array([True, False, True])) == 4
     np.testing.assert_array_equal(value(dk.where(v, 1.0, 2.0), v=np.array([0, 0.5, -1])), [2, 1, 1])
     np.testing.assert_array_equal(value(dk.logical_not(v), v=np.array([0, 0.5, -1])), [True, False, False])
-    np.testing.assert_array_equal(value(dk.logical_and(v, b), v=np.array([0, 2.0, -1]), b=np.array([True, True, False])), [False, True, False])
+    np.testing.assert_array_equal(
+        value(dk.logical_and(v, b), v=np.array([0, 2.0, -1]), b=np.array([True, True, False])), [False, True, False]
+    )
 
 
 # ---- NumPy's protocols --------------------------------------------------------------------------------------------
@@ -178,8 +188,10 @@ def test_most_ufuncs_are_known():
 
 FUNCTIONS = [
     ("sum", (X,), {"axis": 0}), ("mean", (X,), {"axis": (0, 1), "keepdims": True}), ("prod", (X,), {}), ("max", (X,), {"axis": -1}),
-    ("amin", (X,), {}), ("reshape", (X, (4, 3)), {}), ("transpose", (X,), {}), ("swapaxes", (X, 0, 1), {}), ("moveaxis", (X, 0, 1), {}),
-    ("squeeze", (dk.symbol("q", (1, 3)),), {}), ("expand_dims", (X, 1), {}), ("ravel", (X,), {}), ("broadcast_to", (X, (2, 3, 4)), {}),
+    ("amin", (X,), {}), ("reshape", (X, (4, 3)), {}), ("transpose", (X,), {}), ("swapaxes", (X, 0, 1), {}),
+    ("moveaxis", (X, 0, 1), {}),
+    ("squeeze", (dk.symbol("q", (1, 3)),), {}), ("expand_dims", (X, 1), {}), ("ravel", (X,), {}),
+    ("broadcast_to", (X, (2, 3, 4)), {}),
     ("concatenate", ([X, X],), {"axis": 1}), ("stack", ([X, X],), {}), ("where", (X > 0, X, 0), {}), ("clip", (X, 0, 1), {}),
     ("dot", (X, X.T), {}), ("matmul", (X, X.T), {}), ("round", (X,), {}), ("zeros_like", (X,), {}), ("ones_like", (X,), {}),
 ]  # fmt: skip
@@ -193,7 +205,9 @@ def test_numpy_functions_make_the_same_expression(name, args, kwargs):
 
 
 @pytest.mark.parametrize("symbol", ["add", "sub", "mul", "truediv", "pow", "lt", "le", "gt", "ge", "eq", "ne"])
-@pytest.mark.parametrize("other", [2.0, np.arange(4.0), np.ones((3, 1)), [1.0, 2.0, 3.0, 4.0]], ids=["number", "row", "column", "list"])
+@pytest.mark.parametrize(
+    "other", [2.0, np.arange(4.0), np.ones((3, 1)), [1.0, 2.0, 3.0, 4.0]], ids=["number", "row", "column", "list"]
+)
 def test_operators_take_numbers_and_arrays_on_either_side(symbol, other):
     act = getattr(operator, symbol)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -306,11 +320,15 @@ def test_errors_say_what_and_how(act, error, message):
 
 # ---- indexing -----------------------------------------------------------------------------------------------------
 INDICES = [
-    0, -1, np.int64(2), np.s_[1:], np.s_[::-1], np.s_[::2, 1:3], np.s_[:, None], np.s_[None, 1, None], np.s_[...], np.s_[..., 0], np.s_[0, ...],
-    np.s_[..., None], np.s_[:, ..., ::2], np.s_[None, ..., 1, None], [0, 2], [-1, -1, 0], np.array([[0, 1], [2, 2]]), np.s_[[0, 2], [1, 3]],
+    0, -1, np.int64(2), np.s_[1:], np.s_[::-1], np.s_[::2, 1:3], np.s_[:, None], np.s_[None, 1, None], np.s_[...],
+    np.s_[..., 0], np.s_[0, ...],
+    np.s_[..., None], np.s_[:, ..., ::2], np.s_[None, ..., 1, None], [0, 2], [-1, -1, 0], np.array([[0, 1], [2, 2]]),
+    np.s_[[0, 2], [1, 3]],
     np.s_[:, [1, 1]], np.s_[[[0], [2]], [1, 3]], np.s_[0, [1, 2]], np.s_[[1, 2], 0], np.s_[None, [1, 2]], np.s_[[1, 2], :, None],
-    np.array([True, False, True]), A > 0, np.s_[[True, False, True], 1:], np.s_[:, [True, False, False, True]], np.s_[1:1], np.s_[5:],
-    np.zeros(0, int), [], np.array(1), np.s_[..., [0, 1]], np.s_[[0], ..., [1]], (), np.s_[0, 0], np.s_[[], 0], np.zeros((3, 4), bool),
+    np.array([True, False, True]), A > 0, np.s_[[True, False, True], 1:], np.s_[:, [True, False, False, True]],
+    np.s_[1:1], np.s_[5:],
+    np.zeros(0, int), [], np.array(1), np.s_[..., [0, 1]], np.s_[[0], ..., [1]], (), np.s_[0, 0], np.s_[[], 0],
+    np.zeros((3, 4), bool),
 ]  # fmt: skip
 
 
@@ -320,7 +338,9 @@ def test_getitem_is_numpys(index):
     loops = RNG.standard_normal((2, 5, 3, 4))
     assert f.shape == A[index].shape
     np.testing.assert_array_equal(value(f, X=A), A[index])
-    np.testing.assert_array_equal(value(f, X=loops), np.array([[a[index] for a in row] for row in loops]).reshape(2, 5, *f.shape))
+    np.testing.assert_array_equal(
+        value(f, X=loops), np.array([[a[index] for a in row] for row in loops]).reshape(2, 5, *f.shape)
+    )
     weights = RNG.standard_normal(f.shape)
     expected = np.zeros_like(A)
     np.add.at(expected, index, weights)
@@ -332,7 +352,8 @@ def test_getitem_is_numpys(index):
 def test_getitem_of_three_axes_places_them_as_numpy_does():
     T = dk.symbol("T", (2, 3, 4))
     B = RNG.standard_normal((2, 3, 4))
-    for index in (np.s_[0, :, [1, 2]], np.s_[:, [0, 1], [1, 2]], np.s_[[0, 1], :, [1, 2]], np.s_[[0, 1], None, [1, 2]], np.s_[:, B[0] > 0], B > 0,
+    for index in (np.s_[0, :, [1, 2]], np.s_[:, [0, 1], [1, 2]], np.s_[[0, 1], :, [1, 2]], np.s_[[0, 1], None, [1, 2]],
+                  np.s_[:, B[0] > 0], B > 0,
                   np.s_[..., [[1], [0]]], np.s_[1, ..., 0], np.s_[[1], 0, ...]):  # fmt: skip
         assert T[index].shape == B[index].shape
         np.testing.assert_array_equal(value(T[index], T=B), B[index])
@@ -342,8 +363,10 @@ def test_getitem_of_three_axes_places_them_as_numpy_does():
 SHAPED = [
     *((name, {"axis": axis, "keepdims": keep}) for name in ("sum", "mean", "prod", "max", "min", "norm", "logsumexp")
       for axis in (None, 0, -1, (0, 2), (-1, 0), ()) for keep in (False, True)),
-    ("reshape", {"shape": (4, 6)}), ("reshape", {"shape": (-1,)}), ("reshape", {"shape": (2, 1, 12)}), ("transpose", {"axes": (2, 0, 1)}),
-    ("transpose", {}), ("swapaxes", {"axis1": 0, "axis2": -1}), ("moveaxis", {"source": 0, "destination": -1}), ("expand_dims", {"axis": -1}),
+    ("reshape", {"shape": (4, 6)}), ("reshape", {"shape": (-1,)}), ("reshape", {"shape": (2, 1, 12)}),
+    ("transpose", {"axes": (2, 0, 1)}),
+    ("transpose", {}), ("swapaxes", {"axis1": 0, "axis2": -1}), ("moveaxis", {"source": 0, "destination": -1}),
+    ("expand_dims", {"axis": -1}),
     ("expand_dims", {"axis": 1}), ("broadcast_to", {"shape": (2, 2, 3, 4)}), ("ravel", {}),
 ]  # fmt: skip
 
@@ -374,7 +397,8 @@ def test_scalars_have_no_axes_to_fold():
     assert value(dk.logsumexp(x), x=2.0) == 2.0
 
 
-PRODUCTS = [((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((3,), (3, 4)), ((2, 3, 4), (4, 2)), ((2, 1, 3, 4), (5, 4, 2)), ((1, 1), (1, 1)),
+PRODUCTS = [((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((3,), (3, 4)), ((2, 3, 4), (4, 2)), ((2, 1, 3, 4), (5, 4, 2)),
+            ((1, 1), (1, 1)),
             ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((0, 3), (3, 2)), ((2, 0), (0, 3))]  # fmt: skip
 
 
@@ -395,7 +419,12 @@ def test_dot_with_a_scalar_multiplies_and_is_limited_to_two_axes():
 # ---- calling ------------------------------------------------------------------------------------------------------
 def test_arguments_by_name_position_and_dict():
     f = x - 2 * y
-    assert f(1.0, 2.0, machine="numpy") == f(x=1.0, y=2.0, machine="numpy") == f({"x": 1.0, "y": 2.0}, machine="numpy") == -3.0
+    assert (
+        f(1.0, 2.0, machine="numpy")
+        == f(x=1.0, y=2.0, machine="numpy")
+        == f({"x": 1.0, "y": 2.0}, machine="numpy")
+        == -3.0
+    )
     assert f(1.0, y=2.0, machine="numpy") == -3.0
 
 
@@ -423,7 +452,7 @@ def test_wrong_calls_say_which_variable(act, message):
 
 
 def test_two_variables_of_one_name_cannot_be_told_apart():
-    with pytest.raises(ArgumentError, match="'x'.*rename"):
+    with pytest.raises(ArgumentError, match=r"'x'.*rename"):
         (x + dk.symbol("x", 3).sum())(x=1.0)
 
 
@@ -517,11 +546,12 @@ def test_constant_values():
     assert constant(True).dtype == "bool" and constant(np.uint8(3)).dtype == "int64"
 
 
-@pytest.mark.parametrize("number", [np.float64(2), np.float32(2), np.int64(2), np.array(2.0), np.array(2, np.float32), np.bool_(True), np.array(True)],
+@pytest.mark.parametrize("number", [np.float64(2), np.float32(2), np.int64(2), np.array(2.0), np.array(2, np.float32)],
                          ids=lambda n: f"{type(n).__name__} {n.dtype}")  # fmt: skip
 def test_a_numpy_number_is_a_scalar(number):
     c = constant(number)
     assert c.shape == () and c.number == number
+    assert constant(np.bool_(True)) is constant(np.array(True)) is constant(True)
     assert (x * number).shape == () and (number * x).shape == ()
     assert dk.grad(lambda a: number * a, machine="numpy")(1.0) == number
 
@@ -531,7 +561,7 @@ def test_the_first_expression_of_a_process_may_be_an_operator():
     code = "import diffkit as dk; x = dk.symbol('x'); print(x * 2.0 + (-x)**2 - x.sum(), abs(x), x[()] if 0 else x > 1)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == "x*2 + (-x)**2 - x abs(x) x > 1".split()
+    assert run.stdout.split() == ["x*2", "+", "(-x)**2", "-", "x", "abs(x)", "x", ">", "1"]
 
 
 def test_make_refuses_a_wrong_count():

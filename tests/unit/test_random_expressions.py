@@ -7,7 +7,6 @@ from helpers_random import expressions, given_to, numeric_ops, points
 from hypothesis import assume, given, settings
 
 import diffkit as dk
-
 from diffkit.engines.rounding import rounding_bound
 from diffkit.errors import UnsupportedError
 from diffkit.tape import expressions as tape_expressions

@@ -20,7 +20,9 @@ ENGINES = ["forward", "reverse", "symbolic", "finite"]
 @pytest.fixture(autouse=True)
 def table():
     """The table and every namespace an operation is published in, as they were."""
-    kept = [(space, dict(space)) for space in (TABLE._ops, TABLE._aliases, vars(functions), vars(functions.RULES), vars(dk))]
+    kept = [
+        (space, dict(space)) for space in (TABLE._ops, TABLE._aliases, vars(functions), vars(functions.RULES), vars(dk))
+    ]
     methods = set(vars(dk.Expr))
     yield TABLE
     for space, before in kept:
@@ -83,7 +85,12 @@ def test_the_number_of_arguments_comes_from_the_rule():
 
 
 def test_aliases_kinks_and_selects():
-    dk.register_op("leaky", aliases=("leaky_relu",), lower=lambda o, x: o.where(o.greater(x, 0), x, 0.1 * x), kinks=lambda o, x: (x,))
+    dk.register_op(
+        "leaky",
+        aliases=("leaky_relu",),
+        lower=lambda o, x: o.where(o.greater(x, 0), x, 0.1 * x),
+        kinks=lambda o, x: (x,),
+    )
     assert dk.leaky_relu(x) is dk.parse("leaky_relu(x)") is dk.leaky(x)
     np.testing.assert_array_equal(dk.grad("leaky(x)", wrt="x", machine="numpy")(x=np.array([-1.0, 2.0])), [0.1, 1.0])
 

@@ -48,20 +48,18 @@ LECTURE_REVERSE = """\
  v6 = v2 - v5
  v7 = v4 * v6
  v8 = -v4
- v9 = reciprocal(v1)
-v10 = v8 * v9
-v11 = v4 + v6
-v12 = v6 * v3
-v13 = v11 + v12
-v14 = v2 / v1
+ v9 = v8 / v1
+v10 = v4 + v6
+v11 = v6 * v3
+v12 = v10 + v11
+v13 = v12 / v1
+v14 = v13 * v2
 v15 = -v14
-v16 = v13 * v9
-v17 = v13 * v15
-v18 = v10 + v17
+v16 = v9 + v15
 value -> v7
-d/dx1 -> v16
-d/dx2 -> v18
-17 instructions: 3 div, 2 elementary, 7 add, 5 mul"""
+d/dx1 -> v13
+d/dx2 -> v16
+15 instructions: 3 div, 2 elementary, 7 add, 3 mul"""
 
 
 def test_the_lectures_example_prints():
@@ -92,7 +90,14 @@ def test_the_tape_of_a_scalar_gradient_is_scalar():
 def test_printing_of_arrays_constants_and_parameters():
     W, v = dk.symbol("W", (2, 3)), dk.symbol("v", 3, "float32")
     shown = str(dk.tape(dk.sum(dk.step(W @ np.ones(3), 0.5, at=0.0)) + v[1] ** 3))
-    for line in ("= input W    float64[2, 3]", "= input v    float32[3]", "array[3, 1]", ", 0.5, at=0.0)    float64[2]", "** 3", "value -> "):
+    for line in (
+        "= input W    float64[2, 3]",
+        "= input v    float32[3]",
+        "array[3, 1]",
+        ", 0.5, at=0.0)    float64[2]",
+        "** 3",
+        "value -> ",
+    ):
         assert line in shown
     assert str(record(constant(2.5))) == "value -> 2.5\n0 instructions"
     assert "index=…" in str(record(W[np.zeros(40, int)]))
@@ -131,12 +136,14 @@ def _one():
 
 
 FOLDS = [
-    (lambda x: x * 1, 0), (lambda x: 1.0 * x, 0), (lambda x: x / 1, 0), (lambda x: x - 0, 0), (lambda x: x**1, 0), (lambda x: -(-x), 0),
+    (lambda x: x * 1, 0), (lambda x: 1.0 * x, 0), (lambda x: x / 1, 0), (lambda x: x - 0, 0), (lambda x: x**1, 0),
+    (lambda x: dk.negative(-x), 0),
     (lambda x: dk.where(True, x, 3.0), 0), (lambda x: dk.where(False, 3.0, x), 0), (lambda x: dk.where(x > 0, x, x), 0),
     (lambda x: (constant(2) + 3) * x, 1), (lambda x: dk.exp(constant(1.0)) * x, 1), (lambda x: x * -1, 1),
 ]  # fmt: skip
 STAYS = [
-    (lambda x: 0 * x, 1), (lambda x: x + 0, 1), (lambda x: x - (-0.0), 1), (lambda x: x * 0.0 + 1, 2), (lambda x: x - x, 1), (lambda x: x / x, 1),
+    (lambda x: 0 * x, 1), (lambda x: x + 0, 1), (lambda x: x - (-0.0), 1), (lambda x: x * 0.0 + 1, 2),
+    (lambda x: x - x, 1), (lambda x: x / x, 1),
     (lambda x: x * (constant(1.0) / 0), 3), (lambda x: x + dk.log(constant(-1.0)), 3), (lambda x: x**0, 1), (lambda x: 0 / x, 1),
 ]  # fmt: skip
 
@@ -191,7 +198,7 @@ def test_inputs_keep_the_order_given_used_or_not():
     t = record(y * 2, [z, x, y], ["twice"])
     assert t.names == ("z", "x", "y") and t.labels == ("twice",)
     np.testing.assert_array_equal(run(t, 0.0, 0.0, 3.0)[0], 6.0)
-    with pytest.raises(ArgumentError, match="'y'.*inputs"):
+    with pytest.raises(ArgumentError, match=r"'y'.*inputs"):
         record(x * y, [x])
 
 
@@ -250,7 +257,9 @@ def test_registers(seed):
             result = tape.kinds[k].op.numpy(*(v for _, v in operands))
         else:
             result = given.get(k, tape.kinds[k].kwargs.get("value"))
-        for offset in [o for o in memory if spans[k][0] <= o < spans[k][1] or o < spans[k][0] < o + sizes[memory[o][0]]]:
+        for offset in [
+            o for o in memory if spans[k][0] <= o < spans[k][1] or o < spans[k][0] < o + sizes[memory[o][0]]
+        ]:
             del memory[offset]
         memory[spans[k][0]] = (k, result)
     for o, expected in zip(tape.outputs, direct, strict=True):
@@ -278,7 +287,7 @@ def test_lowering_ends_in_primitives(case):
     """Nothing is left that has another lowered form: lowering again changes nothing."""
     once = lower(case.tape("float64"))
     twice = lower(once)
-    assert [k for k in once.kinds] == [k for k in twice.kinds] and once.args == twice.args
+    assert list(once.kinds) == list(twice.kinds) and once.args == twice.args
     assert once.names == case.tape("float64").names and once.outputs != ()
 
 
@@ -308,7 +317,8 @@ def test_lowering_keeps_labels_and_order():
 
 # ---- files --------------------------------------------------------------------------------------------------------
 SAVED = [
-    dk.tape(LECTURE), dk.tape(LECTURE, engine="reverse"), record(constant([0.1, -0.0, np.nan, np.inf]) * x), record(x**0.1 + 1e-300),
+    dk.tape(LECTURE), dk.tape(LECTURE, engine="reverse"), record(constant([0.1, -0.0, np.nan, np.inf]) * x),
+    record(x**0.1 + 1e-300),
     record(dk.symbol("W", (3, 4), "float32")[..., [0, 2]].sum(axis=0) * dk.step(x, 0, at=0.25)),
     dk.tape(dk.sum(dk.tanh(dk.symbol("A", (3, 2)) @ np.ones(2))), engine="reverse"), record([x, y * True, dk.where(x > 0, x, y)]),
     record(dk.symbol("λ̄ \n\"quoted\"") * 2), record(constant(3.5)),
@@ -322,7 +332,9 @@ def test_a_saved_tape_comes_back_the_same(tape, tmp_path):
     back = dk.load_tape(path)
     assert list(back.kinds) == list(tape.kinds) and list(back.args) == list(tape.args)  # the very same kinds
     assert (back.inputs, back.outputs, back.labels, str(back)) == (tape.inputs, tape.outputs, tape.labels, str(tape))
-    values = [np.random.default_rng(0).uniform(0.5, 1, tape.kinds[i].shape).astype(tape.kinds[i].dtype) for i in tape.inputs]
+    values = [
+        np.random.default_rng(0).uniform(0.5, 1, tape.kinds[i].shape).astype(tape.kinds[i].dtype) for i in tape.inputs
+    ]
     for a, b in zip(run(back, *values), run(tape, *values), strict=True):
         assert a.tobytes() == b.tobytes()
 
@@ -400,7 +412,9 @@ DAMAGE = {
     "name is no text": _damaged(lambda d: _named(d, "variable").__setitem__(1, [["name", 3], ["uid", 0]])),
     "constant is text": _damaged(_constant("two")),
     "constant overflows": _damaged(_constant({"f": "0x1p+5000"})),
-    "constant of a wrong size": _damaged(_constant({"t": ["array", {"t": [3]}, {"b": base64.b64encode(b"1234").decode()}]})),
+    "constant of a wrong size": _damaged(
+        _constant({"t": ["array", {"t": [3]}, {"b": base64.b64encode(b"1234").decode()}]})
+    ),
     "constant in bad base64": _damaged(_constant({"b": "%%%"})),
     "constant of an unknown tag": _damaged(_constant({"z": 1})),
 }

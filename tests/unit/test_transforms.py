@@ -21,7 +21,8 @@ all_engines = pytest.mark.parametrize("engine", ENGINES)
 tape_engines = pytest.mark.parametrize("engine", ["forward", "reverse"])
 
 grad, value_and_grad, jacobian, hessian, jvp, vjp, hvp, vmap = (
-    partial(f, machine="numpy") for f in (dk.grad, dk.value_and_grad, dk.jacobian, dk.hessian, dk.jvp, dk.vjp, dk.hvp, dk.vmap)
+    partial(f, machine="numpy")
+    for f in (dk.grad, dk.value_and_grad, dk.jacobian, dk.hessian, dk.jvp, dk.vjp, dk.hvp, dk.vmap)
 )
 
 
@@ -47,7 +48,8 @@ def same(found, expected, **tolerance):
 
 # ---- expressions and text: ways of calling ------------------------------------------------------------------------
 CALLS = [
-    lambda g: g(x=0.3, y=2.0), lambda g: g(0.3, 2.0), lambda g: g({"x": 0.3, "y": 2.0}), lambda g: g(0.3, y=2.0), lambda g: g(y=2, x=0.3),
+    lambda g: g(x=0.3, y=2.0), lambda g: g(0.3, 2.0), lambda g: g({"x": 0.3, "y": 2.0}), lambda g: g(0.3, y=2.0),
+    lambda g: g(y=2, x=0.3),
     lambda g: g(np.float64(0.3), np.array(2)), lambda g: g({"y": 2.0, "x": np.array(0.3)}),
 ]  # fmt: skip
 
@@ -72,7 +74,9 @@ def test_wrt_names_one_several_or_all(wrt, expected, engine):
     same(grad("x*y**2 + z", wrt=wrt, engine=engine)(x=3.0, y=2.0, z=7.0), expected, **close(engine))
 
 
-@pytest.mark.parametrize("name", ["lambda", "out", "self", "f", "wrt", "machine", "engine", "args", "kwargs", "E_n", "β", "values"])
+@pytest.mark.parametrize(
+    "name", ["lambda", "out", "self", "f", "wrt", "machine", "engine", "args", "kwargs", "E_n", "β", "values"]
+)
 def test_a_variable_may_have_any_name(name):
     f = dk.parse(f"{name}**2 * x")
     expected = {name: 12.0, "x": 4.0}
@@ -114,7 +118,11 @@ def test_every_result_is_per_point(engine):
     value, slopes = value_and_grad("sin(x)*y + z", engine=engine)(x=points, y=2.0, z=1.0)
     same(value, 2 * np.sin(points) + 1)
     same(slopes, {"x": 2 * np.cos(points), "y": np.sin(points), "z": np.ones(5)}, **tolerance)
-    same(value_and_grad("y*y + 0*x", engine=engine)(x=points, y=3.0), (np.full(5, 9.0), {"y": np.full(5, 6.0), "x": np.zeros(5)}), **tolerance)
+    same(
+        value_and_grad("y*y + 0*x", engine=engine)(x=points, y=3.0),
+        (np.full(5, 9.0), {"y": np.full(5, 6.0), "x": np.zeros(5)}),
+        **tolerance,
+    )
     same(hessian("x*y", engine=engine)(x=points, y=2.0)["y"], {"x": np.ones(5), "y": np.zeros(5)}, **tolerance)
 
 
@@ -156,7 +164,10 @@ def test_reduce_sum_sums_over_the_loop_dims_that_the_argument_lacks():
     points = np.linspace(0, 1, 6).reshape(2, 3)
     row = np.array([1.0, 2.0, 3.0])
     found = grad("a*sin(x) + b*x + c", reduce="sum")(a=2.0, x=points, b=row, c=np.ones((2, 1)))
-    same(found, {"a": np.sin(points).sum(), "x": 2 * np.cos(points) + row, "b": points.sum(axis=0), "c": np.full((2, 1), 3.0)})
+    same(
+        found,
+        {"a": np.sin(points).sum(), "x": 2 * np.cos(points) + row, "b": points.sum(axis=0), "c": np.full((2, 1), 3.0)},
+    )
     value, slope = value_and_grad("a*x", wrt="a", reduce="sum")(a=2.0, x=points)
     same(value, 2 * points)
     same(slope, points.sum())
@@ -185,7 +196,10 @@ def test_axes_of_length_one():
     same(grad("x*y")(x=np.ones((1, 1)), y=np.full(1, 2.0)), {"x": np.full((1, 1), 2.0), "y": np.ones((1, 1))})
     one = dk.symbol("o", (1, 3, 1))
     for engine in ("forward", "reverse"):
-        same(grad(dk.sum(one * v[:, None]), engine=engine)(o=np.ones((1, 3, 1)), v=np.arange(3.0))["o"], np.arange(3.0).reshape(1, 3, 1))
+        same(
+            grad(dk.sum(one * v[:, None]), engine=engine)(o=np.ones((1, 3, 1)), v=np.arange(3.0))["o"],
+            np.arange(3.0).reshape(1, 3, 1),
+        )
         same(jacobian(one.sum(axis=1), engine=engine)(o=np.ones((2, 1, 3, 1)))["o"], np.ones((2, 1, 1, 1, 3, 1)))
 
 
@@ -195,8 +209,10 @@ def _views():
     frozen = base[:3, :4].copy()
     frozen.flags.writeable = False
     return {
-        "contiguous": base[:3, :4].copy(), "strided": base[::2, ::2], "reversed": base[:3, 3::-1], "Fortran": np.asfortranarray(base[:3, :4]),
-        "transposed": base[:4, :3].T, "read-only": frozen, "broadcast": np.broadcast_to(base[0, :4], (3, 4)), "list": base[:3, :4].tolist(),
+        "contiguous": base[:3, :4].copy(), "strided": base[::2, ::2], "reversed": base[:3, 3::-1],
+        "Fortran": np.asfortranarray(base[:3, :4]),
+        "transposed": base[:4, :3].T, "read-only": frozen, "broadcast": np.broadcast_to(base[0, :4], (3, 4)),
+        "list": base[:3, :4].tolist(),
         "big-endian": base[:3, :4].astype(">f8"), "float16": base[:3, :4].astype("f2"), "integers": np.arange(12).reshape(3, 4),
         "booleans": np.arange(12).reshape(3, 4) > 5, "longdouble": base[:3, :4].astype(np.longdouble),
     }  # fmt: skip
@@ -232,7 +248,9 @@ def test_a_gradient_has_its_inputs_dtype(engine):
     assert found["s"].dtype == "float32" and found["d"].dtype == "float64"
     found = hessian(dk.sum(s * d * d), engine=engine)(s=np.ones(3, "f4"), d=np.ones(3))
     assert found["d"]["s"].dtype == "float32"
-    out, slope = value_and_grad(lambda a, b: np.sum(a * b), argnums=(0, 1), engine=engine)(np.ones(3, "f4"), np.ones(3, "f4"))
+    out, slope = value_and_grad(lambda a, b: np.sum(a * b), argnums=(0, 1), engine=engine)(
+        np.ones(3, "f4"), np.ones(3, "f4")
+    )
     assert out.dtype == slope[0].dtype == slope[1].dtype == "float32"
 
 
@@ -278,7 +296,11 @@ def test_out_of_jacobians_functions_and_values(engine):
     same(result, 2 * np.arange(3.0))
 
 
-@pytest.mark.parametrize("buffer", [np.empty(3), np.empty((4, 1)), np.empty(4, "f4"), np.empty(4, int), [0.0] * 4, np.broadcast_to(0.0, 4)], ids=repr)
+@pytest.mark.parametrize(
+    "buffer",
+    [np.empty(3), np.empty((4, 1)), np.empty(4, "f4"), np.empty(4, int), [0.0] * 4, np.broadcast_to(0.0, 4)],
+    ids=repr,
+)
 def test_wrong_out_buffers_are_refused(buffer):
     g = grad("sin(x)*y", wrt="x")
     with pytest.raises(ShapeError, match=r"out= needs .*float64\[4\].*loop \(4,\)"):
@@ -481,7 +503,7 @@ def test_what_has_no_derivative_is_named(call, message):
 def test_integers_beside_the_differentiated_argument_are_fine():
     index = np.array([2, 0])
     same(grad(lambda a, i: np.sum(a * i))(np.ones(2), index), index.astype(float))
-    out, back = vjp(lambda a, i: a * i, np.ones(2), index)
+    _, back = vjp(lambda a, i: a * i, np.ones(2), index)
     same(back(np.ones(2))[0], index.astype(float))
     same(jvp(lambda a, n: a**n, (3.0, 2), (1.0, 0)), (9.0, 6.0))
 
@@ -490,7 +512,10 @@ def test_integers_beside_the_differentiated_argument_are_fine():
 def test_jvp_of_a_function():
     a, b = RNG.standard_normal(3), RNG.standard_normal(3)
     same(jvp(np.sin, (a,), (b,)), (np.sin(a), np.cos(a) * b))
-    same(jvp(lambda p, q: {"s": p["x"] * q, "t": q}, ({"x": a}, 2.0), ({"x": b}, 1.0)), ({"s": 2 * a, "t": 2.0}, {"s": 2 * b + a, "t": 1.0}))
+    same(
+        jvp(lambda p, q: {"s": p["x"] * q, "t": q}, ({"x": a}, 2.0), ({"x": b}, 1.0)),
+        ({"s": 2 * a, "t": 2.0}, {"s": 2 * b + a, "t": 1.0}),
+    )
     out, tangent = jvp(lambda p: (p[0], 5.0), (a,), (b,))
     same((out, tangent), ((a[0], 5.0), (b[0], 0.0)))
 
@@ -515,9 +540,11 @@ def test_products_of_expressions_go_by_name():
     f, at = "sin(x)*y", {"x": np.linspace(0, 1, 4), "y": 2.0}
     same(jvp(f, at, {"x": np.ones(4)}), (2 * np.sin(at["x"]), 2 * np.cos(at["x"])))
     same(jvp(f, at, {"x": 1.0, "y": 3.0})[1], 2 * np.cos(at["x"]) + 3 * np.sin(at["x"]))
-    out, back = vjp(f, at)
+    _, back = vjp(f, at)
     w = np.arange(4.0)
-    same(back(w), {"x": 2 * np.cos(at["x"]) * w, "y": np.sum(np.sin(at["x"]) * w)})  # summed over the dims that were broadcast
+    same(
+        back(w), {"x": 2 * np.cos(at["x"]) * w, "y": np.sum(np.sin(at["x"]) * w)}
+    )  # summed over the dims that were broadcast
     same(hvp(f, {"x": 0.3, "y": 2.0}, {"x": 1.0}), {"x": -2 * np.sin(0.3), "y": np.cos(0.3)})
 
 
@@ -536,7 +563,9 @@ def test_jvp_and_vjp_are_transposes_with_loop_dims():
     d = {"W": RNG.standard_normal((2, 3)), "v": RNG.standard_normal((5, 3))}
     out, back = vjp(dk.tanh(W @ v), at)
     w = RNG.standard_normal(out.shape)
-    assert np.sum(w * jvp(dk.tanh(W @ v), at, d)[1]) == pytest.approx(sum(np.sum(back(w)[k] * d[k]) for k in d), rel=1e-12)
+    assert np.sum(w * jvp(dk.tanh(W @ v), at, d)[1]) == pytest.approx(
+        sum(np.sum(back(w)[k] * d[k]) for k in d), rel=1e-12
+    )
 
 
 # ---- vmap ---------------------------------------------------------------------------------------------------------
@@ -548,7 +577,10 @@ def test_vmap():
     same(vmap(np.dot, in_axes=(0, 1))(rows, cols), np.einsum("ij,ji->i", rows, cols))
     same(vmap(lambda a, b: a * b, in_axes=(0, None))(rows, np.arange(3.0)), rows * np.arange(3.0))
     same(vmap(lambda a, n: a**n)(rows, 2), rows**2)
-    same(vmap(lambda p: {"s": p["x"] * p["y"], "one": 1.0})({"x": rows, "y": rows[:, 0]}), {"s": rows * rows[:, :1], "one": np.ones(4)})
+    same(
+        vmap(lambda p: {"s": p["x"] * p["y"], "one": 1.0})({"x": rows, "y": rows[:, 0]}),
+        {"s": rows * rows[:, :1], "one": np.ones(4)},
+    )
 
 
 def test_vmap_nested():
@@ -563,7 +595,12 @@ def test_vmap_of_grad_and_grad_of_vmap():
     same(vmap(grad(rosenbrock))(rows), np.stack([rosenbrock_gradient(r) for r in rows]), rtol=1e-10, atol=1e-10)
     same(vmap(value_and_grad(rosenbrock))(rows)[0], np.array([rosenbrock(r) for r in rows]))
     same(vmap(hessian(rosenbrock))(rows), np.stack([rosenbrock_hessian(r) for r in rows]), rtol=1e-10, atol=1e-10)
-    same(grad(lambda r: np.sum(vmap(rosenbrock)(r)))(rows), np.stack([rosenbrock_gradient(r) for r in rows]), rtol=1e-10, atol=1e-10)
+    same(
+        grad(lambda r: np.sum(vmap(rosenbrock)(r)))(rows),
+        np.stack([rosenbrock_gradient(r) for r in rows]),
+        rtol=1e-10,
+        atol=1e-10,
+    )
     same(jacobian(vmap(np.sum))(rows), np.einsum("ij,k->ijk", np.eye(4), np.ones(3)))
     same(grad(lambda a: np.sum(vmap(lambda b: a * b)(np.arange(3.0))))(2.0), 3.0)  # closes over a
 
@@ -598,7 +635,8 @@ def test_grad_of_grad(engine):
     g = grad("x**4*y", wrt="x", engine=engine)
     same(grad(lambda t: g(x=t, y=2.0), engine=engine)(3.0), 12 * 9 * 2.0)
     same(grad(lambda a: np.sum(grad(rosenbrock, engine=engine)(a) ** 2))(np.array([0.5, 0.1])),
-         2 * rosenbrock_hessian(np.array([0.5, 0.1])) @ rosenbrock_gradient(np.array([0.5, 0.1])), rtol=1e-11, atol=1e-9)  # fmt: skip
+         2 * rosenbrock_hessian(np.array([0.5, 0.1])) @ rosenbrock_gradient(np.array([0.5, 0.1])), rtol=1e-11,
+         atol=1e-9)  # fmt: skip
 
 
 CONFUSIONS = [
@@ -658,7 +696,10 @@ def test_derivative_is_an_expression(engine):
     d = dk.derivative("x**3*y", "x", engine=engine)
     assert isinstance(d, dk.Expr) and d.shape == ()
     same(d(x=2.0, y=5.0, machine="numpy"), 60.0)
-    same(dk.derivative(dk.sum(W @ v), "W", engine=engine)(v=np.arange(3.0), machine="numpy"), np.tile(np.arange(3.0), (2, 1)))
+    same(
+        dk.derivative(dk.sum(W @ v), "W", engine=engine)(v=np.arange(3.0), machine="numpy"),
+        np.tile(np.arange(3.0), (2, 1)),
+    )
     assert dk.derivative("x**3*y", y, engine=engine).variables == ("x",)
 
 
@@ -750,7 +791,9 @@ def test_errors_say_what_and_how(act, error, message):
 
 # ---- empty arrays -------------------------------------------------------------------------------------------------
 @tape_engines
-@pytest.mark.parametrize("f", [np.sum, lambda a: np.sum(a**2), np.prod, lambda a: np.sum(np.concatenate([a, a])), lambda a: np.sum(a[:0])])
+@pytest.mark.parametrize(
+    "f", [np.sum, lambda a: np.sum(a**2), np.prod, lambda a: np.sum(np.concatenate([a, a])), lambda a: np.sum(a[:0])]
+)
 def test_the_gradient_by_an_empty_array_is_empty(f, engine):
     value, slope = value_and_grad(f, engine=engine)(np.zeros(0))
     assert value == f(np.zeros(0)) and slope.shape == (0,)
