@@ -200,13 +200,14 @@ class Forward:
         builder = Builder.copy_of(tape)
         seeds, seed_inputs = (_unit_seeds if unrolled else _input_seeds)(builder, tape, wrt)
         tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
-        outputs = [
-            filled(builder, 0.0, tape.kinds[o].shape, float_dtype(tape.kinds[o]))
-            if t is None
-            else as_dtype(builder, t, float_dtype(tape.kinds[o]))
-            for o, row in zip(tape.outputs, tangents, strict=True)
-            for t in row
-        ]
+        dtypes = _direction_dtypes(tape, wrt) if unrolled else None
+        outputs = []
+        for o, row in zip(tape.outputs, tangents, strict=True):
+            for d, t in enumerate(row):
+                dtype = dtypes[d] if dtypes else float_dtype(tape.kinds[o])
+                outputs.append(
+                    filled(builder, 0.0, tape.kinds[o].shape, dtype) if t is None else as_dtype(builder, t, dtype)
+                )
         made = builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
         return TapeProgram(
             self.name,
@@ -216,6 +217,12 @@ class Forward:
             "columns" if unrolled else "seeded columns",
             [] if unrolled else identity_seeds(ins),
         )
+
+
+def _direction_dtypes(tape: Tape, wrt: Sequence[int]) -> list[str]:
+    """A derivative has its input's dtype: one entry a direction."""
+    kinds = [tape.kinds[tape.inputs[w]] for w in wrt]
+    return [float_dtype(k) for k in kinds for _ in range(math.prod(k.shape))]
 
 
 def _unit_seeds(builder: Builder, tape: Tape, wrt: Sequence[int]) -> tuple[dict[int, list[int | None]], list[int]]:

@@ -78,45 +78,35 @@ class Sweep:
     def _elementwise(self, kind: Kind, i: int, args: tuple[int, ...]) -> None:
         builder, alive = self.builder, self.alive[i]
         arguments = [builder.kinds[a] for a in args]
-        shares = self._shares(kind, arguments, i, args)
+        partials = templates.partials(kind, arguments).expand(builder, [i, *args])
         chosen = templates.selects(kind, arguments)
         masks = chosen.expand(builder, args) if chosen else [None] * len(args)
-        for a, share, mask in zip(args, shares, masks, strict=True):
-            if not self.active[a] or share is None:
+        for a, partial, mask in zip(args, partials, masks, strict=True):
+            if not self.active[a] or partial is None or partial == 0:
                 continue
-            contribution, plain = share
+            contribution = self._scaled(self.adjoint[i], partial)
             here = self._both(alive, mask)
             # a plain number cannot turn a masked adjoint, which is zero, into anything else
-            if here != ALWAYS and (mask is not None or not plain):
+            if here != ALWAYS and (mask is not None or isinstance(partial, Ref)):
                 contribution = builder.emit(_WHERE, (), (here, contribution, builder.number(0.0)))
             shape = builder.kinds[a].shape
-            if here != ALWAYS and shape != builder.kinds[here].shape:
-                here = ALWAYS  # summed over core axes: dead only where all of them are; taken as alive
-            self.add(a, self._summed_to(contribution, shape), here)
-
-    def _shares(
-        self, kind: Kind, arguments: list[Kind], i: int, args: tuple[int, ...]
-    ) -> list[tuple[int, bool] | None]:
-        """For every argument its share of the adjoint, and whether it is that adjoint times a plain number."""
-        builder, adjoint = self.builder, self.adjoint[i]
-        if kind.op.vjp is not None:
-            written = templates.vjp(kind, arguments).expand(builder, [adjoint, i, *args])
-            return [None if w is None else (w.index, False) for w in written]
-        partials = templates.partials(kind, arguments).expand(builder, [i, *args])
-        return [
-            None
-            if p is None or p == 0
-            else (self._scaled(adjoint, p), not isinstance(p, Ref))
-            if self.active[a]
-            else None
-            for a, p in zip(args, partials, strict=True)
-        ]
+            self.add(a, self._summed_to(contribution, shape), self._alive_for(here, shape))
 
     def _scaled(self, adjoint: int, partial: Ref | float) -> int:
         kinds = self.builder.kinds
         if isinstance(partial, Ref) and kinds[partial.index].op is _RECIPROCAL:  # one rounding instead of two
             return self.builder.emit(_DIVIDE, (), (adjoint, self.builder.args[partial.index][0]))
         return scaled(self.builder, adjoint, partial)
+
+    def _alive_for(self, alive: int, shape: tuple[int, ...]) -> int:
+        """The condition for a value of another core shape: alive if any element is that it flows into."""
+        kind = None if alive == ALWAYS else self.builder.kinds[alive]
+        if kind is None or kind.shape in ((), shape):
+            return alive
+        emit, number = self.builder.emit, self.builder.number
+        counted = emit(_WHERE, (), (alive, number(1.0), number(0.0)))
+        axes = tuple(range(-len(kind.shape), 0))
+        return emit(TABLE["greater"], (), (emit(_SUM, (("axes", axes), ("keepdims", False)), (counted,)), number(0.0)))
 
     def _both(self, alive: int, mask: Ref | None) -> int:
         if mask is None:
@@ -143,7 +133,10 @@ class Sweep:
         for a, contribution in zip(args, contributions, strict=True):
             if self.active[a] and contribution is not None:
                 index = contribution.index if isinstance(contribution, Ref) else builder.number(contribution)
-                self.add(a, index, ALWAYS)
+                alive = self._alive_for(self.alive[i], builder.kinds[a].shape)
+                if alive != ALWAYS:
+                    index = builder.emit(_WHERE, (), (alive, index, builder.number(0.0)))
+                self.add(a, index, alive)
 
     def result(self, i: int) -> int:
         """The adjoint of input `i`, of its shape and dtype; zeros where no output depends on it."""

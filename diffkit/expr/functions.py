@@ -51,7 +51,10 @@ def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
 def elementwise(op: Op) -> Callable[..., Any]:
     """The public function of an elementwise operation."""
 
+    name = op.name
+
     def function(*args: Any, **params: Any) -> Any:
+        op = TABLE[name]  # looked up, so that a replaced operation is the new one everywhere
         if op.arity is not None and len(args) != op.arity:
             raise ArgumentError(f"{op.name}() takes {op.arity} argument{'s' * (op.arity != 1)}, {len(args)} given")
         return apply(op, args, params)
@@ -154,6 +157,8 @@ def _reduction(name: str) -> Callable[..., Any]:
         rank = np.ndim(x) if not isinstance(x, Expr) else x.ndim
         x = as_expr(x) if _holds_expr(x) else x
         axes = _axes(axis, x.ndim if isinstance(x, Expr) else rank, name)
+        if isinstance(x, Expr) and name in ("max", "min") and not math.prod(x.shape[a] for a in axes):
+            raise ShapeError(f"{name}: core shape {x.shape} has no elements along the axes {axes}")
         if not axes and isinstance(x, Expr) and name != "norm":
             return x
         return apply(op, (x,), {"axes": axes, "keepdims": bool(keepdims)})
@@ -173,7 +178,8 @@ logsumexp = _reduction("logsumexp")
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Euclidean length over core axes (all by default); at the zero vector its derivative is 0."""
-    if ord not in (None, 2, "fro"):
+    rank = x.ndim if isinstance(x, Expr) else np.ndim(x)
+    if ord not in (None, 2, "fro") or (ord == 2 and axis is None and rank > 1):
         raise UnsupportedError(
             "norm: only the Euclidean norm (ord=None or 2) is an operation; write others with abs, max and sum"
         )
@@ -206,7 +212,8 @@ def expand_dims(x: Any, axis: int) -> Any:
     """A new core axis of length 1."""
     if not isinstance(x, Expr):
         return np.expand_dims(x, axis)
-    position = axis if axis >= 0 else x.ndim + 1 + axis
+    (place,) = _axes(axis, x.ndim + 1, "expand_dims")
+    position = place + x.ndim + 1
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
@@ -238,7 +245,8 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two core axes exchanged."""
     if not isinstance(x, Expr):
         return np.swapaxes(x, axis1, axis2)
-    order = list(range(x.ndim))
+    order = list(range(-x.ndim, 0))
+    (axis1,), (axis2,) = _axes(axis1, x.ndim, "swapaxes"), _axes(axis2, x.ndim, "swapaxes")
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return transpose(x, order)
 
@@ -247,6 +255,7 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
     """One core axis moved to another place."""
     if not isinstance(x, Expr):
         return np.moveaxis(x, source, destination)
+    (source,), (destination,) = _axes(source, x.ndim, "moveaxis"), _axes(destination, x.ndim, "moveaxis")
     order = [a for a in range(x.ndim) if a != source % x.ndim]
     order.insert(destination % x.ndim, source % x.ndim)
     return transpose(x, order)
@@ -275,6 +284,8 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
         raise ShapeError(
             f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} need the same number of axes, at least 1"
         )
+    if axis is None:
+        raise ShapeError("concatenate: name the axis; to join all elements write ravel on each")
     (axis,) = _axes(axis, parts[0].ndim, "concatenate")
     if len({(*p.shape[: p.ndim + axis], *p.shape[p.ndim + axis + 1 :]) for p in parts}) > 1:
         raise ShapeError(f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} differ beside axis {axis}")
@@ -307,8 +318,11 @@ def getitem(x: Expr, index: Any) -> Expr:
         elif isinstance(part, (int, np.integer)) and not isinstance(part, (bool, np.bool_)):
             frozen.append(int(part))
         else:
-            array = np.asarray(part)
+            array = np.asarray(part, dtype=np.int64 if isinstance(part, list) and not part else None)
             if array.dtype == bool:
+                taken = sum_of_axes(frozen)
+                if Ellipsis not in frozen and array.shape != x.shape[taken : taken + array.ndim]:
+                    raise ShapeError(f"indexing core shape {x.shape}: a boolean mask of shape {array.shape} does not fit")
                 frozen.extend(("array", a.shape, a.astype(np.int64).tobytes()) for a in array.nonzero())
             elif array.dtype.kind in "iu":
                 frozen.append(("array", array.shape, np.ascontiguousarray(array, np.int64).tobytes()))

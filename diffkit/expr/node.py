@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import struct
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,8 +128,8 @@ class Expr:
         return self.kind.op
 
     @property
-    def params(self) -> dict[str, Any]:
-        return self.kind.kwargs
+    def params(self) -> Mapping[str, Any]:
+        return MappingProxyType(self.kind.kwargs)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,7 +159,7 @@ class Expr:
     def number(self) -> float | None:
         """A constant scalar's value; None for any other node."""
         value = self.kind.kwargs.get("value") if self.kind.op is CONSTANT else None
-        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return value if isinstance(value, (int, float)) else None
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -166,6 +167,9 @@ class Expr:
         return tuple(v.name for v in free_variables(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("an expression cannot be changed; build another one")
+
+    def __delattr__(self, name: str) -> None:
         raise AttributeError("an expression cannot be changed; build another one")
 
     def __reduce__(self) -> tuple:
@@ -220,7 +224,7 @@ class Expr:
 
         return to_source(self, target, name)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         from ..transforms import evaluate  # the one upward reference: calling an expression means running it
 
         return evaluate(self, *args, **kwargs)
@@ -340,7 +344,9 @@ def make(op: Op, args: tuple[Expr, ...], params: dict[str, Any], *, canonical: b
 def _respell(op: Op, name: str, args: tuple[Expr, ...], params: dict[str, Any]) -> Expr:
     if name == "negated constant":
         number = args[0].number
-        return make(op, args, params, canonical=False) if number is None else constant_like(-number, args[0])
+        if number is None or isinstance(number, bool):
+            return make(op, args, params, canonical=False)
+        return constant_like(-number, args[0])
     return make(TABLE[name], args, params)
 
 
@@ -390,6 +396,8 @@ def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid
     if dtype not in DTYPES:
         raise DtypeError(f"a variable's dtype is one of {', '.join(DTYPES)}, not {dtype}")
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"the core shape {shape} of {name!r} has a negative length")
     return node(intern_kind(VARIABLE, (("name", name), ("uid", uid)), shape, dtype), ())
 
 

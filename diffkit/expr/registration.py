@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import OpError
-from ..ops import TABLE, Op
-from .functions import RULES, as_expr, elementwise, publish
+from ..ops import COSTS, TABLE, Op
+from . import functions
+from .functions import RULES, elementwise, publish
 from .node import Expr, variable
 
 
@@ -42,24 +44,15 @@ def register_op(
         raise OpError(f"{name}: give lower= (the operation written with others) or numpy= (a function on arrays)")
     if lower is None and partials is None and "jvp" not in fields:
         raise OpError(f"{name}: give partials=, or lower= from which derivatives can be made")
-    if name in TABLE:
-        if not replace:
-            raise OpError(f"an operation named {name!r} exists already; replace=True takes its place")
-        _forget(name)
-    arity = fields.pop("arity", None) or _arity(name, lower, numpy, fields.get("params", {}))
-    if lower is not None:
-        numpy = numpy or _numpy_from(lower)
-        fields.setdefault("sympy", lambda s, *args, **params: lower(s, *args, **params))
-    op = Op(
-        name=name,
-        arity=arity,
-        doc=fields.pop("doc", f"{name} (registered)"),
-        numpy=numpy,
-        lower=lower,
-        partials=partials,
-        **fields,
-    )  # type: ignore[arg-type]
+    _check_name(name, replace)
+    _check_fields(name, fields)
+    fields.setdefault("arity", _arity(name, lower, numpy, fields.get("params", {})))
+    fields.setdefault("doc", f"{name} (registered)")
+    numpy = numpy or _numpy_from(lower)  # type: ignore[arg-type]
+    op = Op(name=name, numpy=numpy, lower=lower, partials=partials, **fields)
     _try(op)
+    if name in TABLE:
+        _forget(name)
     try:
         TABLE.add(op)
     except KeyError as clash:
@@ -68,14 +61,42 @@ def register_op(
     return elementwise(op)
 
 
+def public_names() -> frozenset[str]:
+    """Names of the package itself, which an operation may not take."""
+    import diffkit
+
+    return frozenset(diffkit._PLACES) | {"tape", "compare", "explain"}
+
+
+def _check_name(name: str, replace: bool) -> None:
+    if name in TABLE:
+        if TABLE[name].name != name:
+            raise OpError(f"an operation named {name!r} exists already: it is another name of {TABLE[name].name!r}")
+        if not replace:
+            raise OpError(f"an operation named {name!r} exists already; replace=True takes its place")
+    elif hasattr(functions, name) or name in public_names():
+        raise OpError(f"{name!r} is a name of diffkit's own; choose another")
+
+
+def _check_fields(name: str, fields: dict[str, Any]) -> None:
+    known = {f.name for f in dataclasses.fields(Op)}
+    for field in fields:
+        if field not in known:
+            raise OpError(f"{name}: a record has no field {field!r}; it has {', '.join(sorted(known))}")
+    if fields.get("family", "elementwise") != "elementwise":
+        raise OpError(f"{name}: family {fields['family']!r} cannot be registered, only elementwise operations")
+    if fields.get("cost", "elementary") not in COSTS:
+        raise OpError(f"{name}: cost is one of {', '.join(COSTS)}, not {fields['cost']!r}")
+
+
 def _arity(name: str, lower: Callable | None, numpy: Callable | None, params: Any) -> int:
     """From the rule's own signature: `lower` has the namespace first."""
     rule, leading = (lower, 1) if lower is not None else (numpy, 0)
+    if isinstance(rule, np.ufunc):
+        return rule.nin
     try:
         parameters = inspect.signature(rule).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        if isinstance(rule, np.ufunc):
-            return rule.nin
         raise OpError(f"{name}: state arity=, the number of arguments") from None
     positional = [
         p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in params
@@ -107,8 +128,8 @@ def _try(op: Op) -> None:
             )
         except Exception as problem:
             raise OpError(f"{op.name}: {what} fails on symbols: {type(problem).__name__}: {problem}") from problem
-        if what == "lower" and not isinstance(as_expr(written), Expr):
-            raise OpError(f"{op.name}: lower must return one expression")
+        if what == "lower" and not isinstance(written, (Expr, int, float)):
+            raise OpError(f"{op.name}: lower must return one expression, not {type(written).__name__}")
         if what == "partials" and (not isinstance(written, (tuple, list)) or len(written) != op.arity):
             raise OpError(f"{op.name}: partials must return a tuple of {op.arity}, one partial an argument")
 

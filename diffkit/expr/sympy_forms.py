@@ -57,6 +57,11 @@ class Native(_Sympy):
     """SymPy's own functions. A condition in the place of a number is Piecewise((1, condition), (0, True))."""
 
     @staticmethod
+    def hypot(x: Any, y: Any) -> sympy.Expr:
+        return sympy.sqrt(x**2 + y**2)
+
+
+    @staticmethod
     def condition(value: Any) -> Any:
         """A number as a condition: it is nonzero."""
         if isinstance(value, sympy.Piecewise) and len(value.args) == 2 and [e for e, _ in value.args] == [1, 0]:
@@ -145,7 +150,7 @@ class Derivable(_Sympy):
     """Functions with usable derivatives; conditions are functions with values 0 and 1."""
 
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
-    erfc, acos = own.ComplementaryError, own.ArcCosine
+    erfc, acos, hypot = own.ComplementaryError, own.ArcCosine, own.Hypotenuse
     max, min = own.Largest, own.Smallest
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
 

@@ -69,6 +69,14 @@ class AbsoluteValue(Own):
         return 2 * Step(x, 0, at) - 1 if argindex == 1 else sympy.S.Zero
 
 
+def _selected(x, y, above, below, at):
+    """`above` where x > y, `below` where x < y, shared at a tie; a derivative that is not chosen cannot touch it (0·∞ would)."""
+    if above == below:
+        return above
+    tie = at * above + (1 - at) * below
+    return Conditional(CONDITIONS["greater"](x, y), above, Conditional(CONDITIONS["less"](x, y), below, tie))
+
+
 class Maximum(Own):
     """The larger of x and y; `at` is the share of x at a tie."""
 
@@ -76,10 +84,9 @@ class Maximum(Own):
     parameters = ("at",)
     nargs = 3
 
-    def fdiff(self, argindex=1):
+    def _eval_derivative(self, s):
         x, y, at = self.args
-        first = Step(x, y, at)
-        return (first, 1 - first, sympy.S.Zero)[argindex - 1]
+        return _selected(x, y, x.diff(s), y.diff(s), at)
 
 
 class Minimum(Own):
@@ -89,10 +96,9 @@ class Minimum(Own):
     parameters = ("at",)
     nargs = 3
 
-    def fdiff(self, argindex=1):
+    def _eval_derivative(self, s):
         x, y, at = self.args
-        second = Step(x, y, at)
-        return (1 - second, second, sympy.S.Zero)[argindex - 1]
+        return _selected(x, y, y.diff(s), x.diff(s), at)
 
 
 class Share(Own):
@@ -139,6 +145,17 @@ class CubeRoot(Own):
 
     def fdiff(self, argindex=1):
         return 1 / (3 * self**2)
+
+
+class Hypotenuse(Own):
+    """√(x² + y²); at the origin its derivative is 0, the subgradient of least norm."""
+
+    op = "hypot"
+    nargs = 2
+
+    def _eval_derivative(self, s):
+        x, y = self.args
+        return Conditional(CONDITIONS["equal"](self, 0), sympy.S.Zero, (x * x.diff(s) + y * y.diff(s)) / self)
 
 
 class LogAbsGamma(Own):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from .op import define
@@ -27,7 +29,6 @@ define(
 define(
     "divide", 2, "x / y", np.true_divide, cost="div", aliases=("true_divide",), infix=("/", 20), analytic=True,
     partials=lambda o, out, x, y: (o.reciprocal(y), -(out / y)),
-    vjp=lambda o, adjoint, out, x, y: (adjoint / y, -(adjoint / y * out)),  # one division for both
     sympy=lambda s, x, y: x / y,
     spelling={"c": "({0} / {1})"},
     domain="y ≠ 0",
@@ -96,11 +97,26 @@ def _by_multiplication(o, x, p):
             6: lambda: o.square(x2) * x2, 8: lambda: o.square(o.square(x2))}[int(p)]()
 
 
+def _pow_partial(o, out, x, p):
+    if p in (0, 1, 2):
+        return (0, 1, 2 * x)[int(p)]
+    if Fraction(p) - 1 == Fraction(p - 1):
+        return p * o.pow(x, p=p - 1)
+    # p − 1 is rounded, and log x magnifies that; out / x is right wherever the power itself has not underflowed
+    return p * o.where(o.equal(out, 0), o.pow(x, p=p - 1), out / x)
+
+
+def _pow(x, p):
+    """A single takes its power as a double, whose exponent is exactly p."""
+    x = np.asarray(x)
+    return np.power(x.astype(np.float64), p).astype(np.float32) if x.dtype == np.float32 else np.power(x, p)
+
+
 define(
-    "pow", 1, "x to a constant power p", lambda x, p: np.power(x, p), cost="elementary", params={"p": 2.0}, analytic=True,
-    partials=lambda o, out, x, p: (
-        0 if p == 0 else 1 if p == 1 else 2 * x if p == 2 else p * o.pow(x, p=p - 1),
-    ),
+    "pow", 1, "x to a constant power p", _pow, cost="elementary", params={"p": 2.0}, analytic=True,
+    partials=lambda o, out, x, p: (_pow_partial(o, out, x, p),),
+    # in single precision the machines' exponent is p rounded, which log x magnifies
+    magnitude=lambda out, x, p: np.abs(out) * (1 + (np.abs(p * np.log(np.where(x > 0, x, 1))) if out.dtype == np.float32 else 0)),
     lower=_lower_pow,
     sympy=lambda s, x, p: s.Pow(x, s.number(p)),
     spelling={"numpy": "({0} ** {p})", "jax": "({0} ** {p})", "torch": "({0} ** {p})", "c": "pow({0}, {p})"},
@@ -129,7 +145,7 @@ def _unit(o, x, r):
 define(
     "hypot", 2, "√(x² + y²) without overflow", np.hypot,
     partials=lambda o, out, x, y: (_unit(o, x, out), _unit(o, y, out)),
-    sympy=lambda s, x, y: s.sqrt(x**2 + y**2),
+    sympy=lambda s, x, y: s.hypot(x, y),
     kinks=lambda o, x, y: (o.hypot(x, y),),
     convention="0 at the origin (the subgradient of least norm)",
 )

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .kinks import step_value
 from .op import define
 
 
@@ -217,16 +218,25 @@ define(
 
 
 def _share(o, out, x, axes, keepdims):
-    """1 at the extreme element, ties shared evenly."""
+    """1 at the extreme element, ties shared evenly (left and right are not defined for an order of many)."""
     hit = o.where(o.equal(x, _kept(o, out, x, axes, keepdims)), o.ones(()), 0)
-    return hit / o.sum(hit, axes=axes, keepdims=True)
+    count = o.sum(hit, axes=axes, keepdims=True)
+    if np.isnan(step_value(0.5, 0.5)):
+        count = o.where(o.greater(count, 1), np.nan, count)
+        return o.where(o.equal(hit, 0), 0, hit / count)
+    return hit / count
+
+
+def _weighted(o, share, tangent):
+    """Share times tangent; a share of NaN (at a tie, where that is asked for) does not touch what does not move."""
+    return o.where(o.equal(tangent, 0), 0, share * tangent) if np.isnan(step_value(0.5, 0.5)) else share * tangent
 
 
 for _name, _reduce in (("max", np.max), ("min", np.min)):
     define(
         _name, 1, f"{'largest' if _name == 'max' else 'smallest'} element over axes", _over(_reduce), family="reduction",
         cost="reduce", aliases=("amax",) if _name == "max" else ("amin",), params=_AXES, shape=reduced_shape,
-        jvp=lambda o, tangents, out, x, **p: o.sum(_share(o, out, x, **p) * tangents[0], **p),
+        jvp=lambda o, tangents, out, x, **p: o.sum(_weighted(o, _share(o, out, x, **p), tangents[0]), **p),
         vjp=lambda o, adjoint, out, x, **p: (_share(o, out, x, **p) * _kept(o, adjoint, x, **p),),
         sympy=lambda s, x, axes, keepdims, name=_name: s.fold(getattr(s, name), x, axes, keepdims),
         convention="a tie is shared evenly",

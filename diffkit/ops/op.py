@@ -57,8 +57,7 @@ class Op:
     partials: Callable[..., tuple] | None = None
     #: (o, tangents, out, *args, **params) -> tangent; a tangent is None where the argument does not vary
     jvp: Callable[..., Any] | None = None
-    #: (o, adjoint, out, *args, **params) -> one contribution an argument, each of the argument's core shape. An elementwise
-    #: operation may state it beside `partials` where the adjoint can be shared out with less work
+    #: (o, adjoint, out, *args, **params) -> one contribution an argument, each of the argument's core shape.
     vjp: Callable[..., tuple] | None = None
     #: (o, *args) -> one mask an argument (None: always): the points at which the argument can influence the result.
     #: Where it cannot, nothing of its derivative is used, not even a NaN.

@@ -53,8 +53,15 @@ define(
     spelling={"c": "({0} ? {1} : {2})"},
     convention="the derivative of the branch taken; the other branch cannot touch it",
 )
+def _step(x, y, at):
+    """Not a Heaviside function of x − y, which is NaN at equal infinities."""
+    x, y = np.asarray(x), np.asarray(y)
+    value = np.where(x > y, 1.0, np.where(x < y, 0.0, np.where(x == y, at, np.nan)))
+    return value.astype(np.result_type(x, y), copy=False) if np.result_type(x, y).kind == "f" else value
+
+
 define(
-    "step", 2, "1 where x > y, 0 where x < y, `at` where equal", lambda x, y, at: np.heaviside(x - y, at), cost="compare",
+    "step", 2, "1 where x > y, 0 where x < y, `at` where equal", _step, cost="compare",
     params={"at": 0.5},
     partials=lambda o, out, x, y, at: (0, 0),
     lower=lambda o, x, y, at: o.where(
@@ -62,7 +69,6 @@ define(
     ),
     sympy=lambda s, x, y, at: s.step(x, y, at),
     kinks=lambda o, x, y, at: (x - y,),
-    spelling={"numpy": "numpy.heaviside({0} - {1}, {at})", "jax": "jax.numpy.heaviside({0} - {1}, {at})"},
     convention="0 everywhere, as for every jump",
 )
 
@@ -153,20 +159,27 @@ define(
 
 
 def _clip_partials(o, out, x, low, high):
-    above_low, above_high = o.step(x, low, at=_at(0.5)), o.step(x, high, at=_at(0.5))
+    """As min(max(x, low), high), which is what it is where low > high too."""
+    above_low, above_high = o.step(x, low, at=_at(0.5)), o.step(o.maximum(x, low), high, at=_at(0.5))
     below_high = 1 - above_high
     return above_low * below_high, (1 - above_low) * below_high, above_high
+
+
+def _clip_selects(o, x, low, high):
+    raised = o.maximum(x, low)
+    cut = o.greater(raised, high)
+    return (
+        o.logical_not(o.logical_or(o.less(x, low), cut)),
+        o.logical_not(o.logical_or(o.greater(x, low), cut)),
+        o.logical_not(o.less(raised, high)),
+    )
 
 
 define(
     "clip", 3, "x kept between low and high", np.clip, cost="compare",
     partials=_clip_partials,
     lower=lambda o, x, low, high: o.minimum(o.maximum(x, low), high),
-    selects=lambda o, x, low, high: (
-        o.logical_not(o.logical_or(o.less(x, low), o.greater(x, high))),
-        o.logical_not(o.greater(x, low)),
-        o.logical_not(o.less(x, high)),
-    ),
+    selects=_clip_selects,
     sympy=lambda s, x, low, high: s.minimum(s.maximum(x, low, _at(0.5)), high, _at(0.5)),
     kinks=lambda o, x, low, high: (x - low, x - high),
     spelling={"torch": "torch.clamp"},

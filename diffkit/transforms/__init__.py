@@ -35,8 +35,9 @@ __all__ = [
 ]
 
 
-def evaluate(f: Expr, *args: Any, machine: str = "cpu", **kwargs: Any) -> Any:
-    """The value of an expression; what `f(...)` calls."""
+def evaluate(f: Expr, /, *args: Any, **kwargs: Any) -> Any:
+    """The value of an expression; what `f(...)` calls. ``machine="numpy"`` runs it elsewhere than on the cpu machine."""
+    machine = "cpu" if "machine" in f.variables else kwargs.pop("machine", "cpu")
     return run_value(f, args, kwargs, machine)
 
 

@@ -209,6 +209,8 @@ def _outside(bad: Callable[..., bool], text: str) -> Callable[..., str]:
     return lambda *args: text if bad(*args) else ""
 
 
+_ARC_COSINE = Primitive(arb.acos, _outside(lambda x: abs(x) > 1, "the arc cosine of a number beyond ±1"))
+
 PRIMITIVES: dict[str, Primitive] = {
     "add": Primitive(lambda x, y: x + y),
     "mul": Primitive(lambda x, y: x * y),
@@ -218,13 +220,15 @@ PRIMITIVES: dict[str, Primitive] = {
     "power": Primitive(lambda x, y: x**y, _power_refused),
     "sqrt": Primitive(arb.sqrt, _outside(lambda x: x < 0, "the square root of a negative number")),
     "cbrt": Primitive(cube_root),
+    "hypot": Primitive(lambda x, y: (x * x + y * y).sqrt()),
     "exp": Primitive(arb.exp, _outside(lambda x: abs(x) > 2**60, "overflow")),
     "log": Primitive(arb.log, _outside(lambda x: x <= 0, "the logarithm of a number that is not positive")),
     "sin": Primitive(arb.sin),
     "cos": Primitive(arb.cos),
     "tan": Primitive(arb.tan),
     "asin": Primitive(arb.asin, _outside(lambda x: abs(x) > 1, "the arc sine of a number beyond ±1")),
-    "acos": Primitive(arb.acos, _outside(lambda x: abs(x) > 1, "the arc cosine of a number beyond ±1")),
+    "acos": _ARC_COSINE,
+    "arccos": _ARC_COSINE,
     "atan": Primitive(arb.atan),
     "atan2": Primitive(arb.atan2, _outside(lambda y, x: y == 0 and x == 0, "the angle of the origin"), "kink"),
     "sinh": Primitive(arb.sinh, _outside(lambda x: abs(x) > 2**60, "overflow")),

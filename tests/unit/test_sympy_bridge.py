@@ -180,17 +180,24 @@ def test_a_matrix_is_read_as_an_array():
     np.testing.assert_array_equal(value(f, {"x": 3.0, "y": 4.0}), [[3, 1], [0, 4]])
 
 
-def test_shared_parts_stay_shared_and_depth_is_no_limit():
+def test_shared_parts_stay_shared():
     part = sympy.sin(x)
-    for _ in range(60):
+    for _ in range(14):
         part = sympy.exp(part) * sympy.cos(part)
-    size = len(record(from_sympy(part)))
-    assert size == 181
-    chain = dk.symbol("x")
-    for _ in range(3000):
-        chain = dk.sin(chain)
-    deep = from_sympy(to_sympy(chain)) is chain
-    assert deep
+    assert len(record(from_sympy(part))) == 1 + 3 * 14
+
+
+def test_deep_expressions_go_there_and_back_or_are_refused():
+    def chain(n):
+        f = dk.symbol("x")
+        for _ in range(n):
+            f = dk.sin(f)
+        return f
+
+    same = from_sympy(to_sympy(chain(400))) is chain(400)
+    assert same
+    with pytest.raises(ExceededError):
+        within(0.5, lambda: to_sympy(chain(20_000)), "writing")
 
 
 def test_powers_that_sympy_would_work_out_in_integers():

@@ -52,14 +52,15 @@ LECTURE_REVERSE = """\
 v10 = v4 + v6
 v11 = v6 * v3
 v12 = v10 + v11
-v13 = v12 / v1
-v14 = v13 * v2
-v15 = -v14
-v16 = v9 + v15
+v13 = v2 / v1
+v14 = -v13
+v15 = v12 / v1
+v16 = v12 * v14
+v17 = v9 + v16
 value -> v7
-d/dx1 -> v13
-d/dx2 -> v16
-15 instructions: 3 div, 2 elementary, 7 add, 3 mul"""
+d/dx1 -> v15
+d/dx2 -> v17
+16 instructions: 4 div, 2 elementary, 7 add, 3 mul"""
 
 
 def test_the_lectures_example_prints():
