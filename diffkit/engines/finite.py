@@ -281,7 +281,8 @@ class FiniteProgram(_Examined):
         own, wide = self._compiled(machine)
         with np.errstate(all="ignore"):
             outputs = own(values)
-            study = _Study(_Value(self._wide, wide), values, self.method, self.step, self._kinky, self._complex)
+            known = outputs if wide is own else None
+            study = _Study(_Value(self._wide, wide), values, self.method, self.step, self._kinky, self._complex, known)
             tables = [study.by_input(w) for w in self.wrt]
         return self._estimate(outputs, study, tables)
 
@@ -368,9 +369,15 @@ class _Value:
             ]
         )
 
-    def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
-        """(points, outputs)"""
-        return self._side_by_side(self.executable(inputs), loop)
+    def __call__(
+        self, inputs: Sequence[np.ndarray], loop: tuple[int, ...], known: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
+        """(points, outputs); `known` are the outputs if they have been computed."""
+        if known is not None:
+            known = [
+                np.reshape(a, (*loop, *self.tape.kinds[o].shape)) for a, o in zip(known, self.tape.outputs, strict=True)
+            ]
+        return self._side_by_side(self.executable(inputs) if known is None else known, loop)
 
     def _side_by_side(self, outputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
         count = math.prod(loop)
@@ -416,7 +423,7 @@ class _Slope:
         self.cost = float(found.evaluations)
         return found
 
-    def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...]) -> np.ndarray:
+    def __call__(self, inputs: Sequence[np.ndarray], loop: tuple[int, ...], known: Any = None) -> np.ndarray:
         found = self._examined(inputs)
         smooth = [np.where(o == "ok", b, np.nan) for b, o in self._pairs(found.blocks, found.outcome)]
         return self._side_by_side(smooth, math.prod(loop))
@@ -446,12 +453,13 @@ class _Study:
         step: float | None,
         kinky: bool,
         ways: Mapping[int, ComplexStep | str],
+        known: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.function, self.tape = function, function.tape
         self.method, self.step, self.kinky, self.ways = method, step, kinky, ways
         self.inputs, self.loop = laned_inputs(self.tape, values)
         self.points = math.prod(self.loop)
-        self.at_x = function(self.inputs, (self.points,))
+        self.at_x = function(self.inputs, (self.points,), known)
         self.counted = self.points * function.cost
         self._noise: np.ndarray | None = None
         self._last: tuple[tuple, Real] | None = None

@@ -71,10 +71,19 @@ def _aligned_call(kind: Kind, args: list[np.ndarray]) -> np.ndarray:
 
 def roundings(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | None]:
     """max(8·u·M_i, η) for every value; None for conditions, inputs and movements, which do not round."""
-    return [
-        None if m is None else np.maximum(SAFETY * unit_roundoff(k.dtype) * m, tiniest(k.dtype))
-        for k, m in zip(tape.kinds, _magnitudes(tape, values), strict=True)
-    ]
+    sizes: list[np.ndarray | None] = []
+    for i, (kind, m) in enumerate(zip(tape.kinds, _magnitudes(tape, values), strict=True)):
+        size = None if m is None else np.maximum(SAFETY * unit_roundoff(kind.dtype) * m, tiniest(kind.dtype))
+        if size is not None and kind.op.cost == "add" and kind.op.family == "elementwise":
+            whole = [_whole(_ranked(values[v], values[i].ndim)) for v in (i, *tape.args[i])]
+            size = np.where(np.logical_and.reduce(np.broadcast_arrays(*whole)), 0.0, size)
+        sizes.append(size)
+    return sizes
+
+
+def _whole(value: np.ndarray) -> np.ndarray:
+    """Where a value is an integer small enough that sums of such are exact."""
+    return (np.abs(value) <= (2.0**24 if value.dtype == np.float32 else 2.0**53)) & (value == np.rint(value))
 
 
 def _magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | None]:
@@ -186,7 +195,7 @@ def _entry_bounds(
             variable = tape.kinds[i].op is VARIABLE
             size = np.abs(values[i]) if variable else sizes[i]
             if size is not None:
-                term = np.where(adjoint == 0, 0.0, np.abs(adjoint) * size)
+                term = np.where((adjoint == 0) | (size == 0), 0.0, np.abs(adjoint) * size)
                 (inherited if variable else bounds)[:, element] += term.reshape(term.shape[0], -1).sum(axis=1)
             if not tape.args[i] or tape.kinds[i].dtype in ("bool", "int64"):
                 continue

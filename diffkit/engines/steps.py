@@ -45,7 +45,7 @@ def ladder(x: np.ndarray) -> np.ndarray:
     From max(|x|, 1) down to 2⁻⁴⁵·|x|. At x = 0 no scale is known, and the exponents cover the range of doubles whose squares are
     doubles (√(x²) is flat below), densely around 1.
     """
-    zero = np.abs(x) < 2.0**-1000
+    zero = ~((np.abs(x) >= 2.0**-1000) & np.isfinite(x))
     with np.errstate(divide="ignore"):
         scale = np.where(zero, 0.0, np.log2(np.abs(np.where(zero, 1.0, x))))
     top = np.maximum(scale, 0.0)
@@ -138,15 +138,19 @@ VAGUE = 1e-4
 #: quotients that settle change less from octave to octave, at the smallest step where a change is seen, than this part
 #: of the most they changed in an octave before; this can be told if a change was seen 7 octaves before, or more
 SETTLING, OCTAVES = 0.7, 7
+#: a difference of values that over those octaves keeps this part of itself is a jump (that of ∛x keeps a fifth)
+STAYING = 0.5
 
 
-def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """0 where the quotients settle or nothing is known; else ±1, the sign of the infinity they run to."""
+def _unsettled(
+    found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """0 where the quotients settle or nothing is known, else ±1, the sign of the infinity they run to; and whether it is a jump."""
     vague = ~(found.bar <= VAGUE * np.abs(found.value)) & ~(found.bar <= 3 * found.noise)
-    result = np.zeros(found.value.shape)
+    runs, jumps = np.zeros(found.value.shape), np.zeros(found.value.shape, bool)
     columns = np.flatnonzero(vague)
     if not columns.size:
-        return result
+        return runs, jumps
     q, h, n = quotients[:, columns], steps[:, columns], noise[:, columns]
     move = np.diff(q, axis=0)
     change = np.abs(move) / np.log2(h[:-1] / h[1:])
@@ -159,10 +163,15 @@ def _unsettled(found: Limit, quotients: np.ndarray, steps: np.ndarray, noise: np
     known = (finest >= 2) & seen[finest, at] & seen[finest - 1, at] & seen[finest - 2, at]
     known &= (move[finest, at] > 0) == (move[finest - 1, at] > 0)
     known &= (move[finest, at] > 0) == (move[finest - 2, at] > 0)
-    known &= (window & (away >= OCTAVES)).any(axis=0)
+    before = window & (away >= OCTAVES)
+    known &= before.any(axis=0)
     grows = known & (change[finest, at] > SETTLING * np.max(np.where(window & (away > 0), change, 0.0), axis=0))
-    result[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
-    return result
+    runs[columns] = np.where(grows, np.sign(q[1:][finest, at]), 0.0)
+    # the difference of the values itself does not fall
+    difference = np.abs(q * h)[1:]
+    least = np.min(np.where(before, difference, np.inf), axis=0)
+    jumps[columns] = grows & (difference[finest, at] > STAYING * least)
+    return runs, jumps
 
 
 @dataclass
@@ -209,14 +218,18 @@ def slopes(
         more = quotients.of(again, 2 * worst[again]).slopes()
         for name in Slopes.__dataclass_fields__:
             getattr(found, name)[again] = getattr(more, name)
-    # neither noise within bounds nor a jump (those are kinks): it varies faster than x can be told from its neighbours
+    # far from converging as steps fall: a jump beside slopes that larger steps saw, or a function that varies faster than x
+    # can be told from its neighbours
     apart = np.abs(found.value - found.left) > found.bar + found.left_bar
     apart |= np.abs(found.value - found.right) > found.bar + found.right_bar
-    chaos = ((wild >= WILD_STEPS) | apart) & ~found.kink & ~np.isinf(found.value)
-    for name in ("value", "left", "right"):
-        getattr(found, name)[chaos] = np.nan
-    for name in ("bar", "left_bar", "right_bar"):
-        getattr(found, name)[chaos] = np.inf
+    chaos = ((wild >= WILD_STEPS) | (apart & ~found.kink)) & ~np.isinf(found.value)
+    known = ~chaos | np.isinf(found.left) | np.isinf(found.right)
+    for slope, bar, kept in (
+        (found.value, found.bar, ~chaos),
+        (found.left, found.left_bar, known),
+        (found.right, found.right_bar, known),
+    ):
+        slope[~kept], bar[~kept] = np.nan, np.inf
     return found
 
 
@@ -227,6 +240,8 @@ WILD_STEPS = 3
 
 
 class _Quotients:
+    """Quotients at all levels, with what noise can do to each."""
+
     def __init__(self, *given: np.ndarray) -> None:
         self.given = given
         x, above, below, at_x, up, down, noise, far = given
@@ -262,18 +277,16 @@ class _Quotients:
         middle = limit(self.central, self.wide / 2, self.central_noise, 2)
         right = limit(self.rising, self.ahead, self.right_noise, 1)
         left = limit(self.falling, self.behind, self.left_noise, 1)
-        runs_right = _unsettled(right, self.rising, self.ahead, self.right_noise)
-        runs_left = _unsettled(left, self.falling, self.behind, self.left_noise)
+        runs_right, jumps_right = _unsettled(right, self.rising, self.ahead, self.right_noise)
+        runs_left, jumps_left = _unsettled(left, self.falling, self.behind, self.left_noise)
         for side, runs in ((right, runs_right), (left, runs_left)):
             side.value = np.where(runs == 0, side.value, runs * np.inf)
             side.bar = np.where(runs == 0, side.bar, np.inf)
 
         # a quotient of finite values that is not: the slope itself overflows
-        up, down = self.given[4], self.given[5]
-        beyond = (np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)).any(
-            axis=0
-        )
-        inside = np.isfinite(self.at_x) & ~beyond
+        up, down = self.given[4:6]
+        beyond = np.isfinite(up) & ~np.isfinite(self.rising) | np.isfinite(down) & ~np.isfinite(self.falling)
+        inside = np.isfinite(self.at_x) & ~beyond.any(axis=0)
         # a side is there if it is at the smallest step; at large ones x − h may be in the domain by accident
         has_right, has_left = (
             inside & np.isfinite(q[-1]) & (np.isfinite(s.bar) | np.isinf(s.value))
@@ -282,7 +295,8 @@ class _Quotients:
         both = has_right & has_left
         infinite = both & (np.isinf(right.value) | np.isinf(left.value))
         apart = np.abs(right.value - left.value)
-        kink = both & np.where(infinite, right.value != left.value, apart > right.bar + left.bar)
+        unlike = (right.value != left.value) | jumps_right | jumps_left
+        kink = both & np.where(infinite, unlike, apart > right.bar + left.bar)
 
         value = np.where(both, middle.value, np.where(has_right, right.value, np.where(has_left, left.value, np.nan)))
         bar = np.where(both, middle.bar, np.where(has_right, right.bar, np.where(has_left, left.bar, np.inf)))

@@ -97,8 +97,7 @@ def _result_dtype(op: Op, arguments: tuple[Kind, ...], params: dict) -> str:
         return "bool"
     if op is CAST:
         return params["dtype"]
-    considered = arguments[1:] if op.name == "where" else arguments
-    return promote(*(a.dtype for a in considered), keep=op.result == "same")
+    return promote(*(a.dtype for a in arguments[op.conditions :]), keep=op.result == "same")
 
 
 def promote(*dtypes: str, keep: bool = False) -> str:

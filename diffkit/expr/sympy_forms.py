@@ -88,7 +88,6 @@ class Native(_Sympy):
         return sympy.Piecewise((chosen[0], self.condition(chosen[1])), (otherwise[0], True))
 
     lgamma, digamma, polygamma = sympy.loggamma, sympy.digamma, sympy.polygamma
-    max, min = sympy.Max, sympy.Min
 
     @staticmethod
     def cbrt(x: Any) -> sympy.Expr:
@@ -137,6 +136,14 @@ class Native(_Sympy):
         return sympy.Min(x, y)
 
     @staticmethod
+    def max(*xs_at: Any) -> sympy.Expr:
+        return sympy.Max(*xs_at[:-1])
+
+    @staticmethod
+    def min(*xs_at: Any) -> sympy.Expr:
+        return sympy.Min(*xs_at[:-1])
+
+    @staticmethod
     def step(x: Any, y: Any, at: float) -> sympy.Expr:
         return sympy.Heaviside(x - y, number(at))
 
@@ -151,7 +158,6 @@ class Derivable(_Sympy):
 
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
     erfc, acos, hypot = own.ComplementaryError, own.ArcCosine, own.Hypotenuse
-    max, min = own.Largest, own.Smallest
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
 
     @staticmethod
@@ -172,4 +178,5 @@ class Derivable(_Sympy):
         return own.Conditional(chosen[1], chosen[0], otherwise[0])
 
     abs, maximum, minimum, step = map(_with_number, (own.AbsoluteValue, own.Maximum, own.Minimum, own.Step))
+    max, min = map(_with_number, (own.Largest, own.Smallest))
     sign, floor, ceil, trunc, round = map(_with_number, (own.Sign, own.Floor, own.Ceil, own.Trunc, own.Round))

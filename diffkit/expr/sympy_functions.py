@@ -102,20 +102,25 @@ class Minimum(Own):
 
 
 class Share(Own):
-    """`Share(i, sign, x₁, …)`: argument i's share of the largest (sign 1) or smallest (−1) of the x, ties shared evenly."""
+    """`Share(i, sign, x₁, …, at)`: argument i's share of the largest (sign 1) or smallest (−1) of the x.
+
+    A tie is shared evenly; where `at` is NaN, it is NaN for those that take part in it.
+    """
 
     op = "share of extreme"
+    parameters = ("at",)
     static = 2
 
 
 class Largest(Own):
-    """The largest of any number of arguments."""
+    """The largest of any number of arguments, the last of which is the convention at a tie (see `Share`)."""
 
     op = "max"
+    parameters = ("at",)
     sign = 1
 
     def fdiff(self, argindex=1):
-        return Share(argindex - 1, self.sign, *self.args)
+        return sympy.S.Zero if argindex == len(self.args) else Share(argindex - 1, self.sign, *self.args)
 
 
 class Smallest(Largest):

@@ -8,6 +8,7 @@ functions that diffkit writes with others (sec, Heaviside, Γ, …) have a rule 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -151,6 +152,10 @@ def _folded(name: str) -> Callable[[Any, Sequence[Quotient]], Expr]:
     return lambda e, operands: functools.reduce(lambda a, b: apply(name, a, b), [o.expr for o in operands])
 
 
+def _exclusive(e: Any, operands: Sequence[Quotient]) -> Expr:
+    return functools.reduce(lambda a, b: F.logical_and(F.logical_or(a, b), F.logical_not(F.logical_and(a, b))), [o.expr for o in operands])
+
+
 def _piecewise(e: Any, operands: Sequence[Quotient]) -> Expr:
     """Nested `where`; NaN where no condition holds."""
     values, conditions = operands[::2], [c for _, c in e.args]
@@ -223,13 +228,14 @@ def _own(e: own.Own, operands: Sequence[Quotient]) -> Expr:
 
 
 def _extreme(e: own.Own, args: list[Expr]) -> Expr:
-    """The extreme of a list of scalars, or one element's share in it (a tie is shared evenly)."""
+    """The extreme of a list of scalars, or one element's share in it."""
     if isinstance(e, own.Largest):
         return getattr(F, e.op)(F.stack(args))
     position, sign = int(e.args[0]), int(e.args[1])
     elements = F.stack(args[2:])
     hit = F.where(F.equal(elements, (F.max if sign > 0 else F.min)(elements)), 1.0, 0.0)
-    return hit[position] / F.sum(hit)
+    mine, count = hit[position], F.sum(hit)
+    return F.where(F.logical_and(mine > 0, count > 1), math.nan, mine) if e.args[-1] is sympy.nan else mine / count
 
 
 @functools.lru_cache(maxsize=4)
@@ -295,7 +301,7 @@ _FORMS: tuple[tuple[Any, Callable[[Any, Sequence[Quotient]], Any]], ...] = (
     (Relational, _relational),
     (sympy.And, _folded("logical_and")),
     (sympy.Or, _folded("logical_or")),
-    (sympy.Xor, _folded("not_equal")),
+    (sympy.Xor, _exclusive),
     (sympy.Not, lambda e, operands: apply("logical_not", operands[0].expr)),
     ((sympy.Heaviside, sympy.polygamma), _parameterised),
     (own.Own, _own),

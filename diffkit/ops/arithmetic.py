@@ -109,7 +109,8 @@ def _pow_partial(o, out, x, p):
 def _pow(x, p):
     """A single takes its power as a double, whose exponent is exactly p."""
     x = np.asarray(x)
-    return np.power(x.astype(np.float64), p).astype(np.float32) if x.dtype == np.float32 else np.power(x, p)
+    exponent = np.full(x.shape, float(p))  # a scalar ½ would be taken as a square root, which differs at −∞
+    return np.power(x.astype(np.float64), exponent).astype(np.float32) if x.dtype == np.float32 else np.power(x, exponent)
 
 
 define(

@@ -176,7 +176,7 @@ define(
 define(
     "mean", 1, "mean over axes", _over(np.mean), family="reduction", cost="reduce", params=_AXES, analytic=True,
     shape=reduced_shape,
-    lower=lambda o, x, axes, keepdims: o.sum(x, axes=axes, keepdims=keepdims) / max(_count(x, axes), 1),
+    lower=lambda o, x, axes, keepdims: o.sum(x, axes=axes, keepdims=keepdims) / float(_count(x, axes)),
     jvp=lambda o, tangents, out, x, **p: o.mean(tangents[0], **p),
     vjp=lambda o, adjoint, out, x, axes, keepdims: (
         _kept(o, adjoint / max(_count(x, axes), 1), x, axes, keepdims),
@@ -238,7 +238,9 @@ for _name, _reduce in (("max", np.max), ("min", np.min)):
         cost="reduce", aliases=("amax",) if _name == "max" else ("amin",), params=_AXES, shape=reduced_shape,
         jvp=lambda o, tangents, out, x, **p: o.sum(_weighted(o, _share(o, out, x, **p), tangents[0]), **p),
         vjp=lambda o, adjoint, out, x, **p: (_share(o, out, x, **p) * _kept(o, adjoint, x, **p),),
-        sympy=lambda s, x, axes, keepdims, name=_name: s.fold(getattr(s, name), x, axes, keepdims),
+        sympy=lambda s, x, axes, keepdims, name=_name: s.fold(
+            lambda *xs: getattr(s, name)(*xs, step_value(0.5, 0.5)), x, axes, keepdims
+        ),
         convention="a tie is shared evenly",
     )
 

@@ -49,8 +49,10 @@ class Op:
 
     #: core shape of the result from the core shapes of the arguments; None: they broadcast
     shape: Callable[..., tuple[int, ...]] | None = None
-    #: "float", "bool" or "same" (as the first argument)
+    #: "float", "bool", or "same" (what is moved keeps its dtype)
     result: str = "float"
+    #: how many of its first arguments are conditions
+    conditions: int = 0
 
     #: elementwise: (o, out, *args, **params) -> one partial an argument. A partial may be a Python number (0, 1
     #: and -1 cost nothing) or None (no derivative by this argument).

@@ -34,19 +34,19 @@ for _name, _ufunc, _symbol, _doc, _switch in (
     )
 
 define(
-    "logical_and", 2, "both", np.logical_and, cost="compare", result="bool", analytic=True,
+    "logical_and", 2, "both", np.logical_and, cost="compare", result="bool", conditions=2, analytic=True,
     sympy=lambda s, x, y: s.And(x, y), spelling={"c": "({0} && {1})"},
 )
 define(
-    "logical_or", 2, "either or both", np.logical_or, cost="compare", result="bool", analytic=True,
+    "logical_or", 2, "either or both", np.logical_or, cost="compare", result="bool", conditions=2, analytic=True,
     sympy=lambda s, x, y: s.Or(x, y), spelling={"c": "({0} || {1})"},
 )
 define(
-    "logical_not", 1, "not", np.logical_not, cost="compare", result="bool", analytic=True,
+    "logical_not", 1, "not", np.logical_not, cost="compare", result="bool", conditions=1, analytic=True,
     sympy=lambda s, x: s.Not(x), spelling={"c": "(!{0})"},
 )
 define(
-    "where", 3, "x where the condition holds, else y", np.where, cost="compare", analytic=True,
+    "where", 3, "x where the condition holds, else y", np.where, cost="compare", conditions=1, analytic=True,
     partials=lambda o, out, c, x, y: (None, 1, 1),
     selects=lambda o, c, x, y: (None, c, o.logical_not(c)),
     sympy=lambda s, c, x, y: s.Piecewise((x, c), (y, True)),

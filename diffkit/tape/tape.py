@@ -124,15 +124,15 @@ class Builder:
 
     def _same_dtype(self, op: Op, args: tuple[int, ...]) -> tuple[int, ...]:
         """Operands brought to one dtype, so that a machine needs one kernel an operation and dtype."""
-        if op.result == "same":
-            return args
-        numbers = args[1:] if op.name == "where" else args
+        conditions, numbers = args[: op.conditions], args[op.conditions :]
         dtypes = {self.kinds[a].dtype for a in numbers}
-        if (len(dtypes) == 1 and not dtypes & {"int64", "bool"}) or op.name.startswith("logical"):
+        if op.result == "same" or not numbers:
+            target = promote(*dtypes, keep=True)
+        elif len(dtypes) == 1 and not dtypes & {"int64", "bool"} and not conditions:
             return args
-        target = promote(*dtypes)
-        brought = tuple(self.cast(a, target) for a in numbers)
-        return (args[0], *brought) if op.name == "where" else brought
+        else:
+            target = promote(*dtypes)
+        return tuple([self.cast(a, "bool") for a in conditions] + [self.cast(a, target) for a in numbers])
 
     def cast(self, i: int, dtype: str) -> int:
         """The same number in another dtype."""
@@ -140,7 +140,8 @@ class Builder:
         if kind.dtype == dtype or (dtype == WEAK):
             return i
         if kind.op is CONSTANT and kind.shape == ():
-            return self.number(float(np.asarray(kind.kwargs["value"], dtype)), dtype)
+            value = np.asarray(kind.kwargs["value"]).astype(dtype).item()
+            return self.leaf(intern_kind(CONSTANT, (("value", value),), (), dtype))
         return self.emit(CAST, (("dtype", dtype),), (i,))
 
     def _constant(self, args: tuple[int, ...], kind: Kind) -> bool:

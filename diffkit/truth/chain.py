@@ -15,7 +15,7 @@ from .derivative import MAX_ROWS, SympyReader
 from .graph import Graph, Term, Terms
 
 #: functions with one argument more in SymPy's form, for the derivative at a kink (of no effect here)
-_WITH_CONVENTION = ("abs", "maximum", "minimum", "step", "sign", "floor", "ceil", "trunc", "round")
+_WITH_CONVENTION = ("abs", "maximum", "minimum", "max", "min", "step", "sign", "floor", "ceil", "trunc", "round")
 _ARITHMETIC = {
     "add": lambda x, y: x + y,
     "mul": lambda x, y: x * y,

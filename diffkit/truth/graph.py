@@ -161,7 +161,7 @@ def _without_last(name: str) -> Callable[..., Term]:
     return lambda self, *args: self._emit(name, *args[:-1])
 
 
-for _name in ("abs", "maximum", "minimum", "step", "sign", "floor", "ceil", "trunc", "round"):
+for _name in ("abs", "maximum", "minimum", "max", "min", "step", "sign", "floor", "ceil", "trunc", "round"):
     setattr(Terms, _name, _without_last(_name))
 
 

@@ -18,11 +18,10 @@ import diffkit as dk
 from diffkit.engines import engine as find_engine
 from diffkit.engines.rounding import rounding_bound
 from diffkit.errors import ArgumentError, ShapeError, UnsupportedError
-from diffkit.expr.functions import RULES
 from diffkit.expr.node import constant, make
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import set_threads, thread_count
-from diffkit.ops import TABLE, Op
+from diffkit.ops import Op
 from diffkit.tape import record
 from diffkit.tape.lower import lower
 
@@ -392,28 +391,17 @@ def test_thread_count():
 
 
 # ---- what it cannot do --------------------------------------------------------------------------------------------
-def test_an_operation_without_a_kernel_says_so():
-    TABLE.add(Op(name="opaque", arity=1, doc="", numpy=np.abs))
-    try:
-        with pytest.raises(UnsupportedError, match=r"'opaque' has no kernel on the cpu machine.*lower=.*numpy"):
-            CPU.compile(record(make(TABLE["opaque"], (x,), {})))
-    finally:
-        TABLE.remove("opaque")
+def test_an_operation_without_a_kernel_says_so(table):
+    table.add(Op(name="opaque", arity=1, doc="", numpy=np.abs))
+    with pytest.raises(UnsupportedError, match=r"'opaque' has no kernel on the cpu machine.*lower=.*numpy"):
+        CPU.compile(record(make(table["opaque"], (x,), {})))
 
 
-def test_a_registered_operation_runs_from_its_lowered_form():
+def test_a_registered_operation_runs_from_its_lowered_form(table):
     dk.register_op("my_swish", lower=lambda o, x: x * o.sigmoid(x))
-    try:
-        points_ = np.linspace(-3, 3, 700)
-        np.testing.assert_allclose(
-            dk.grad("my_swish(x)")(x=points_)["x"],
-            dk.grad("my_swish(x)", machine="numpy")(x=points_)["x"],
-            rtol=1e-14,
-            atol=1e-15,
-        )
-    finally:
-        TABLE.remove("my_swish")
-        vars(RULES).pop("my_swish", None)
+    at = np.linspace(-3, 3, 700)
+    expected = dk.grad("my_swish(x)", wrt="x", machine="numpy")(x=at)
+    np.testing.assert_allclose(dk.grad("my_swish(x)", wrt="x")(x=at), expected, rtol=1e-14, atol=1e-15)
 
 
 @pytest.mark.parametrize(

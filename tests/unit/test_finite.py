@@ -14,7 +14,7 @@ from diffkit.engines import engine, finite
 from diffkit.engines.engine import gradient_only
 from diffkit.engines.finite import ENGINE, Finite, second_program
 from diffkit.errors import DtypeError, UnsupportedError
-from diffkit.expr import functions as F
+from diffkit.expr import functions as F  # noqa: N812
 from diffkit.expr.functions import publish
 from diffkit.expr.node import constant_value, variable
 from diffkit.expr.text import parse
@@ -188,9 +188,20 @@ def test_a_jump_is_no_derivative(text: str, x: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "x", "slope"),
-    [("sqrt(x)", 0.0, np.inf), ("cbrt(x)", 0.0, np.inf), ("arcsin(x)", 1.0, np.inf), ("arccos(x)", 1.0, -np.inf), ("log(x)", -1.0, np.nan),
-     ("log(x)", 0.0, np.nan), ("1/x", 0.0, np.nan), ("sqrt(x)", -1.0, np.nan), ("abs(x)", np.nan, np.nan), ("x**x", -2.0, np.nan)],
-)  # fmt: skip
+    [
+        ("sqrt(x)", 0.0, np.inf),
+        ("cbrt(x)", 0.0, np.inf),
+        ("arcsin(x)", 1.0, np.inf),
+        ("arccos(x)", 1.0, -np.inf),
+        ("log(x)", -1.0, np.nan),
+        ("log(x)", 0.0, np.nan),
+        ("1/x", 0.0, np.nan),
+        ("sqrt(x)", -1.0, np.nan),
+        ("abs(x)", np.nan, np.nan),
+        ("arctan(x)*abs(x)", np.inf, np.nan),
+        ("x**x", -2.0, np.nan),
+    ],
+)
 def test_infinite_slopes_and_points_outside(text: str, x: float, slope: float) -> None:
     g, bar, outcome, *_ = one(text, x)
     assert outcome == "nonfinite" and bar == np.inf
@@ -198,10 +209,10 @@ def test_infinite_slopes_and_points_outside(text: str, x: float, slope: float) -
 
 
 def test_one_side_is_enough_at_the_end_of_a_domain() -> None:
-    g, bar, outcome, left, right = one("x**1.5", 0.0)
+    g, bar, outcome, left, _ = one("x**1.5", 0.0)
     assert abs(g) <= bar < 1e-60 and outcome == "ok" and np.isnan(left)
     g, bar, outcome, *_ = one("(1-x)**1.5+abs(x)", 1.0)
-    assert abs(g - 1) <= bar < 1e-5 and outcome == "ok"
+    assert abs(g - 1) <= bar < 1e-4 and outcome == "ok"
 
 
 @pytest.mark.parametrize("method", ["auto", "richardson"])

@@ -11,25 +11,10 @@ from diffkit.errors import ArgumentError, OpError, UnsupportedError
 from diffkit.expr import functions
 from diffkit.ops import TABLE, Op
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("table")]
 
 x, y = dk.symbols("x y")
 ENGINES = ["forward", "reverse", "symbolic", "finite"]
-
-
-@pytest.fixture(autouse=True)
-def table():
-    """The table and every namespace an operation is published in, as they were."""
-    kept = [
-        (space, dict(space)) for space in (TABLE._ops, TABLE._aliases, vars(functions), vars(functions.RULES), vars(dk))
-    ]
-    methods = set(vars(dk.Expr))
-    yield TABLE
-    for space, before in kept:
-        space.clear()
-        space.update(before)
-    for name in set(vars(dk.Expr)) - methods:
-        delattr(dk.Expr, name)
 
 
 def swish(o, x):
@@ -153,6 +138,13 @@ def test_a_removed_operation_is_unknown():
     assert "mine" not in TABLE and "my_own" not in TABLE
     with pytest.raises(dk.ParseError, match="no function mine"):
         dk.parse("mine(x)")
+
+
+def test_a_removed_name_is_free_again():
+    dk.register_op("mine", lower=lambda o, x: 2 * x)
+    TABLE.remove("mine")
+    dk.register_op("mine", lower=lambda o, x: 3 * x)
+    assert dk.mine(1.0) == 3.0 and dk.parse("mine(x)")(x=1.0, machine="numpy") == 3.0
 
 
 def test_an_operation_without_a_rule_is_refused_when_differentiated():

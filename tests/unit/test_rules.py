@@ -418,12 +418,6 @@ def test_a_float32_value_on_the_way_widens_the_bar():
 
 
 # ---- the tester is tested -----------------------------------------------------------------------------------------
-def _registered(request, name, **fields):
-    made = dk.register_op(name, doc="for a test", **fields)
-    request.addfinalizer(lambda: TABLE.remove(name))
-    return made
-
-
 CORRUPTIONS = {
     "off by 0.05 %": lambda slope: 1.0005 * slope,
     "wrong sign": lambda slope: -slope,
@@ -437,10 +431,10 @@ CORRUPTIONS = {
 @engines
 @pytest.mark.parametrize("how", [None, *CORRUPTIONS])
 @pytest.mark.parametrize("name", ["tanh", "exp", "log", "arctan"])
-def test_a_wrong_partial_is_caught(request, name, how, engine):
+def test_a_wrong_partial_is_caught(table, name, how, engine):
     right = TABLE[name]
     spoil = CORRUPTIONS.get(how, lambda slope: slope)
-    _registered(request, f"my_{name}", arity=1, numpy=right.numpy, intervals=right.intervals,
+    dk.register_op(f"my_{name}", arity=1, numpy=right.numpy, intervals=right.intervals,
                 partials=lambda o, out, x: (spoil(right.partials(o, out, x)[0]),))  # fmt: skip
     case = Case(TABLE[f"my_{name}"], {}, oracles.ELEMENTWISE[name])
     verdicts = helpers.slope_verdicts(case, "float64", engine)
@@ -448,14 +442,14 @@ def test_a_wrong_partial_is_caught(request, name, how, engine):
 
 
 @engines
-def test_a_wrong_partial_by_one_of_two_arguments_is_caught(request, engine):
-    _registered(request, "my_product", arity=2, numpy=np.multiply, partials=lambda o, out, x, y: (y, 1.0005 * x))
+def test_a_wrong_partial_by_one_of_two_arguments_is_caught(table, engine):
+    dk.register_op("my_product", arity=2, numpy=np.multiply, partials=lambda o, out, x, y: (y, 1.0005 * x))
     verdicts = helpers.slope_verdicts(Case(TABLE["my_product"], {}, oracles.ELEMENTWISE["multiply"]), "float64", engine)
     assert verdicts.wrong and all("by x1" in w for w in verdicts.wrong)
 
 
-def test_a_wrong_value_and_a_wrong_lowering_are_caught(request):
-    _registered(request, "my_tanh", numpy=np.tanh, lower=lambda o, x: o.tanh(x) * 1.0005)
+def test_a_wrong_value_and_a_wrong_lowering_are_caught(table):
+    dk.register_op("my_tanh", numpy=np.tanh, lower=lambda o, x: o.tanh(x) * 1.0005)
     case = Case(TABLE["my_tanh"], {}, oracles.ELEMENTWISE["tanh"])
     assert not helpers.value_verdicts(case, "float64").wrong
     assert helpers.value_verdicts(case, "float64", lower(case.tape("float64"))).wrong
@@ -463,7 +457,7 @@ def test_a_wrong_value_and_a_wrong_lowering_are_caught(request):
 
 
 @pytest.mark.parametrize("rule", ["jvp", "vjp"])
-def test_a_wrong_structured_rule_is_caught(request, rule):
+def test_a_wrong_structured_rule_is_caught(table, rule):
     right = TABLE["sum"]
     fields = {f: getattr(right, f) for f in ("numpy", "family", "params", "shape", "jvp", "vjp")}
     rules = {
@@ -471,9 +465,7 @@ def test_a_wrong_structured_rule_is_caught(request, rule):
         "vjp": lambda o, adjoint, out, x, **p: tuple(1.0005 * a for a in right.vjp(o, adjoint, out, x, **p)),
     }
     TABLE.add(Op(name="my_sum", arity=1, doc="", **{**fields, rule: rules[rule]}))
-    request.addfinalizer(lambda: TABLE.remove("my_sum"))
     x = variable("x", (3,))
     made = record(RULES.my_sum(x, axes=(-1,), keepdims=False), [x])
     with pytest.raises(AssertionError):
         test_jvp_is_the_transpose_of_vjp(lambda: (made, [np.arange(1.0, 4)], [0]))
-    request.addfinalizer(lambda: vars(RULES).pop("my_sum", None))

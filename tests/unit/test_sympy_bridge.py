@@ -202,7 +202,7 @@ def test_deep_expressions_go_there_and_back_or_are_refused():
 
 def test_powers_that_sympy_would_work_out_in_integers():
     a = dk.symbol("a")
-    for p in (0.1, 0.37, 1 / 3, 1e15, 12.345, -0.7):
+    for p in (0.1, 0.37, 1 / 3, 200.0, 12.345, -0.7):
         for native in (True, False):
             f = from_sympy(to_sympy((3.7 * a) ** p, native))
             assert value(f, {"a": 0.25}) == pytest.approx(0.925**p, rel=1e-13)

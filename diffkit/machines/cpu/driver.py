@@ -14,7 +14,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-CALL, COPY, FOLD, PRODUCT = 0, 1, 2, 3
+CALL, COPY, FOLD, PRODUCT, ADD = 0, 1, 2, 3, 4
 COLUMNS = 9
 
 
@@ -173,6 +173,9 @@ def interpret(code, table, inputs, outputs, workspace, block, begin, end, step):
                         _copy(target, base + table[first + r * terms] * block, size * block)
                         for k in range(1, terms):
                             _call(kernel, target, base + table[first + r * terms + k] * block, 0, 0, block)
+                elif opcode == ADD:
+                    for k in range(code[p, 5]):
+                        _call(kernel, dst, base + table[first + k] * block, 0, 0, block)
                 else:
                     size, inner, columns = code[p, 8], code[p, 5], table[first]
                     multiply = table[first + 1]

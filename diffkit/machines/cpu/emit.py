@@ -122,6 +122,7 @@ def kernels() -> Iterator[tuple[str, str, list[str], Body, bool]]:
         yield f"fold_product_{t}", t, [t, t], lambda b, v: b.fadd(v[0], b.fmul(v[1], v[2])), True
         yield f"cast_b_{t}", t, ["b"], lambda b, v, t=t: b.uitofp(v[0], TYPES[t]), False  # type: ignore[misc]
         yield f"cast_{t}_b", "b", [t], lambda b, v: b.fcmp_unordered("!=", v[0], ir.Constant(v[0].type, 0.0)), False
+    yield "fold_wide_f", "d", ["f"], lambda b, v: b.fadd(v[0], b.fpext(v[1], TYPES["d"])), True
     yield "cast_d_f", "f", ["d"], lambda b, v: b.fptrunc(v[0], TYPES["f"]), False
     yield "cast_f_d", "d", ["f"], lambda b, v: b.fpext(v[0], TYPES["d"]), False
     for name, (count, body) in LOGIC.items():

@@ -13,6 +13,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 _lock = threading.Lock()
+DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path:
@@ -88,9 +89,8 @@ def library() -> Library:
     with _lock:
         machine = _target_machine()
         path = _path()
-        try:
-            data = path.read_bytes()
-        except OSError:
+        data = _kept(path)
+        if data is None:
             data = _compiled(machine)
             _keep(path, data)
         return Library(data, machine)
@@ -105,12 +105,22 @@ def is_compiled() -> bool:
     return _path().exists()
 
 
+def _kept(path: Path) -> bytes | None:
+    """The object of the cache, if it is there and whole: its digest stands before it."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+    return data if hashlib.sha256(data).digest() == digest else None
+
+
 def _keep(path: Path, data: bytes) -> None:
     """Written whole or not at all; a cache that cannot be written is no error."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.write(hashlib.sha256(data).digest() + data)
         os.replace(temporary, path)
     except OSError:
         pass

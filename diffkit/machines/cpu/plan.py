@@ -17,7 +17,7 @@ from ..numpy import call
 from .library import library
 
 #: opcodes of the interpreter (driver.py, which is not imported here: it loads Numba)
-CALL, COPY, FOLD, PRODUCT = 0, 1, 2, 3
+CALL, COPY, FOLD, PRODUCT, ADD = 0, 1, 2, 3, 4
 
 #: register type by dtype. Integers are kept as doubles (exact to 2**53); a weak constant is a double
 LETTER = {"float64": "d", "weak": "d", "int64": "d", "float32": "f", "bool": "b"}
@@ -25,7 +25,6 @@ SIZE = {"d": 8, "f": 4, "b": 1}
 NUMPY = {"d": np.float64, "f": np.float32, "b": np.bool_}
 
 _FOLD = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
-_EMPTY_FOLD = {"sum": 0.0, "prod": 1.0}
 
 
 @dataclass
@@ -67,17 +66,17 @@ def plan(tape: Tape) -> Plan:
             for i, k in enumerate(tape.kinds)
             if k.op is CONSTANT
         ]
-        + [(np.zeros(1), zero, "d", 1)],
+        + [(np.zeros(1), zero, "d", 1), (np.ones(1), zero + 8, "d", 1), (np.ones(1, np.float32), zero + 16, "f", 1)],
         [(o, *leaf(o)) for o in tape.outputs],
-        zero + 8,
+        zero + 32,
     )
 
 
 class _Writer:
     def __init__(self, tape: Tape, letters: list[str], offsets: list[int], zero: int) -> None:
         self.tape, self.letters, self.offsets = tape, letters, offsets
-        #: a row that is zero in every dtype
-        self.zero = zero
+        #: a row that is zero in every dtype, rows of ones, and a row of doubles to add up in
+        self.zero, self.one, self.scratch = zero, {"d": zero + 8, "f": zero + 16}, zero + 24
         self.code: list[tuple[int, ...]] = []
         self.table: list[int] = []
 
@@ -170,12 +169,26 @@ class _Writer:
         shape, axes = self.tape.kinds[a].shape, [x % len(self.tape.kinds[a].shape) for x in kind.kwargs["axes"]]
         rest = [x for x in range(len(shape)) if x not in axes]
         terms = math.prod(shape[x] for x in axes)
-        if terms == 0:
-            raise UnsupportedError(f'{kind.op.name} over an empty axis: use machine="numpy"')
+        if terms == 0:  # the sum of nothing is 0, the product 1
+            self._copy(i, np.full(rows_of(kind), self.zero if kind.op.name == "sum" else self.one[self.letters[i]]))
+            return
         offsets = self._all_rows(a).reshape(shape).transpose(*rest, *axes).reshape(-1, terms)
         letter = self.letters[i]
+        if kind.op.name == "sum" and letter == "f":
+            self._sum_in_double(i, kind, offsets)
+            return
         kernel = self._kernel(f"fold_{_FOLD[kind.op.name]}_{letter}", kind)
         self._fold_rows(kernel, self.offsets[i], offsets, SIZE[letter])
+
+    def _sum_in_double(self, i: int, kind: Kind, offsets: np.ndarray) -> None:
+        """Sums of singles accumulate in double."""
+        add, narrow = self._kernel("fold_wide_f", kind), self._kernel("cast_d_f", kind)
+        for r, row in enumerate(offsets.tolist()):
+            self.code.append((COPY, 0, self.scratch, 0, 0, 0, 1, len(self.table), 8))
+            self.table.append(self.zero)
+            self.code.append((ADD, add, self.scratch, 0, 0, len(row), 1, len(self.table), 0))
+            self.table.extend(row)
+            self._call(narrow, self.offsets[i] + 4 * r, [self.scratch], 1)
 
     def _fold_rows(self, kernel: int, dst: int, offsets: np.ndarray, size: int) -> None:
         rows, terms = offsets.shape
@@ -203,7 +216,8 @@ class _Writer:
         size = SIZE[letter]
         (m, n), inner = kind.shape[-2:], self.tape.kinds[a].shape[-1]
         if inner == 0:
-            raise UnsupportedError('matmul over an empty axis: use machine="numpy"')
+            self._copy(i, np.full(rows_of(kind), self.zero))
+            return
         batch = kind.shape[:-2]
         multiply, fold = self._kernel(f"multiply_{letter}", kind), self._kernel(f"fold_product_{letter}", kind)
         starts = []
