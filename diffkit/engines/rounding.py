@@ -74,7 +74,7 @@ def roundings(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | Non
     sizes: list[np.ndarray | None] = []
     for i, (kind, m) in enumerate(zip(tape.kinds, _magnitudes(tape, values), strict=True)):
         size = None if m is None else np.maximum(SAFETY * unit_roundoff(kind.dtype) * m, tiniest(kind.dtype))
-        if size is not None and kind.op.cost == "add" and kind.op.family == "elementwise":
+        if size is not None and (kind.op is CONSTANT or (kind.op.cost == "add" and kind.op.family == "elementwise")):
             whole = [_whole(_ranked(values[v], values[i].ndim)) for v in (i, *tape.args[i])]
             size = np.where(np.logical_and.reduce(np.broadcast_arrays(*whole)), 0.0, size)
         sizes.append(size)
@@ -82,7 +82,7 @@ def roundings(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | Non
 
 
 def _whole(value: np.ndarray) -> np.ndarray:
-    """Where a value is an integer small enough that sums of such are exact."""
+    """Where a value is an integer small enough that it is exact itself, and so are sums of such."""
     return (np.abs(value) <= (2.0**24 if value.dtype == np.float32 else 2.0**53)) & (value == np.rint(value))
 
 

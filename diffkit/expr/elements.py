@@ -30,7 +30,8 @@ class ArrayFunctions:
     @staticmethod
     def map(function: Callable[..., Any], *arrays: Any) -> np.ndarray:
         """`function` applied to every element; the arrays broadcast."""
-        return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays), dtype=object)
+        with np.errstate(all="ignore"):  # NumPy reports flags that Python's own arithmetic with NaN left behind
+            return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays), dtype=object)
 
     @staticmethod
     def fold(function: Callable[..., Any], array: np.ndarray, axes: Sequence[int], keepdims: bool) -> np.ndarray:
@@ -102,6 +103,7 @@ def _structured(op: Op, s: Any, args: Sequence[np.ndarray], params: dict[str, An
     if op.sympy is not None:
         return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
     try:
-        return np.asarray(op.numpy(*laned, **params)[0], dtype=object)
+        found = np.asarray(op.numpy(*laned, **params)[0], dtype=object)
+        return ArrayFunctions.map(lambda v: _scalar(s, v), found)  # zeros that NumPy filled in
     except (TypeError, ValueError, AttributeError, IndexError) as problem:
         raise UnsupportedError(f"the operation {op.name!r} cannot be written out in scalars: {problem}") from None

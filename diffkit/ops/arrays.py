@@ -173,8 +173,13 @@ define(
     magnitude=lambda out, x, axes, keepdims: np.sum(np.abs(x), axis=axes, keepdims=keepdims)
     * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
 )
+def _mean(x, axis, keepdims):
+    with np.errstate(all="ignore"):  # the mean of nothing is NaN, without a warning
+        return _float_sum(x, axis, keepdims) / np.asarray(math.prod(x.shape[a] for a in axis), x.dtype if x.dtype.kind == "f" else float)
+
+
 define(
-    "mean", 1, "mean over axes", _over(np.mean), family="reduction", cost="reduce", params=_AXES, analytic=True,
+    "mean", 1, "mean over axes", _over(_mean), family="reduction", cost="reduce", params=_AXES, analytic=True,
     shape=reduced_shape,
     lower=lambda o, x, axes, keepdims: o.sum(x, axes=axes, keepdims=keepdims) / float(_count(x, axes)),
     jvp=lambda o, tangents, out, x, **p: o.mean(tangents[0], **p),
@@ -191,6 +196,8 @@ def _products_of_others(o, x, axes, keepdims):
     axes = tuple(sorted(a % len(x.shape) for a in axes))
     rest = tuple(a for a in range(len(x.shape)) if a not in axes)
     order = (*rest, *axes)
+    if not _count(x, axes):
+        return x
     rank = len(order)
     kept, n = tuple(x.shape[a] for a in rest), _count(x, axes)
     flat = o.reshape(o.transpose(x, axes=tuple(a - rank for a in order)), shape=(*kept, n))

@@ -157,7 +157,7 @@ def test_dtypes_meet_as_on_the_numpy_machine(f):
 def test_float32_sums_accumulate_in_float64():
     n = 5000
     values = np.full(n, 0.1, "f4")
-    for build in (dk.sum, lambda x: x @ np.ones(n, "f4"), lambda x: dk.mean(x) * n):
+    for build in (dk.sum, lambda x: dk.mean(x) * n):
         (total,) = on_cpu(record(build(dk.symbol("t", n, "float32"))), values)
         assert total.dtype == "float32" and abs(total - n * np.float64(np.float32(0.1))) <= 2 * np.spacing(
             np.float32(500)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import helpers
 import helpers_arrays
-import mpmath
 import numpy as np
 import pytest
+import sympy
 from helpers import each
 from helpers_oracles import TRUST
 from mpmath import mp, mpf
@@ -21,9 +21,11 @@ from diffkit.errors import ArgumentError, UnsupportedError
 from diffkit.expr.node import free_variables, make
 from diffkit.ops import TABLE, define
 from diffkit.ops.kinks import kinks
-from diffkit.truth import certify, derivative, truth
+from diffkit.truth import certify, derivative, differences, truth
 
-LARGEST, LEAST = np.finfo(np.float64).max, np.finfo(np.float64).smallest_normal
+LEAST = np.finfo(np.float64).smallest_normal
+#: relative error of a truth, as it is promised
+WANTED = mpf(2) ** -differences.WANTED
 x, y = dk.symbols("x y")
 
 
@@ -47,7 +49,7 @@ def test_derivatives_are_those_of_mpmath(case):
                 continue
             judged += 1
             given = exactly(found.gradient[names[k]][p], found.gradient_rest[names[k]][p])
-            assert abs(given - slope) <= abs(slope) * TRUST + LEAST * 2.0**-50, (names[k], [c[p] for c in columns])
+            assert abs(given - slope) <= abs(slope) * (TRUST + WANTED) + LEAST * 2.0**-50, (names[k], [c[p] for c in columns])
     assert judged >= 10
 
 
@@ -59,7 +61,8 @@ def test_values_are_those_of_mpmath(case):
     for p, value in enumerate(case.truths("float64")):
         if value is not None and found.ok[p]:
             given = exactly(found.value[p], found.value_rest[p])
-            assert abs(given - value) <= abs(value) * mpf(10) ** -25 + LEAST * 2.0**-50, [c[p] for c in columns]
+            # the oracle works with 60 digits, and where it cancels has no more than that absolutely
+            assert abs(given - value) <= abs(value) * WANTED + mpf(10) ** -57, [c[p] for c in columns]
 
 
 @each(helpers.differentiable_cases())
@@ -117,7 +120,7 @@ DOMAINS = [
     (lambda: x**-2.0, [0.0, -2.0], "nonfinite ok", "division by zero"),
     (lambda: dk.lgamma(x), [-3.0, -2.5, 0.0], "nonfinite ok nonfinite", "pole"),
     (lambda: dk.exp(x), [800.0, -800.0], "nonfinite ok", "larger than any double"),
-    (lambda: dk.exp(dk.exp(dk.exp(x))), [5.0, 1.0], "nonfinite ok", "overflow"),
+    (lambda: dk.exp(dk.exp(dk.exp(x))), [50.0, 1.0], "nonfinite ok", "overflow"),
     (lambda: dk.where(x > 0, x, math.nan), [-1.0, 1.0], "nonfinite ok", "nan"),
 ]  # fmt: skip
 
@@ -209,15 +212,9 @@ def test_constants_are_exact():
 def test_a_wrong_derivative_is_noticed(monkeypatch):
     from diffkit.expr.sympy_functions import CubeRoot
 
-    monkeypatch.setattr(CubeRoot, "fdiff", lambda self, argindex=1: 1 / (3 * self**2) * (1 + dk_rational(1, 10**9)))
+    monkeypatch.setattr(CubeRoot, "fdiff", lambda self, argindex=1: 1 / (3 * self**2) * (1 + sympy.Rational(1, 10**9)))
     found = at(dk.cbrt(x * 1.25), [2.0, 3.0], cross_check=True)
     assert list(found.outcome) == ["undecided", "undecided"] and "contradict" in found.why[0]
-
-
-def dk_rational(p, q):
-    import sympy
-
-    return sympy.Rational(p, q)
 
 
 def test_only_as_many_points_are_cross_checked_as_asked():
@@ -325,4 +322,4 @@ def test_published_formulas_are_certified_at_every_point():
 
 def test_the_constants_stand_for_what_they_say():
     assert truth.BITS[0] * 2 ** (len(truth.BITS) - 1) == truth.BITS[-1] == 4096
-    assert mpmath.mpf(2) ** -72 < TRUST * 10
+    assert WANTED < mpf(2) ** -70
