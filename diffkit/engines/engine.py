@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..expr.node import WEAK, Kind
 from ..machines import Machine
+from ..machines.machine import as_input
 from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
@@ -139,7 +140,8 @@ class TapeProgram:
 
     def _loop_rank(self, values: Sequence[Any]) -> int:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]
-        return max((np.ndim(v) - len(k.shape) for v, k in zip(values, kinds, strict=False)), default=0)
+        ranks = (as_input(v, k.kwargs["name"], k.shape, k.dtype).ndim - len(k.shape) for v, k in zip(values, kinds, strict=False))
+        return max(ranks, default=0)
 
     def _seeds(self, rank: int) -> list[np.ndarray]:
         """Seeds as (directions, 1, …, 1, *core): the direction is the first loop dim."""
@@ -149,7 +151,7 @@ class TapeProgram:
         count = len(self.out_shapes)
         outputs, rest = flat[:count], flat[count:]
         if self.layout.startswith("seeded"):
-            outputs = [o[0] for o in outputs]
+            outputs = [o[0] for o in outputs] if len(self.seeds[0]) else [np.empty(o.shape[1:]) for o in outputs]
         loop = outputs[0].shape[:rank] if outputs else ()
         return outputs, getattr(self, "_" + self.layout.replace(" ", "_"))(rest, loop)
 
@@ -234,6 +236,9 @@ def derivative_tape(program: Program) -> Tape:
                 outputs.append(_reshaped(builder, next(flat), (*o, *i)))
             else:
                 columns = tuple(next(flat) for _ in range(math.prod(i)))
+                if not columns:
+                    outputs.append(filled(builder, 0.0, (*o, *i), "float64"))
+                    continue
                 stacked = columns[0] if i == () else builder.emit(TABLE["stack"], (("axis", -1),), columns)
                 outputs.append(_reshaped(builder, stacked, (*o, *i)))
     return builder.finish(program.tape.inputs, outputs, program.tape.labels)

@@ -532,40 +532,38 @@ class _Study:
             self._noise[missing] = self.function.bound(inputs, len(missing))
         return self._noise[points]
 
+    def bound_at(self, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Error bound of the values with the elements replaced by `x`, (columns, outputs)."""
+        shifted = self._shifted(w, elements, points, x[None])
+        return self.function.bound([a[0] if k == w else a for k, a in enumerate(shifted)], len(x))
+
     # -- differences
     def _differences(self, w: int, table: _Table, elements: np.ndarray, points: np.ndarray) -> None:
         """Richardson extrapolation at these columns."""
-        x, at_x = self._scalars(w, elements, points), self.at_x[points]
+        x, every = self._scalars(w, elements, points), np.arange(len(points))
         ladder = steps.ladder(x)
-        far = self._far(w, elements, points, x, ladder[0])
-        search = _Search(self, w, elements, points, x, at_x, self._noise_at(points), far)
+        search = _Search(self, w, elements, points, x, self.at_x[points], self._noise_at(points))
         first = len(ladder) if self.kinky else steps.COARSE_LEVELS
-        search.extend(np.arange(len(x)), ladder[:first])
-        found = search.slopes(np.arange(len(x)))
+        search.extend(every, ladder[:first])
+        found = search.slopes(every)
+        louder = search.listen(found)
+        self._renew(found, louder, search)
         if first < len(ladder):
             doubtful = np.flatnonzero(search.doubtful(found))
             if doubtful.size:
                 rest = search.subset(doubtful)
-                rest.extend(np.arange(len(doubtful)), ladder[first:, doubtful])
-                self._finish(rest, rest.slopes(np.arange(len(doubtful))), table)
-                sure = np.setdiff1d(np.arange(len(x)), doubtful)
+                rest.extend(every[: len(doubtful)], ladder[first:, doubtful])
+                self._finish(rest, rest.slopes(every[: len(doubtful)]), table)
+                sure = np.setdiff1d(every, doubtful)
                 search, found = search.subset(sure), {k: v[sure] for k, v in found.items()}
         self._finish(search, found, table)
 
-    def _far(self, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray, top: np.ndarray) -> np.ndarray:
-        """Relative error of values at the largest steps, for columns whose steps go beyond |x|: (columns, outputs)."""
-        relative = np.zeros((len(x), self.at_x.shape[1]))
-        columns = np.flatnonzero((np.abs(x) < 1) & (x != 0))
-        for sign in (1, -1) if columns.size else ():
-            at = (x[columns] + sign * np.exp2(top[columns]))[None]
-            inputs = [
-                a[0] if k == w else a for k, a in enumerate(self._shifted(w, elements[columns], points[columns], at))
-            ]
-            bound = self.function.bound(inputs, len(columns))
-            value = np.abs(self._evaluate(w, elements[columns], points[columns], at)[0])
-            share = np.where(np.isfinite(bound / value), bound / value, 0.0)
-            relative[columns] = np.maximum(relative[columns], np.minimum(share, 2.0**-20))
-        return relative
+    @staticmethod
+    def _renew(found: dict[str, np.ndarray], columns: np.ndarray, search: _Search) -> None:
+        """What was found for these columns, found again."""
+        if columns.size:
+            for name, array in search.slopes(columns).items():
+                found[name][columns] = array
 
     def _finish(self, search: _Search, found: dict[str, np.ndarray], table: _Table) -> None:
         """More steps about the best where they are far apart, then into the table."""
@@ -576,8 +574,7 @@ class _Study:
             if not columns.size:
                 break
             search.insert(columns, steps.spread(search.exponents[:, columns], best[wide]))
-            for name, array in search.slopes(columns).items():
-                found[name][columns] = array
+            self._renew(found, columns, search)
         at = (search.elements, search.points)
         sides = (found["left"], found["left_bar"], found["right"], found["right_bar"])
         table.put(at, "richardson", found["value"], found["bar"], found["step"], sides, found["kink"])
@@ -671,10 +668,12 @@ class _Search:
         x: np.ndarray,
         at_x: np.ndarray,
         noise: np.ndarray,
-        far: np.ndarray,
     ) -> None:
         self.study, self.w, self.elements, self.points = study, w, elements, points
-        self.x, self.at_x, self.noise, self.far = x, at_x, noise, far
+        self.x, self.at_x = x, at_x
+        #: bounds of the error of values: at x, at `reach` below and above, and the values there
+        self.noise, self.reach = noise, np.full(len(x), np.inf)
+        self.bounds, self.seen = (np.zeros((2, *at_x.shape)) for _ in range(2))
         columns, outputs = at_x.shape
         self.exponents = np.empty((0, columns))
         self.above, self.below = np.empty((0, columns)), np.empty((0, columns))
@@ -684,8 +683,9 @@ class _Search:
         part = _Search(
             self.study,
             self.w,
-            *(a[columns] for a in (self.elements, self.points, self.x, self.at_x, self.noise, self.far)),
+            *(a[columns] for a in (self.elements, self.points, self.x, self.at_x, self.noise)),
         )
+        part.reach, part.bounds, part.seen = self.reach[columns], self.bounds[:, columns], self.seen[:, columns]
         for name in ("exponents", "above", "below", "up", "down"):
             setattr(part, name, getattr(self, name)[:, columns])
         return part
@@ -733,10 +733,27 @@ class _Search:
             self.at_x[columns].reshape(-1),
             flat(self.up),
             flat(self.down),
-            self.noise[columns].reshape(-1),
-            self.far[columns].reshape(-1),
+            self._noise(columns),
         )
         return {name: getattr(found, name).reshape(len(columns), outputs) for name in steps.Slopes.__dataclass_fields__}
+
+    def _noise(self, columns: np.ndarray) -> steps.Noise:
+        """(columns · outputs)"""
+        at_x = self.noise[columns].reshape(-1)
+        if not np.isfinite(self.reach).any():
+            return steps.Noise.unknown_beside(at_x)
+        reach = np.repeat(self.reach[columns], self.at_x.shape[1])
+        return steps.Noise.seen_beside(at_x, reach, *(a[:, columns].reshape(2, -1) for a in (self.bounds, self.seen)))
+
+    def listen(self, found: dict[str, np.ndarray]) -> np.ndarray:
+        """Bounds the error of the values that the answers rest on; returns the columns where it is larger than supposed."""
+        columns = np.arange(len(self.x))
+        level = found["level"].min(axis=1)
+        shifts = np.stack([self.below[level, columns], self.above[level, columns]])
+        self.seen = np.stack([self.down[level, columns], self.up[level, columns]])
+        self.reach = np.abs(shifts[1] - shifts[0]) / 2
+        self.bounds = np.stack([self.study.bound_at(self.w, self.elements, self.points, x) for x in shifts])
+        return np.flatnonzero((self.bounds > 1.25 * self.noise + 4 * U * np.abs(self.seen)).any(axis=(0, 2)))
 
     def doubtful(self, found: dict[str, np.ndarray]) -> np.ndarray:
         """Columns that smaller steps could improve."""

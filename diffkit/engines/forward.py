@@ -117,6 +117,11 @@ class Dual:
     def __dk_apply__(op: Op, args: tuple, params: dict[str, Any]) -> Any:
         tag = max(a.tag for a in args if isinstance(a, Dual))
         primals = [a.primal if isinstance(a, Dual) and a.tag == tag else a for a in args]
+        with np.errstate(all="ignore"):
+            return Dual._applied(op, args, primals, params, tag)
+
+    @staticmethod
+    def _applied(op: Op, args: tuple, primals: list[Any], params: dict[str, Any], tag: int) -> Any:
         out = apply(op, tuple(primals), params)
         if op.result == "bool":
             return out

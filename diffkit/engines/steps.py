@@ -14,6 +14,7 @@ Everything here sees numbers only: values of a function at x, x + h and x − h,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -82,20 +83,27 @@ class Limit:
 def limit(quotients: np.ndarray, steps: np.ndarray, noise: np.ndarray, power: int) -> Limit:
     """The limit for h → 0 of quotients whose error is a series in h**power."""
     levels = len(quotients)
-    table, rounding = quotients, noise + 4 * U * np.abs(quotients)
     safety, ahead = (SAFETY, 1) if power == 2 else (SAFETY_ONE_SIDED, AHEAD)
-    best = safety * _change(table, ahead) + rounding
-    value, share = np.array(quotients), np.array(rounding)
-    best[np.isnan(best)] = np.inf
-    for m in range(1, min(COLUMNS + 1, levels)):
-        ratio = (steps[:-m] / steps[m:]) ** power
-        correction = (table[1:] - table[:-1]) / (ratio - 1)
-        rounding = (ratio * rounding[1:] + rounding[:-1]) / (ratio - 1)
-        table = table[1:] + correction
-        total = safety * np.maximum(np.abs(correction), _change(table, ahead)) + rounding
+    table, rounding = quotients, noise + 4 * U * np.abs(quotients)
+    truncation = _change(table, ahead)
+    best, value, share = np.full_like(quotients, np.inf), np.array(quotients), np.array(rounding)
+
+    def keep(m: int) -> None:
+        total = safety * truncation + rounding
         better = total < best[m:]
         for kept, new in ((best, total), (value, table), (share, rounding)):
             np.copyto(kept[m:], new, where=better)
+
+    for m in range(1, min(COLUMNS + 1, levels)):
+        ratio = (steps[:-m] / steps[m:]) ** power
+        correction = (table[1:] - table[:-1]) / (ratio - 1)
+        size = np.abs(correction)
+        np.maximum(truncation[1:], size, out=truncation[1:])  # what is corrected now was an error of the column before
+        keep(m - 1)
+        rounding = (ratio * rounding[1:] + rounding[:-1]) / (ratio - 1)
+        table = table[1:] + correction
+        truncation = np.maximum(size, _change(table, ahead))
+    keep(min(COLUMNS, levels - 1))
     return _chosen(value, best, share)
 
 
@@ -193,6 +201,50 @@ class Slopes:
     middle_level: np.ndarray
 
 
+@dataclass
+class Noise:
+    """Bounds of the error of values, at x and by distance from it: arrays over the entries.
+
+    The bound rises in proportion to the distance, as its first-order Taylor series does, to what it was found to be at
+    `reach` on either side; beyond, values keep the relative error that they have there. (1 − x)² + 100(y − x²)² computes
+    without error where y = x², and with 200u a unit of distance beside it.
+    """
+
+    at_x: np.ndarray
+    reach: np.ndarray
+    #: on each side (below, above): the bound at `reach` less the one at x, and the bound relative to the value
+    rises: tuple[np.ndarray, np.ndarray]
+    relative: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def unknown_beside(cls, at_x: np.ndarray) -> Noise:
+        """With nothing known but the bound at x."""
+        zero = np.zeros_like(at_x)
+        return cls(at_x, np.full_like(at_x, np.inf), (zero, zero), (zero, zero))
+
+    @classmethod
+    def seen_beside(cls, at_x: np.ndarray, reach: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> Noise:
+        """From bounds and values at `reach` below and above, (2, entries); bounds that are not finite tell nothing."""
+        rises = np.where(np.isfinite(bounds), np.maximum(bounds - at_x, 0.0), 0.0)
+        share = bounds / np.abs(values)
+        relative = np.where(np.isfinite(share), np.minimum(share, MOST_RELATIVE), 0.0)
+        return cls(at_x, reach, (rises[0], rises[1]), (relative[0], relative[1]))
+
+    def of(self, entries: np.ndarray, factor: Any = 1.0) -> Noise:
+        """That of some entries, times a factor."""
+        low, high = (tuple(a[entries] * factor for a in pair) for pair in (self.rises, self.relative))
+        return Noise(self.at_x[entries] * factor, self.reach[entries], low, high)  # type: ignore[arg-type]
+
+    def beside(self, side: int, distance: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """At these distances below (0) or above (1)."""
+        relative = np.where(distance > self.reach, np.maximum(self.relative[side], 4 * U), 4 * U)
+        return self.at_x + self.rises[side] * (distance / self.reach) + relative * np.abs(values)
+
+
+#: a value that has lost more of its digits than this, where the bound was taken, says nothing about values elsewhere
+MOST_RELATIVE = 2.0**-20
+
+
 def slopes(
     x: np.ndarray,
     above: np.ndarray,
@@ -200,17 +252,15 @@ def slopes(
     at_x: np.ndarray,
     up: np.ndarray,
     down: np.ndarray,
-    noise: np.ndarray,
-    far: np.ndarray,
+    noise: Noise,
 ) -> Slopes:
     """From values at x, at `above` and at `below` (levels, entries) to slopes with bars.
 
-    `noise` bounds the error of the value at x, `far` the relative error of values more than |x| away. Should the quotients
-    of small steps scatter more than that, it is raised to what they show. Differences of arguments are taken as they
-    are, rounded points and all: where x + h and x − h lie at different distances, quotients are weighted so that the second
-    derivative still cancels.
+    Should the quotients of small steps scatter more than the noise bound, it is raised to what they show. Differences of
+    arguments are taken as they are, rounded points and all: where x + h and x − h lie at different distances, quotients
+    are weighted so that the second derivative still cancels.
     """
-    quotients = _Quotients(x, above, below, at_x, up, down, noise, far)
+    quotients = _Quotients(x, above, below, at_x, up, down, noise=noise)
     found = quotients.slopes()
     worst, wild = quotients.scatter(found)
     again = np.flatnonzero((worst > 1) & (worst < MOST_SCATTER))
@@ -242,22 +292,23 @@ WILD_STEPS = 3
 class _Quotients:
     """Quotients at all levels, with what noise can do to each."""
 
-    def __init__(self, *given: np.ndarray) -> None:
-        self.given = given
-        x, above, below, at_x, up, down, noise, far = given
+    def __init__(self, *given: np.ndarray, noise: Noise) -> None:
+        self.given, self.noise = given, noise
+        x, above, below, at_x, up, down = given
         self.at_x = at_x
         self.ahead, self.behind = above - x, x - below
         self.wide = self.ahead + self.behind
         self.rising, self.falling = (up - at_x) / self.ahead, (at_x - down) / self.behind
         self.central = (self.behind / self.wide) * self.rising + (self.ahead / self.wide) * self.falling
-        relative = np.where(self.ahead > np.abs(x) / 4, np.maximum(far, 4 * U), 4 * U)
-        up_noise, down_noise = noise + relative * np.abs(up), noise + relative * np.abs(down)
-        self.right_noise, self.left_noise = (noise + up_noise) / self.ahead, (noise + down_noise) / self.behind
+        down_noise, up_noise = noise.beside(0, self.behind, down), noise.beside(1, self.ahead, up)
+        self.left_noise, self.right_noise = (
+            (noise.at_x + down_noise) / self.behind,
+            (noise.at_x + up_noise) / self.ahead,
+        )
         self.central_noise = (up_noise + down_noise) / self.wide
 
     def of(self, entries: np.ndarray, factor: np.ndarray) -> _Quotients:
-        *values, noise, far = (a[..., entries] for a in self.given)
-        return _Quotients(*values, noise * factor, far * factor)
+        return _Quotients(*(a[..., entries] for a in self.given), noise=self.noise.of(entries, factor))
 
     def scatter(self, found: Slopes) -> tuple[np.ndarray, np.ndarray]:
         """By how much quotients of smaller steps are off, in units of their noise: the most, and at how many steps MOST_SCATTER.

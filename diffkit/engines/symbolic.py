@@ -1,8 +1,9 @@
 """Symbolic differentiation: SymPy derives the formula, and the derivative comes back as an expression.
 
-The function is written out in scalars, SymPy differentiates it by each of them, and what it gives is recorded as it is, after SymPy's
-own simplifications and no others. How much longer the derivative is than the function ("expression swell") depends on how operations are
-counted, so `notes["swell"]` has three counts: as trees, as a graph in which equal parts are one, and after `sympy.cse`.
+The function is written out in scalars, SymPy differentiates it by each of them, and what it gives is recorded as it is,
+after SymPy's own simplifications and no others. How much longer the derivative is than the function ("expression swell")
+depends on how operations are counted, so `notes["swell"]` has three counts: as trees, as a graph in which equal parts are
+one, and after `sympy.cse`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExceededError, UnsupportedError
-from ..expr import functions as F
+from ..expr import functions
 from ..expr.bounded import within
 from ..expr.node import Expr, node
 from ..tape import Builder, Tape, expressions, record
@@ -85,10 +86,14 @@ class Derivation:
         """For every output and input an array of derivatives, of shape output core + input core."""
         total = sum(w.size for w in self.written) * sum(b.size for b in self.by)
         if total > max_ops:
-            raise ExceededError(f"symbolic: {total:,} partial derivatives are more than the budget of {max_ops:,} operations")
+            raise ExceededError(
+                f"symbolic: {total:,} partial derivatives are more than the budget of {max_ops:,} operations"
+            )
         tree = sum(Counter().tree(e) for f in self.written for e in f.flat)
         if tree > MAX_TREE:
-            raise ExceededError(f"symbolic: the function is {tree:.3g} operations as a tree, which SymPy walks; the budget is {MAX_TREE:,}")
+            raise ExceededError(
+                f"symbolic: {tree:.3g} operations as a tree, which SymPy walks, are more than {MAX_TREE:,}"
+            )
         counter, done = Counter(), 0
         blocks = []
         for f in self.written:
@@ -128,7 +133,7 @@ class Derivation:
 def _array(elements: list[Expr], shape: tuple[int, ...]) -> Expr:
     if shape == ():
         return elements[0]
-    return F.reshape(F.stack(elements), shape) if elements else F.as_expr(np.zeros(shape))
+    return functions.reshape(functions.stack(elements), shape) if elements else functions.as_expr(np.zeros(shape))
 
 
 class Symbolic:
@@ -140,7 +145,8 @@ class Symbolic:
         self.max_ops, self.seconds = max_ops, seconds
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
-        doing = f"symbolic: deriving {len(tape):,} operations by {sum(math.prod(tape.kinds[tape.inputs[w]].shape) for w in wrt):,} variables"
+        scalars = sum(math.prod(shape) for shape in shapes_of(tape, wrt)[1])
+        doing = f"symbolic: deriving {len(tape):,} operations by {scalars:,} variables"
         return within(self.seconds, lambda: self._program(tape, wrt), doing)
 
     def _program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:

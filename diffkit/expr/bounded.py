@@ -51,7 +51,7 @@ def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
         try:
             ready.wait()
             outcome.append(context.run(work))
-        except BaseException as problem:  # noqa: BLE001  (handed to the caller)
+        except BaseException as problem:  # handed to the caller
             failure.append(problem)
 
     with _one:

@@ -87,6 +87,7 @@ def write(
         elif op is CONSTANT:
             value = ArrayFunctions.map(s.number, constant_value(n.kind).astype(object))
         elif op.family == "elementwise":
+
             def function(*args: Any, n: Expr = n, op: Op = op, params: dict[str, Any] = params) -> Any:
                 return after(n, scalar(op, s, args, params), args)
 

@@ -60,6 +60,7 @@ def elementwise(op: Op) -> Callable[..., Any]:
         return apply(op, args, params)
 
     function.__name__ = function.__qualname__ = op.name
+    function.elementwise = True  # type: ignore[attr-defined]
     function.__doc__ = f"{op.doc}. Domain: {op.domain}." + (f" At kinks: {op.convention}." if op.convention else "")
     return function
 
@@ -201,6 +202,21 @@ def reshape(x: Any, *shape: Any, **named: Any) -> Any:
     if math.prod(lengths) != x.size or -1 in lengths:
         raise ShapeError(f"reshape: {x.size} elements of core shape {x.shape} do not fit {tuple(shape)}")
     return x if tuple(lengths) == x.shape else make(TABLE["reshape"], (x,), {"shape": tuple(lengths)})
+
+
+def shape(x: Any) -> tuple[int, ...]:
+    """The core shape."""
+    return x.shape if isinstance(x, Expr) else np.shape(x)
+
+
+def ndim(x: Any) -> int:
+    """The number of core axes."""
+    return len(shape(x))
+
+
+def size(x: Any) -> int:
+    """The number of elements of the core."""
+    return math.prod(shape(x))
 
 
 def ravel(x: Any) -> Any:

@@ -1,8 +1,9 @@
 """SymPy, in and out. SymPy is loaded at the first use.
 
 `to_sympy` writes an expression with SymPy's own functions (`native`) or with functions that can be differentiated over
-the reals (sympy_functions.py). `from_sympy` reads SymPy back. Constants go out as the rational numbers that their doubles are, and the double
-nearest to π as π. SymPy simplifies what it is given (√x · √x → x), so a round trip keeps values, not domains.
+the reals (sympy_functions.py). `from_sympy` reads SymPy back. Constants go out as the rational numbers that their doubles
+are, and the double nearest to π as π. SymPy simplifies what it is given (√x · √x → x), so a round trip keeps values, not
+domains.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def symbols_for(variables: tuple[Expr, ...], **assumptions: bool) -> dict[Expr, 
 def to_sympy(f: Expr, native: bool = True) -> Any:
     """`f` as a SymPy expression; an array as an ImmutableMatrix (two axes) or an ImmutableDenseNDimArray.
 
-    Symbols are real and have the variables' names. `native=False` writes the form that can be differentiated, with plain symbols:
-    declared real, SymPy would rewrite √(x²) to |x|.
+    Symbols are real and have the variables' names. `native=False` writes the form that can be differentiated, with plain
+    symbols: declared real, SymPy would rewrite √(x²) to |x|.
     """
     return within(SECONDS, lambda: _to_sympy(f, native), "writing the expression with SymPy")
 
@@ -55,7 +56,7 @@ def _to_sympy(f: Expr, native: bool) -> Any:
     from .sympy_forms import Derivable, Native
 
     symbols = symbols_for(free_variables(f), **({"real": True} if native else {}))
-    s = Native() if native else Derivable()
+    s: Any = Native() if native else Derivable()
     (written,) = write([f], s, symbols.__getitem__)
     if native and f.dtype == "bool":
         written = s.map(s.condition, written)
@@ -68,9 +69,9 @@ def _to_sympy(f: Expr, native: bool) -> Any:
 def from_sympy(expr: Any, variables: Mapping[str, Expr] | None = None) -> Expr:
     """The expression of a SymPy expression, condition, matrix or array. Shared subexpressions stay shared.
 
-    Symbols become scalar variables of their names, unless `variables` gives other expressions by name; with an array `W` among these
-    the symbol ``W[0,1]`` is its element. Complex numbers, unknown functions and what is not carried out (`Derivative`, `Integral`)
-    raise UnsupportedError. `DiracDelta` is read as 0: here the derivative of a jump is 0 everywhere.
+    Symbols become scalar variables of their names, unless `variables` gives other expressions by name; with an array `W`
+    among these the symbol ``W[0,1]`` is its element. Complex numbers, unknown functions and what is not carried out
+    (`Derivative`, `Integral`) raise UnsupportedError. `DiracDelta` is read as 0: here a jump's derivative is 0 everywhere.
     """
     from .sympy_reader import read
 
@@ -83,4 +84,6 @@ def lambdified_gradient(f: Expr, names: Sequence[str], wrt: Sequence[str]) -> Ca
 
     expression = to_sympy(f)
     derivatives = [expression.diff(sympy.Symbol(w, real=True)) for w in wrt]
-    return sympy.lambdify([sympy.Symbol(n, real=True) for n in names], derivatives, modules=["scipy", "numpy"], cse=True)
+    return sympy.lambdify(
+        [sympy.Symbol(n, real=True) for n in names], derivatives, modules=["scipy", "numpy"], cse=True
+    )

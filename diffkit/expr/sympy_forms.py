@@ -48,7 +48,15 @@ class _Sympy(ArrayFunctions):
     number = staticmethod(number)
     Add, Mul = sympy.Add, sympy.Mul
     exp, log, sqrt = sympy.exp, sympy.log, staticmethod(sympy.sqrt)
-    sin, cos, tan, asin, acos, atan, atan2 = sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan, sympy.atan2
+    sin, cos, tan, asin, acos, atan, atan2 = (
+        sympy.sin,
+        sympy.cos,
+        sympy.tan,
+        sympy.asin,
+        sympy.acos,
+        sympy.atan,
+        sympy.atan2,
+    )
     sinh, cosh, tanh, asinh, acosh, atanh = sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh
     erf, erfc = sympy.erf, sympy.erfc
 
@@ -59,7 +67,6 @@ class Native(_Sympy):
     @staticmethod
     def hypot(x: Any, y: Any) -> sympy.Expr:
         return sympy.sqrt(x**2 + y**2)
-
 
     @staticmethod
     def condition(value: Any) -> Any:

@@ -207,11 +207,6 @@ class ArcCosine(Own):
         return -1 / sympy.sqrt(1 - self.args[0] ** 2)
 
 
-def _constant(name: str, arguments: int, doc: str) -> type[Own]:
-    """A piecewise constant function: derivative 0 everywhere, jumps included."""
-    return type(Own)(name.title().replace("_", ""), (Own,), {"op": name, "nargs": arguments, "__doc__": doc, "__module__": __name__})
-
-
 class Sign(Own):
     """−1, 0 or 1; `slope` is its derivative at the jump (0, or NaN under that convention)."""
 
@@ -258,9 +253,19 @@ class Round(Floor):
         return Floor(x, 0) + sympy.S.Half
 
 
+def _condition(name: str) -> type[Own]:
+    body = {
+        "op": name,
+        "nargs": 1 if name == "logical_not" else 2,
+        "__doc__": f"{name}, as 1 or 0.",
+        "__module__": __name__,
+    }
+    return type(Own)(name.title().replace("_", ""), (Own,), body)  # type: ignore[misc]  (the metaclass is SymPy's)
+
+
 #: comparisons and logic as functions with values 0 and 1
 CONDITIONS: dict[str, type[Own]] = {
-    name: _constant(name, 1 if name == "logical_not" else 2, f"{name}, as 1 or 0.")
+    name: _condition(name)
     for name in (
         "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or", "logical_not"
     )

@@ -18,15 +18,18 @@ import numpy as np
 import sympy
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
-from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanFunction
 
 from ..errors import UnsupportedError
 from ..ops import TABLE, Op
-from . import functions as F
+from . import functions
 from . import sympy_functions as own
 from .node import Expr, constant, make, variable
 from .sympy_forms import _COMPARE, Native
+
+
+#: most functions there are made from the op table, which a type checker cannot see
+F: Any = functions
 
 
 class Quotient(NamedTuple):
@@ -52,7 +55,9 @@ def apply(name: str, *args: Expr, **params: Any) -> Expr:
 
 
 def unsupported(e: Any, reason: str, remedy: str = "") -> UnsupportedError:
-    return UnsupportedError(f"SymPy's {_brief(e)} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}")
+    return UnsupportedError(
+        f"SymPy's {_brief(e)} cannot become an expression: {reason}{'; ' + remedy if remedy else ''}"
+    )
 
 
 def _brief(e: Any) -> str:
@@ -153,7 +158,10 @@ def _folded(name: str) -> Callable[[Any, Sequence[Quotient]], Expr]:
 
 
 def _exclusive(e: Any, operands: Sequence[Quotient]) -> Expr:
-    return functools.reduce(lambda a, b: F.logical_and(F.logical_or(a, b), F.logical_not(F.logical_and(a, b))), [o.expr for o in operands])
+    def differ(a: Expr, b: Expr) -> Expr:
+        return apply("logical_and", apply("logical_or", a, b), apply("logical_not", apply("logical_and", a, b)))
+
+    return functools.reduce(differ, [o.expr for o in operands])
 
 
 def _piecewise(e: Any, operands: Sequence[Quotient]) -> Expr:
@@ -206,9 +214,8 @@ _WRITTEN: dict[Any, Callable[..., Expr]] = {
 def _parameterised(e: Any, operands: Sequence[Quotient]) -> Expr:
     """Functions with an argument that is a parameter of the operation."""
     if isinstance(e, sympy.Heaviside):
-        x, at = e.args
-        return apply("step", operands[0].expr, constant(0.0), at=float(at))
-    n, x = e.args
+        return apply("step", operands[0].expr, constant(0.0), at=float(e.args[1]))
+    n = e.args[0]
     if not n.is_Integer or n.is_negative:
         raise unsupported(e, "the order of a polygamma function must be a known integer")
     return apply("digamma", operands[1].expr) if n == 0 else apply("polygamma", operands[1].expr, n=int(n))
@@ -248,7 +255,8 @@ def _by_function(ops: tuple[Op, ...]) -> dict[Any, Op]:
             continue
         dummies = [sympy.Dummy(f"x{i}", real=True) for i in range(op.arity)]
         form = op.sympy(s, *dummies)
-        if isinstance(form, (sympy.Function, sympy.Max, sympy.Min)) and set(form.args) == set(dummies) and len(form.args) == op.arity:
+        plain = isinstance(form, (sympy.Function, sympy.Max, sympy.Min)) and len(form.args) == op.arity
+        if plain and set(form.args) == set(dummies):
             found.setdefault(form.func, op)
     return found
 
@@ -268,8 +276,11 @@ def _function(e: Any, operands: Sequence[Quotient]) -> Expr:
     return make(op, tuple(args), {})
 
 
+_NOT_CARRIED_OUT = (sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Subs)
+
+
 def _refusal(e: Any) -> tuple[str, str]:
-    if isinstance(e, (sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Subs)):
+    if isinstance(e, _NOT_CARRIED_OUT):
         return "it is not carried out", "call .doit() first"
     if isinstance(e, AppliedUndef):
         return "the function is not known", "register it with dk.register_op, or substitute what it stands for"
@@ -316,7 +327,7 @@ def _operands(e: Any) -> tuple[Any, ...]:
         return tuple(part for pair in e.args for part in pair.args)
     if isinstance(e, sympy.DiracDelta):
         return (sympy.S.Zero,)
-    if isinstance(e, (sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Subs, ExprCondPair)):
+    if isinstance(e, _NOT_CARRIED_OUT):
         raise unsupported(e, *_refusal(e))
     return e.args
 

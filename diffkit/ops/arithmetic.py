@@ -88,7 +88,7 @@ def _lower_pow(o, x, p):
         return r if p == -1 else _by_multiplication(o, r, -p)
     if p in _BY_MULTIPLICATION:
         return _by_multiplication(o, x, p)
-    return x if p == 1 else o.primitive("power", x, p)
+    return x if p == 1 else o.sqrt(x) if p == 0.5 else o.primitive("power", x, p)
 
 
 def _by_multiplication(o, x, p):
@@ -109,8 +109,7 @@ def _pow_partial(o, out, x, p):
 def _pow(x, p):
     """A single takes its power as a double, whose exponent is exactly p."""
     x = np.asarray(x)
-    exponent = np.full(x.shape, float(p))  # a scalar ½ would be taken as a square root, which differs at −∞
-    return np.power(x.astype(np.float64), exponent).astype(np.float32) if x.dtype == np.float32 else np.power(x, exponent)
+    return np.power(x.astype(np.float64), p).astype(np.float32) if x.dtype == np.float32 else np.power(x, p)
 
 
 define(

@@ -186,6 +186,7 @@ define(
     vjp=lambda o, adjoint, out, x, axes, keepdims: (
         _kept(o, adjoint / max(_count(x, axes), 1), x, axes, keepdims),
     ),
+    sympy=lambda s, x, axes, keepdims: s.fold(s.Add, x, axes, keepdims) / s.number(_count(x, axes)),
     magnitude=lambda out, x, axes, keepdims: np.mean(np.abs(x), axis=axes, keepdims=keepdims)
     * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
 )

@@ -13,7 +13,8 @@ from typing import Any
 from ..engines import check_engine
 from ..engines.engine import derivative_tape
 from ..errors import ArgumentError, UnsupportedError
-from ..expr.node import Expr
+from ..expr.functions import broadcast_to
+from ..expr.node import Expr, constant
 from ..machines import check_machine
 from ..tape import Tape, expressions, record
 from .arguments import expression_of, is_text_or_expr, run_value
@@ -190,7 +191,7 @@ def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[...
     """
 
     def mapped(*args: Any) -> Any:
-        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        axes = tuple(in_axes) if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
         return PythonCall(f, 0, machine=machine).mapped(args, axes)
@@ -201,8 +202,13 @@ def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[...
 
 # ---- expressions and tapes of derivatives -----------------------------------------------------------------------------
 def derivative(f: Any, wrt: str | Expr, engine: str = "reverse") -> Expr:
-    """The derivative of a scalar expression by one variable, as an expression (of the variable's core shape)."""
+    """The derivative of a scalar expression by one variable, as an expression (of the variable's core shape).
+
+    By a variable (an Expr) that the expression does not have it is 0; a name that it does not have is an ArgumentError.
+    """
     f = expression_of(f)
+    if isinstance(wrt, Expr) and wrt.name not in f.variables:
+        return broadcast_to(constant(0.0), wrt.shape)
     call = ExprCall(f, wrt if isinstance(wrt, str) else wrt.name, engine=engine, order=1, scalar=True)
     made = derivative_tape(call.program())
     return expressions(made)[1].reshape(made.kinds[made.outputs[1]].shape)

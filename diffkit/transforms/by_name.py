@@ -45,6 +45,8 @@ class ExprCall:
                 raise ArgumentError(
                     f"the expression has no variable {w!r}; its variables are {', '.join(self.names) or '(none)'}"
                 )
+        if len(set(self.wrt)) < len(self.wrt):
+            raise ArgumentError(f"wrt names a variable twice: {', '.join(self.wrt)}")
         if wrt is None:
             floats = [v.name for v in self.variables if v.dtype not in ("int64", "bool")]
             self.wrt = [w for w in self.wrt if w in floats]
@@ -75,8 +77,8 @@ class ExprCall:
         self._runner()
         return self
 
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if "out" in self.names and out is not None:
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if "out" in self.names and out is not None and not (len(args) == 1 and isinstance(args[0], Mapping)):
             kwargs["out"], out = out, None
         given = bind_names(self.names, args, kwargs)
         values = [given[n] for n in self.names]
@@ -118,6 +120,9 @@ class ExprCall:
             buffers = [gradient[w] for w in self.wrt]
         else:
             buffers = list(gradient)
+        for b in buffers:
+            if not isinstance(b, np.ndarray):
+                raise ShapeError(f"out= takes arrays to write into, not {type(b).__name__}")
         if value is None:  # the program writes its value too
             loop = buffers[0].ndim - len(self.f.shape) - len(self.variables[self.names.index(self.wrt[0])].shape)
             value = np.empty((*buffers[0].shape[:loop], *self.f.shape), self.f.dtype)

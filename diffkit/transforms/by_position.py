@@ -73,11 +73,15 @@ class PythonCall:
         counts = [[is_traced(leaf) for leaf in flatten(a)[0]] for a in args]
         starts = np.cumsum([0, *(sum(c) for c in counts)])
         positions = []
+        seen: set[int] = set()
         names = parameter_names(self.f, len(args))
         for n in self.argnums:
             if not -len(args) <= n < len(args):
                 raise ArgumentError(f"argnums names argument {n}, but the function was called with {len(args)}")
             n %= len(args)
+            if n in seen:
+                raise ArgumentError(f"argnums names argument {n} twice")
+            seen.add(n)
             leaves = flatten(args[n])[0]
             for leaf, name in zip(leaves, names_of(args[n], names[n]), strict=True):
                 if not is_traced(leaf) or np.asarray(leaf if not isinstance(leaf, Expr) else 0.0).dtype.kind not in "f":
@@ -168,6 +172,9 @@ class PythonCall:
         for p, t in zip(given, moving, strict=True):
             if is_traced(p) and np.shape(p) != np.shape(t) and not isinstance(t, Expr):
                 raise ShapeError(f"a tangent has shape {np.shape(t)}, its primal {np.shape(p)}")
+        for p, t in zip(given, moving, strict=True):
+            if not is_traced(p) and t is not None and isinstance(p, (int, np.integer)):
+                raise DtypeError(f"a primal is {type(p).__name__} {p!r}; a derivative needs a floating-point number (write {p}.0)")
         pairs = [(p, t) for p, t in zip(given, moving, strict=True) if is_traced(p)]
         return [p for p, _ in pairs], [t for _, t in pairs]
 
@@ -216,6 +223,8 @@ class PythonCall:
 
     def hvp(self, primals: tuple, tangents: tuple) -> Any:
         traced = trace_call(self.f, primals)
+        if len(traced.outputs) != 1:
+            raise ShapeError(f"hvp needs one scalar result, but {self.__name__} returned {len(traced.outputs)}")
         check_scalar(traced.outputs[0].shape, f"the result of {self.__name__}")
         leaves, moving = self._matched(primals, tangents)
         base = record(traced.outputs, [*traced.inputs, *traced.captured])
@@ -231,6 +240,9 @@ class PythonCall:
     def mapped(self, args: tuple, axes: Sequence[int | None]) -> Any:
         """vmap: the mapped axis is a loop dim of the tape."""
         flat = [(leaf, axis) for a, axis in zip(args, axes, strict=True) for leaf in flatten(a)[0] if is_traced(leaf)]
+        for x, ax in flat:
+            if ax is not None and not (isinstance(ax, int) and -np.ndim(x) <= ax < np.ndim(x)):
+                raise ShapeError(f"vmap: axis {ax!r} of an argument of shape {np.shape(x)} cannot be mapped")
         sizes = {np.shape(x)[ax] if not isinstance(x, Expr) else x.shape[ax] for x, ax in flat if ax is not None}
         if len(sizes) != 1:
             raise ShapeError(
@@ -239,6 +251,8 @@ class PythonCall:
                 else "vmap: no argument is mapped"
             )
         (n,) = sizes
+        if n == 0:
+            raise ShapeError("vmap: the mapped axes have length 0, so the function is never called and its result is unknown")
         one = [
             optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True)
             for a, axis in zip(args, axes, strict=True)

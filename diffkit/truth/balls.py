@@ -1,9 +1,9 @@
 """Functions of real balls (Arb), three-valued: where a ball does not decide the answer, the result is NaN.
 
 A ball is an interval that holds the true value (F. Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval
-arithmetic", IEEE Trans. Computers 66, 2017). NaN spreads through every function here except to a branch not taken, so a finite result means
-that all that led to it was decided and inside its domain. Why a NaN arose is asked afterwards (`Primitive.refused`): certainly
-outside the domain, certainly at a kink, or undecided at this precision.
+arithmetic", IEEE Trans. Computers 66, 2017). NaN spreads through every function here, but not from a branch that is not
+taken, so a finite result means that all that led to it was decided and inside its domain. Why a NaN arose is asked
+afterwards (`Primitive.refused`): certainly outside the domain, certainly at a kink, or undecided at this precision.
 """
 
 from __future__ import annotations
@@ -236,7 +236,9 @@ PRIMITIVES: dict[str, Primitive] = {
     "tanh": Primitive(arb.tanh),
     "asinh": Primitive(arb.asinh),
     "acosh": Primitive(arb.acosh, _outside(lambda x: x < 1, "the inverse hyperbolic cosine of a number below 1")),
-    "atanh": Primitive(arb.atanh, _outside(lambda x: abs(x) >= 1, "the inverse hyperbolic tangent of a number not within ±1")),
+    "atanh": Primitive(
+        arb.atanh, _outside(lambda x: abs(x) >= 1, "the inverse hyperbolic tangent of a number not within ±1")
+    ),
     "erf": Primitive(arb.erf),
     "erfc": Primitive(arb.erfc),
     "lgamma": Primitive(log_abs_gamma, _outside(lambda x: bool(_pole(x)), "a pole of the gamma function")),

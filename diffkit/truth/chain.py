@@ -1,7 +1,7 @@
 """The derivative of a graph by the chain rule, with SymPy's derivative of each function in it.
 
-For expressions that SymPy cannot differentiate as a whole in reasonable time (it walks trees, and a graph with shared parts can be an
-exponential tree). Tangents are carried forward, so that of a branch not taken nothing is used.
+For expressions that SymPy cannot differentiate as a whole in reasonable time (it walks trees, and a graph with shared parts
+can be an exponential tree). Tangents are carried forward, so that of a branch not taken nothing is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .graph import Graph, Term, Terms
 
 #: functions with one argument more in SymPy's form, for the derivative at a kink (of no effect here)
 _WITH_CONVENTION = ("abs", "maximum", "minimum", "max", "min", "step", "sign", "floor", "ceil", "trunc", "round")
-_ARITHMETIC = {
+_ARITHMETIC: dict[str, Any] = {
     "add": lambda x, y: x + y,
     "mul": lambda x, y: x * y,
     "neg": lambda x: -x,
@@ -61,7 +61,13 @@ def tangents(graph: Graph, s: Terms, outputs: Sequence[Term], by: Term) -> list[
 
 
 def _tangent(
-    graph: Graph, s: Terms, name: str, static: tuple[Any, ...], operands: tuple[int, ...], active: list[int], found: dict[int, Term]
+    graph: Graph,
+    s: Terms,
+    name: str,
+    static: tuple[Any, ...],
+    operands: tuple[int, ...],
+    active: list[int],
+    found: dict[int, Term],
 ) -> Term | None:
     terms = [Term(graph, a) for a in operands]
     if name == "where":

@@ -1,8 +1,8 @@
 """Value and derivative of an expression as a graph of balls: the value by the op table, the derivative by SymPy.
 
 SymPy differentiates its own form of the function, so the derivative rests on no derivative rule of ours but those of
-`expr/sympy_functions.py` (kinks, real roots, log |Γ|). The value is written by the operations' `sympy` rules without SymPy, which would
-simplify on construction (√x·√x → x): on it the domain is checked.
+`expr/sympy_functions.py` (kinks, real roots, log |Γ|). The value is written by the operations' `sympy` rules without SymPy,
+which would simplify on construction (√x·√x → x): on it the domain is checked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Derivative:
         self.variables = free_variables(f)
         self.graph = Graph()
         self.s = Terms(self.graph)
-        self.inputs = {v: self.s.map(lambda _: self.graph.input(), np.empty(v.shape, dtype=object)) for v in self.variables}
+        self.inputs = {
+            v: self.s.map(lambda _: self.graph.input(), np.empty(v.shape, dtype=object)) for v in self.variables
+        }
         with kinks("default"):
             self.values = self._write(lambda n, value, args: value)
             self.guarded = self._write(self._guard)
@@ -51,7 +53,7 @@ class Derivative:
         return self.s.guard(n.op.name, value, *n.op.kinks(Rules(self.s), *args, **n.params))
 
     def terms(self) -> tuple[list[np.ndarray], str, str]:
-        """For every variable of `wrt` the derivative's terms, of shape core of f + core of the variable; the method; the reason for it."""
+        """For every variable of `wrt` the derivative's terms, of shape core of f + core of the variable; method and reason."""
         try:
             self._check_size()
             with kinks("default"):
@@ -72,7 +74,9 @@ class Derivative:
         outputs = list(self.values.flat)
         blocks = []
         for v in self.wrt:
-            columns = [tangents(self.graph, self.s, outputs, t) for t in self.inputs[v].flat] if v in self.inputs else []
+            columns = (
+                [tangents(self.graph, self.s, outputs, t) for t in self.inputs[v].flat] if v in self.inputs else []
+            )
             zeros = [[self.s.number(0)] * len(outputs)] * v.size
             block = np.empty((len(outputs), v.size), dtype=object)
             for j, column in enumerate(columns or zeros):

@@ -1,8 +1,9 @@
 """Central differences in balls, on the value alone: a derivative that rests on no derivative rule.
 
 D(h) = (f(x + h) − f(x − h)) / 2h = f' + h² f'''/6 + O(h⁴), so D(2h) − D(h) is three times the truncation error of D(h) to
-leading order, and is taken as its bound. At h = 2⁻⁶⁶ |x| it is some 10⁻⁴⁰ of the scale on which f varies, and x ± 2h is on that side of any
-kink on which the double x is. A function that varies faster (sin at 10³⁰⁰) gives itself away by a large bound: h is then reduced.
+leading order, and is taken as its bound. At h = 2⁻⁶⁶ |x| it is some 10⁻⁴⁰ of the scale on which f varies, and x ± 2h is
+on that side of any kink on which the double x is. A function that varies faster (sin at 10³⁰⁰) gives itself away by a large
+bound: h is then reduced.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class Program:
         why = primitive.refused(*static, *balls)
         if why and primitive.outcome == "kink":
             return Refusal(primitive.outcome, why, True)
-        place = f"{name} at {', '.join(describe(b) for b in balls)}"
-        return Refusal(primitive.outcome, f"{why}: {place}" if why else f"not decided: {place}", bool(why))
+        where = f"{name} at {', '.join(describe(b) for b in balls)}"
+        return Refusal(primitive.outcome, f"{why or 'not decided'}: {where}", bool(why))
 
     def _all(self, x: Sequence[arb]) -> dict[int, arb]:
         values: dict[int, arb] = {}

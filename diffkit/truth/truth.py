@@ -31,8 +31,8 @@ OK, KINK, NONFINITE, UNDECIDED = "ok", "kink", "nonfinite", "undecided"
 class Truth:
     """Values and derivatives that are right to the last bit of a double, with what is left below it.
 
-    `value` is (n, *core of f), `gradient[name]` is (n, *core of f, *core of the variable); NaN at points whose `outcome` is not "ok" (a
-    value is given at kinks too).
+    `value` is (n, *core of f), `gradient[name]` is (n, *core of f, *core of the variable); NaN at points whose `outcome` is
+    not "ok" (a value is given at kinks too).
     """
 
     value: np.ndarray
@@ -43,8 +43,9 @@ class Truth:
     #: truth − its rounding
     value_rest: np.ndarray
     gradient_rest: dict[str, np.ndarray]
-    #: "sympy"; "sympy, function by function" where the whole was too large for it; "differences" alone where that was too; the reason
+    #: "sympy"; "sympy, function by function" where the whole was too large; "differences" alone where that was too
     method: str
+    #: why not "sympy"
     reason: str = ""
     #: points cross-checked by differences, and the largest precision used
     checked: int = 0
@@ -70,9 +71,7 @@ def _difference(computed: np.ndarray, truth: np.ndarray, rest: np.ndarray) -> np
         return (np.asarray(computed, dtype=np.float64) - truth) - rest
 
 
-def certify(
-    f: Expr, wrt: Sequence[Expr | str], points: Mapping[str, Any], cross_check: int | bool = 64
-) -> Truth:
+def certify(f: Expr, wrt: Sequence[Expr | str], points: Mapping[str, Any], cross_check: int | bool = 64) -> Truth:
     """Value and derivatives of `f` by `wrt` at points given by name as (n,) or (n, *core) arrays.
 
     `cross_check`: at how many points, spread evenly, differences are compared with the derivative (True: all).
@@ -97,11 +96,14 @@ def _as_points(variables: Sequence[Expr], points: Mapping[str, Any]) -> tuple[li
             raise ArgumentError(f"no points are given for {v.name!r}")
         array = np.asarray(points[v.name], dtype=v.dtype if v.dtype != "bool" else "float64").astype("float64")
         if array.shape[max(0, array.ndim - v.ndim) :] != v.shape or array.ndim > v.ndim + 1:
-            raise ArgumentError(f"the points for {v.name!r} must have shape (n{''.join(f', {k}' for k in v.shape)}), not {array.shape}")
+            core = "".join(f", {k}" for k in v.shape)
+            raise ArgumentError(f"the points for {v.name!r} must have shape (n{core}), not {array.shape}")
         arrays.append(array.reshape(-1, math.prod(v.shape)))
     count = max((len(a) for a in arrays), default=1)
     if any(len(a) not in (1, count) for a in arrays):
-        raise ArgumentError(f"the variables are given at different numbers of points: {sorted({len(a) for a in arrays})}")
+        raise ArgumentError(
+            f"the variables are given at different numbers of points: {sorted({len(a) for a in arrays})}"
+        )
     return [np.broadcast_to(a, (count, a.shape[1])) for a in arrays], count
 
 
@@ -120,10 +122,14 @@ class _Certification:
         self.entries = [(o, i) for v in wrt for o in range(self.size) for i in self._input_numbers(v)]
         try:
             blocks, self.method, self.reason = self.derivative.terms()
-            self.program: Program | None = Program(self.derivative.graph, [*guarded, *(t for b in blocks for t in b.flat)])
+            self.program: Program | None = Program(
+                self.derivative.graph, [*guarded, *(t for b in blocks for t in b.flat)]
+            )
         except (ExceededError, UnsupportedError) as problem:
             self.program, self.method, self.reason = None, "differences", str(problem)
-        self.checked = set(np.linspace(0, count - 1, min(count, checks)).round().astype(int).tolist()) if checks else set()
+        self.checked = (
+            set(np.linspace(0, count - 1, min(count, checks)).round().astype(int).tolist()) if checks else set()
+        )
         self.high = np.full((count, self.size + len(self.entries)), math.nan)
         self.low = np.zeros_like(self.high)
         self.outcome = np.full(count, OK, dtype=object)
@@ -160,7 +166,7 @@ class _Certification:
             self.bits = max(self.bits, bits)
             with workprec(bits):
                 found = program(x, bits)
-                if all([ball.rel_accuracy_bits() >= WANTED for ball in found]) or all([accurate(ball) for ball in found]):
+                if all(map(accurate, found)):
                     return self._confirmed(p, x, found)
                 broken = next((k for k, ball in enumerate(found) if not ball.is_finite()), None)
                 if broken is None:
@@ -181,12 +187,15 @@ class _Certification:
         return found if p not in self.checked or self._agrees(p, x, found) else None
 
     def _by_differences(self, p: int, x: list[arb], values: Sequence[arb]) -> Sequence[arb] | None:
-        quotients = {i: differences(self.value, x, i, lambda found: all(map(accurate, found))) for i in {i for _, i in self.entries} - {-1}}
+        inputs = {i for _, i in self.entries if i >= 0}
+        quotients = {i: differences(self.value, x, i, lambda found: all(map(accurate, found))) for i in inputs}
         results = [arb(0) if i < 0 else quotients[i][o] for o, i in self.entries]
         if not all(d.is_finite() for d in results):
-            return self._refuse(p, "the function is not defined on both sides of the point")
+            self._refuse(p, "the function is not defined on both sides of the point")
+            return None
         if not all(map(accurate, results)):
-            return self._refuse(p, f"differences of the value do not give {WANTED} bits of the derivative")
+            self._refuse(p, f"differences of the value do not give {WANTED} bits of the derivative")
+            return None
         return [*values, *results]
 
     def _agrees(self, p: int, x: list[arb], found: Sequence[arb]) -> bool:
@@ -203,7 +212,8 @@ class _Certification:
             balls = differences(self.value, x, i, enough)
             for o, g in expected:
                 if not _compatible(g, balls[o]):
-                    self._refuse(p, f"the derivative {_shown(g)} and differences of the value, {_shown(balls[o])}, contradict each other")
+                    shown = f"{_shown(g)} and differences of the value, {_shown(balls[o])}"
+                    self._refuse(p, f"the derivative {shown}, contradict each other")
                     return False
         return True
 
@@ -243,7 +253,9 @@ class _Certification:
         gradient = {n: b[0] for n, b in zip(names, blocks, strict=True)}
         rest = {n: b[1] for n, b in zip(names, blocks, strict=True)}
         checked = self.count if self.program is None else len(self.checked)
-        return Truth(value, gradient, self.outcome, self.why, value_rest, rest, self.method, self.reason, checked, self.bits)
+        return Truth(
+            value, gradient, self.outcome, self.why, value_rest, rest, self.method, self.reason, checked, self.bits
+        )
 
 
 def _compatible(derivative: arb, difference: arb) -> bool:

@@ -53,7 +53,8 @@ def test_second_round_trip_changes_nothing(case):
 
 @each(EXPRESSIBLE)
 def test_native_form_has_no_functions_of_ours(case):
-    ours = {type(a).__name__ for a in sympy.preorder_traversal(to_sympy(case.expression())) if type(a).__module__.startswith("diffkit")}
+    parts = sympy.preorder_traversal(to_sympy(case.expression()))
+    ours = {type(a).__name__ for a in parts if type(a).__module__.startswith("diffkit")}
     assert ours <= ({"Round"} if case.op.name == "round" else set())
 
 
@@ -61,7 +62,9 @@ def test_symbols_are_real_and_carry_the_names():
     a, b = dk.symbols("a lambda")
     form = to_sympy(a * b + 1)
     assert form == sympy.Symbol("a", real=True) * sympy.Symbol("lambda", real=True) + 1
-    assert not sympy.Symbol("a").is_real and to_sympy(dk.sqrt(dk.square(a)), native=False).free_symbols == {sympy.Symbol("a")}
+    assert not sympy.Symbol("a").is_real and to_sympy(dk.sqrt(dk.square(a)), native=False).free_symbols == {
+        sympy.Symbol("a")
+    }
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_piecewise_without_a_last_case_is_nan_there():
 
 
 def test_delta_functions_carry_nothing():
-    assert from_sympy(sympy.DiracDelta(x) * y + x) is from_sympy(0 * y + x) or value(from_sympy(sympy.DiracDelta(x) * y + x), {"x": 2.0, "y": 1.0}) == 2
+    assert value(from_sympy(sympy.DiracDelta(x) * y + x), {"x": 2.0, "y": 1.0}) == 2
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,9 @@ def test_an_operation_without_a_sympy_form_is_named():
 
 
 def test_importing_expressions_does_not_load_sympy():
-    code = "import sys, diffkit.expr, diffkit.expr.sympy_bridge, diffkit.expr.functions; assert 'sympy' not in sys.modules"
+    code = (
+        "import sys, diffkit.expr, diffkit.expr.sympy_bridge, diffkit.expr.functions; assert 'sympy' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -238,10 +243,10 @@ def test_work_is_stopped_at_its_limit():
         while True:
             try:
                 sum(range(1000))
-            except Exception:  # noqa: BLE001, S112  (what a library might do)
+            except Exception:  # what a library might do
                 continue
 
-    with pytest.raises(ExceededError, match="counting took longer than 0.2 seconds"):
+    with pytest.raises(ExceededError, match=r"counting took longer than 0\.2 seconds"):
         within(0.2, forever, "counting")
 
 

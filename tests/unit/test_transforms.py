@@ -298,7 +298,7 @@ def test_out_of_jacobians_functions_and_values(engine):
 
 @pytest.mark.parametrize(
     "buffer",
-    [np.empty(3), np.empty((4, 1)), np.empty(4, "f4"), np.empty(4, int), [0.0] * 4, np.broadcast_to(0.0, 4)],
+    [np.zeros(3), np.zeros((4, 1)), np.zeros(4, "f4"), np.zeros(4, int), [0.0] * 4, np.broadcast_to(0.0, 4)],
     ids=repr,
 )
 def test_wrong_out_buffers_are_refused(buffer):
