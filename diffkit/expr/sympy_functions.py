@@ -260,7 +260,7 @@ def _condition(name: str) -> type[Own]:
         "__doc__": f"{name}, as 1 or 0.",
         "__module__": __name__,
     }
-    return type(Own)(name.title().replace("_", ""), (Own,), body)  # type: ignore[misc]  (the metaclass is SymPy's)
+    return type(Own)(name.title().replace("_", ""), (Own,), body)  # type: ignore[misc]
 
 
 #: comparisons and logic as functions with values 0 and 1

@@ -27,7 +27,6 @@ from . import sympy_functions as own
 from .node import Expr, constant, make, variable
 from .sympy_forms import _COMPARE, Native
 
-
 #: most functions there are made from the op table, which a type checker cannot see
 F: Any = functions
 

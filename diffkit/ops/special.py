@@ -50,8 +50,15 @@ define(
     sympy=lambda s, x: s.erfc(x),
     spelling={"numpy": "scipy.special.erfc", "jax": "jax.scipy.special.erfc", "torch": "torch.special.erfc"},
 )
+def _lgamma(x):
+    """SciPy's, and −log |x| for the smallest x, where SciPy's is infinite."""
+    x = np.asarray(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.abs(x) < 1e-300, -np.log(np.abs(x)), _scipy("gammaln")(x)).astype(x.dtype if x.dtype.kind == "f" else float)
+
+
 define(
-    "lgamma", 1, "log |Γ(x)|", _scipy("gammaln"), cost="special", aliases=("gammaln", "loggamma"),
+    "lgamma", 1, "log |Γ(x)|", _lgamma, cost="special", aliases=("gammaln", "loggamma"),
     partials=lambda o, out, x: (o.digamma(x),),
     sympy=lambda s, x: s.lgamma(x),
     # near its zeros at 1 and 2, and between the poles, the bound is absolute

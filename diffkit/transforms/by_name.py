@@ -46,7 +46,8 @@ class ExprCall:
                     f"the expression has no variable {w!r}; its variables are {', '.join(self.names) or '(none)'}"
                 )
         if len(set(self.wrt)) < len(self.wrt):
-            raise ArgumentError(f"wrt names a variable twice: {', '.join(self.wrt)}")
+            twice = next(w for w in self.wrt if self.wrt.count(w) > 1)
+            raise ArgumentError(f"wrt names {twice!r} twice")
         if wrt is None:
             floats = [v.name for v in self.variables if v.dtype not in ("int64", "bool")]
             self.wrt = [w for w in self.wrt if w in floats]
@@ -120,12 +121,9 @@ class ExprCall:
             buffers = [gradient[w] for w in self.wrt]
         else:
             buffers = list(gradient)
-        for b in buffers:
-            if not isinstance(b, np.ndarray):
-                raise ShapeError(f"out= takes arrays to write into, not {type(b).__name__}")
         if value is None:  # the program writes its value too
-            loop = buffers[0].ndim - len(self.f.shape) - len(self.variables[self.names.index(self.wrt[0])].shape)
-            value = np.empty((*buffers[0].shape[:loop], *self.f.shape), self.f.dtype)
+            loop = np.ndim(buffers[0]) - len(self.f.shape) - len(self.variables[self.names.index(self.wrt[0])].shape)
+            value = np.empty((*np.shape(buffers[0])[:loop], *self.f.shape), self.f.dtype)
         return [value, *buffers]
 
     def _symbolic(self, values: list[Any]) -> Any:

@@ -172,9 +172,13 @@ class PythonCall:
         for p, t in zip(given, moving, strict=True):
             if is_traced(p) and np.shape(p) != np.shape(t) and not isinstance(t, Expr):
                 raise ShapeError(f"a tangent has shape {np.shape(t)}, its primal {np.shape(p)}")
-        for p, t in zip(given, moving, strict=True):
-            if not is_traced(p) and t is not None and isinstance(p, (int, np.integer)):
-                raise DtypeError(f"a primal is {type(p).__name__} {p!r}; a derivative needs a floating-point number (write {p}.0)")
+        names = [n for a, name in zip(primals, parameter_names(self.f, len(primals)), strict=True) for n in names_of(a, name)]
+        for name, p, t in zip(names, given, moving, strict=True):
+            if not is_traced(p) and isinstance(t, (int, float)) and t != 0:
+                raise DtypeError(
+                    f"the argument {name!r} is {type(p).__name__} {_brief(p)}; a derivative needs a floating-point number (write 3.0 "
+                    "rather than 3), and another argument a tangent of 0"
+                )
         pairs = [(p, t) for p, t in zip(given, moving, strict=True) if is_traced(p)]
         return [p for p, _ in pairs], [t for _, t in pairs]
 
@@ -242,7 +246,7 @@ class PythonCall:
         flat = [(leaf, axis) for a, axis in zip(args, axes, strict=True) for leaf in flatten(a)[0] if is_traced(leaf)]
         for x, ax in flat:
             if ax is not None and not (isinstance(ax, int) and -np.ndim(x) <= ax < np.ndim(x)):
-                raise ShapeError(f"vmap: axis {ax!r} of an argument of shape {np.shape(x)} cannot be mapped")
+                raise ShapeError(f"vmap: in_axes names axis {ax!r} of an argument of shape {np.shape(x)}")
         sizes = {np.shape(x)[ax] if not isinstance(x, Expr) else x.shape[ax] for x, ax in flat if ax is not None}
         if len(sizes) != 1:
             raise ShapeError(
@@ -251,8 +255,6 @@ class PythonCall:
                 else "vmap: no argument is mapped"
             )
         (n,) = sizes
-        if n == 0:
-            raise ShapeError("vmap: the mapped axes have length 0, so the function is never called and its result is unknown")
         one = [
             optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True)
             for a, axis in zip(args, axes, strict=True)
@@ -285,7 +287,8 @@ def _slice(x: Any, axis: int | None, k: int) -> Any:
         return x
     if isinstance(x, Expr):
         return x[(*(slice(None),) * (axis % x.ndim), k)]
-    return np.take(x, k, axis=axis)
+    x = np.asarray(x)
+    return np.take(x, k, axis=axis) if x.shape[axis] else np.zeros(np.delete(x.shape, axis), x.dtype)
 
 
 def _brief(value: Any) -> str:
