@@ -546,8 +546,6 @@ class _Study:
         first = len(ladder) if self.kinky else steps.COARSE_LEVELS
         search.extend(every, ladder[:first])
         found = search.slopes(every)
-        louder = search.listen(found)
-        self._renew(found, louder, search)
         if first < len(ladder):
             doubtful = np.flatnonzero(search.doubtful(found))
             if doubtful.size:
@@ -566,7 +564,7 @@ class _Study:
                 found[name][columns] = array
 
     def _finish(self, search: _Search, found: dict[str, np.ndarray], table: _Table) -> None:
-        """More steps about the best where they are far apart, then into the table."""
+        """More steps about the best where they are far apart, and the noise where the best is; then into the table."""
         columns = np.arange(len(search.x))
         for _ in range(4):
             wide, best = search.sparse(found, columns)
@@ -575,6 +573,11 @@ class _Study:
                 break
             search.insert(columns, steps.spread(search.exponents[:, columns], best[wide]))
             self._renew(found, columns, search)
+        for _ in range(3):
+            louder = search.listen(found)
+            if not louder.size:
+                break
+            self._renew(found, louder, search)
         at = (search.elements, search.points)
         sides = (found["left"], found["left_bar"], found["right"], found["right_bar"])
         table.put(at, "richardson", found["value"], found["bar"], found["step"], sides, found["kink"])
@@ -746,14 +749,20 @@ class _Search:
         return steps.Noise.seen_beside(at_x, reach, *(a[:, columns].reshape(2, -1) for a in (self.bounds, self.seen)))
 
     def listen(self, found: dict[str, np.ndarray]) -> np.ndarray:
-        """Bounds the error of the values that the answers rest on; returns the columns where it is larger than supposed."""
-        columns = np.arange(len(self.x))
-        level = found["level"].min(axis=1)
-        shifts = np.stack([self.below[level, columns], self.above[level, columns]])
-        self.seen = np.stack([self.down[level, columns], self.up[level, columns]])
-        self.reach = np.abs(shifts[1] - shifts[0]) / 2
-        self.bounds = np.stack([self.study.bound_at(self.w, self.elements, self.points, x) for x in shifts])
-        return np.flatnonzero((self.bounds > 1.25 * self.noise + 4 * U * np.abs(self.seen)).any(axis=(0, 2)))
+        """Bounds the error of the values that the answers rest on; returns the columns where that changes anything."""
+        level, every = found["level"].min(axis=1), np.arange(len(self.x))
+        x = np.stack([self.below[level, every], self.above[level, every]])
+        reach = np.abs(x[1] - x[0]) / 2
+        moved = np.flatnonzero(np.isfinite(reach) & ~((reach > self.reach / 4) & (reach < self.reach * 4)))
+        if not moved.size:
+            return moved
+        was = np.where(np.isfinite(self.reach[moved]), np.inf, 1.25)  # the first time, a little more is no news
+        known = was * self.noise[moved].T + 4 * U * np.abs(self.at_x[moved].T)
+        self.reach[moved] = reach[moved]
+        self.seen[:, moved] = np.stack([self.down[level, every], self.up[level, every]])[:, moved]
+        self.bounds[:, moved] = [self.study.bound_at(self.w, self.elements[moved], self.points[moved], a) for a in x[:, moved]]
+        news = (self.bounds[:, moved] > known.T).any(axis=(0, 2)) | np.isinf(was)
+        return moved[news]
 
     def doubtful(self, found: dict[str, np.ndarray]) -> np.ndarray:
         """Columns that smaller steps could improve."""
