@@ -249,7 +249,7 @@ def compare(
     """
     from .compare import compare as run
 
-    names = {"engines": engines.split(",")} if engines else {}
+    names: dict[str, Any] = {"engines": engines.split(",")} if engines else {}
     c = run(
         _expression(expression),
         _point(assignments),

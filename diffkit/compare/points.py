@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..expr.node import Expr
-from ..machines.machine import as_input
+from ..machines.protocol import as_input
 from ..transforms.arguments import bind_names
 
 

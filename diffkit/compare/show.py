@@ -49,7 +49,8 @@ def row(c: Column) -> list[str]:
     share = c.coverage
     return [
         c.engine, c.outcome, number(c.max_ulp), number(c.median_ulp), number(c.max_rel_error),
-        "–" if math.isnan(share) else f"{100 * share:.4g} %", seconds(c.seconds), number(c.ratio_to_value), seconds(c.build_seconds),
+        "–" if math.isnan(share) else f"{100 * share:.4g} %", seconds(c.seconds), number(c.ratio_to_value),
+        seconds(c.build_seconds),
         str(c.ops.get("total", "–")), str(c.evaluations or "–"),
     ]  # fmt: skip
 

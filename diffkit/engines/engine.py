@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..expr.node import WEAK, Kind
 from ..machines import Machine
-from ..machines.machine import as_input
+from ..machines.protocol import as_input
 from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower

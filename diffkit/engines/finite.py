@@ -558,10 +558,12 @@ class _Study:
 
     @staticmethod
     def _renew(found: dict[str, np.ndarray], columns: np.ndarray, search: _Search) -> None:
-        """What was found for these columns, found again."""
-        if columns.size:
-            for name, array in search.slopes(columns).items():
-                found[name][columns] = array
+        """What was found for these columns, found again; those with equally many steps together."""
+        levels = np.isfinite(search.exponents[:, columns]).sum(axis=0)
+        for count in np.unique(levels):
+            part = columns[levels == count]
+            for name, array in search.slopes(part).items():
+                found[name][part] = array
 
     def _finish(self, search: _Search, found: dict[str, np.ndarray], table: _Table) -> None:
         """More steps about the best where they are far apart, and the noise where the best is; then into the table."""

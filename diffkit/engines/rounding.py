@@ -24,8 +24,8 @@ from ..ops import CONSTANT, VARIABLE
 from ..tape import Tape, templates
 from ..tape.templates import Ref, Template
 
-#: sensitivities are products of many partials, of which some under- or overflow long before the product with M does (a chain through
-#: cosh 250, say): they are kept in extended precision, for its range, where the platform has it
+#: sensitivities are products of many partials, of which some under- or overflow long before the product with M does (a chain
+#: through cosh 250, say): they are kept in extended precision, for its range, where the platform has it
 WIDE = np.longdouble
 
 #: roundings granted to one operation: a library function is trusted to 4 ulp

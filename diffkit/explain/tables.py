@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ShapeError
 from ..expr import latex
 from ..expr.node import Expr
 from ..expr.printing import brief
-from ..machines.machine import bind
+from ..machines.protocol import bind
 from ..tape import record
 from ..transforms.arguments import bind_names, distinct_variables, expression_of
 from ..transforms.programs import check_differentiable

@@ -440,7 +440,7 @@ for _symbol, _name in (("and", "logical_and"), ("or", "logical_or")):
     _forward, _backward = _binary(_name)
     setattr(Expr, f"__{_symbol}__", _forward)
     setattr(Expr, f"__r{_symbol}__", _backward)
-Expr.__hash__ = object.__hash__  # identity; == is an elementwise comparison
+setattr(Expr, "__hash__", object.__hash__)  # identity; == is an elementwise comparison
 for _symbol, _method in (
     ("neg", lambda self: make(TABLE["negative"], (self,), {})),
     ("pos", lambda self: self),
@@ -452,8 +452,8 @@ for _symbol, _method in (
     setattr(Expr, f"__{_symbol}__", _method)
 for _function in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
     setattr(Expr, _function.__name__, _function)
-Expr.flatten = ravel
-Expr.transpose = lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+setattr(Expr, "flatten", ravel)
+setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None))
 
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -476,5 +476,5 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
     return ours(*args, **kwargs)
 
 
-Expr.__array_ufunc__ = _array_ufunc
-Expr.__array_function__ = _array_function
+setattr(Expr, "__array_ufunc__", _array_ufunc)
+setattr(Expr, "__array_function__", _array_function)

@@ -325,7 +325,7 @@ def _rebuild(rows: list[tuple]) -> Expr:
     return made[-1]
 
 
-def make(op: Op, args: tuple[Expr, ...], params: dict[str, Any], *, canonical: bool = True) -> Expr:
+def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], *, canonical: bool = True) -> Expr:
     """`op` applied to expressions; takes the operation's canonical spelling where it has one."""
     if op.arity is not None and len(args) != op.arity:
         raise ArgumentError(f"{op.name} takes {op.arity} argument{'s' * (op.arity != 1)}, {len(args)} given")

@@ -18,7 +18,7 @@ from .elements import ArrayFunctions
 #: exponents with which SymPy may raise numbers: it works powers and roots out in integers ((3x)^0.1 by a root of order 2⁵⁵)
 LARGEST_POWER, LARGEST_ROOT = 64, 64
 
-_COMPARE = {
+COMPARE = {
     "less": sympy.StrictLessThan,
     "less_equal": sympy.LessThan,
     "greater": sympy.StrictGreaterThan,
@@ -80,7 +80,7 @@ class Native(_Sympy):
         return sympy.Piecewise((1, condition), (0, True))
 
     def compare(self, name: str, x: Any, y: Any) -> sympy.Expr:
-        return self._indicator(_COMPARE[name](x, y))
+        return self._indicator(COMPARE[name](x, y))
 
     def And(self, x: Any, y: Any) -> sympy.Expr:
         return self._indicator(sympy.And(self.condition(x), self.condition(y)))

@@ -1,31 +1,36 @@
-"""SymPy expressions read as expressions of diffkit.
+"""SymPy expressions read as expressions of diffkit: numbers, sums, products, powers and conditions, and the walk over them.
 
-Functions are found through the op table: the `sympy` rule of every elementwise operation is applied once to dummies,
-and where that gives a plain function of them, the function means that operation. Sums, products, powers and the
-functions that diffkit writes with others (sec, Heaviside, Γ, …) have a rule each here.
+What functions mean is in sympy_meanings.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy
-from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFunction
 
-from ..errors import UnsupportedError
-from ..ops import TABLE, Op
-from . import functions
 from . import sympy_functions as own
-from .node import Expr, constant, make, variable
-from .sympy_forms import _COMPARE, Native
+from .functions import as_expr
+from .node import Expr, constant, variable
+from .sympy_forms import COMPARE
+from .sympy_meanings import (
+    NOT_CARRIED_OUT,
+    Quotient,
+    apply,
+    function,
+    own_function,
+    parameterised,
+    refusal,
+    unsupported,
+)
+
 
 # ---- numbers ------------------------------------------------------------------------------------------------------
 def _exact(p: int) -> bool:
@@ -101,7 +106,7 @@ def _factors(e: sympy.Mul) -> tuple[Any, ...]:
 
 
 # ---- conditions ---------------------------------------------------------------------------------------------------
-_COMPARISON = {cls: name for name, cls in _COMPARE.items()}
+_COMPARISON = {cls: name for name, cls in COMPARE.items()}
 
 
 def _relational(e: Any, operands: Sequence[Quotient]) -> Expr:
@@ -251,4 +256,4 @@ def read(e: Any, variables: Mapping[str, Expr]) -> Expr:
     elements = np.empty(e.shape, dtype=object)
     for position in np.ndindex(*e.shape):
         elements[position] = reader(e[position])
-    return F.as_expr(elements)
+    return as_expr(elements)

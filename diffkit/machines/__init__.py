@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import ArgumentError
-from .machine import Executable, Machine
+from .protocol import Executable, Machine
 
 #: name -> module with a `MACHINE`
 MACHINES = {"cpu": ".cpu", "numpy": ".numpy"}

@@ -10,7 +10,7 @@ import numpy as np
 from ..expr.node import Kind, constant_value
 from ..ops import CONSTANT
 from ..tape import Tape
-from .machine import bind, check_out, lanes
+from .protocol import bind, check_out, lanes
 
 
 def call(kind: Kind, args: Sequence[np.ndarray]) -> np.ndarray:

@@ -175,7 +175,8 @@ define(
 )
 def _mean(x, axis, keepdims):
     with np.errstate(all="ignore"):  # the mean of nothing is NaN, without a warning
-        return _float_sum(x, axis, keepdims) / np.asarray(math.prod(x.shape[a] for a in axis), x.dtype if x.dtype.kind == "f" else float)
+        total = _float_sum(x, axis, keepdims)
+        return total / np.asarray(math.prod(x.shape[a] for a in axis), total.dtype if total.dtype.kind == "f" else float)
 
 
 define(

@@ -54,7 +54,8 @@ def _lgamma(x):
     """SciPy's, and −log |x| for the smallest x, where SciPy's is infinite."""
     x = np.asarray(x)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.abs(x) < 1e-300, -np.log(np.abs(x)), _scipy("gammaln")(x)).astype(x.dtype if x.dtype.kind == "f" else float)
+        value = np.where(np.abs(x) < 1e-300, -np.log(np.abs(x)), _scipy("gammaln")(x))
+    return value.astype(x.dtype if x.dtype.kind == "f" else float)
 
 
 define(

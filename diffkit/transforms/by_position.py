@@ -176,8 +176,8 @@ class PythonCall:
         for name, p, t in zip(names, given, moving, strict=True):
             if not is_traced(p) and isinstance(t, (int, float)) and t != 0:
                 raise DtypeError(
-                    f"the argument {name!r} is {type(p).__name__} {_brief(p)}; a derivative needs a floating-point number (write 3.0 "
-                    "rather than 3), and another argument a tangent of 0"
+                    f"the argument {name!r} is {type(p).__name__} {_brief(p)}; a derivative needs a floating-point number "
+                    "(write 3.0 rather than 3), and another argument a tangent of 0"
                 )
         pairs = [(p, t) for p, t in zip(given, moving, strict=True) if is_traced(p)]
         return [p for p, _ in pairs], [t for _, t in pairs]

@@ -2,9 +2,9 @@
 
 import multiprocessing
 import os
-import warnings
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import helpers

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...tape import Tape
-from ..machine import bind, check_out
+from ..protocol import bind, check_out
 from .plan import NUMPY, SIZE, Plan, plan
 from .threads import in_parallel, set_threads, thread_count
 
