@@ -121,11 +121,11 @@ class _Case:
         start = perf_counter()
         program = find_engine(name).program(self.tape, self.positions)
         run = program.on(self.machine)
-        build = perf_counter() - start
-        outputs, blocks = run(self.values)
+        build = perf_counter() - start - program.notes.get("seconds", {}).get("count", 0.0)  # counting swell is not making
+        outputs, blocks, bars, slopes = self._answers(program, run)
         column = Column(
             name, "ok", value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
-            error_bar=dict(zip(self.wrt, program.bars(self.machine, self.values)[0], strict=True)),
+            error_bar=dict(zip(self.wrt, bars[0], strict=True)), slopes=slopes,
             build_seconds=build, ops=_times(program.tape.counts(), program.evaluations), evaluations=program.evaluations,
             bytes=getattr(run, "register_bytes", 0), swell=program.notes.get("swell"), notes=dict(program.notes),
         )  # fmt: skip
@@ -140,6 +140,14 @@ class _Case:
             column.seconds = median_seconds(lambda: run(self.values))
             column.ratio_to_value = column.seconds / self.seconds_value
         return column
+
+    def _answers(self, program: Any, run: Any) -> tuple[list[np.ndarray], Any, Any, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Outputs, blocks, bars, and the one-sided slopes where the engine looks at both sides (finite)."""
+        if not hasattr(program, "examine"):
+            return *run(self.values), program.bars(self.machine, self.values), {}
+        found = program.examine(self.machine, self.values)
+        slopes = dict(zip(self.wrt, zip(found.left[0], found.right[0], strict=True), strict=True))
+        return found.outputs, found.blocks, found.bars, slopes
 
     def _judge(self, column: Column, bars: dict[str, np.ndarray] | None = None) -> None:
         """Errors against the truth, and whether it lies in the bar. Fail-closed: a NaN is not inside anything."""

@@ -34,6 +34,8 @@ class Column:
     #: True where the truth lies within the bar; meaningful where `decided`
     covered: dict[str, np.ndarray] = field(default_factory=dict)
     decided: dict[str, np.ndarray] = field(default_factory=dict)
+    #: (left, right) slopes at every point, from the engine that looks at both sides (finite)
+    slopes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     #: |∂g/∂v|·|v| summed over all values of the derivative's tape, over |g|
     program_condition: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -78,7 +80,8 @@ class Column:
         """Median of bar over true error, over the entries that are not exact."""
         bars, errors = self._all(self.error_bar), np.abs(self._all(self.error))
         wrong = errors > 0
-        return float(np.median(bars[wrong] / errors[wrong])) if wrong.any() else float("nan")
+        with np.errstate(over="ignore"):
+            return float(np.median(bars[wrong] / errors[wrong])) if wrong.any() else float("nan")
 
     def __repr__(self) -> str:
         return f"<{self.engine}: {self.outcome}, max {self.max_ulp:.3g} ulp, {self.ratio_to_value:.3g} × the value>"

@@ -107,6 +107,9 @@ def _entries(c: Comparison) -> list[str]:
             for column in c.columns.values():
                 if w in column.gradient:
                     bar = f" ± {column.error_bar[w][k]:.2g}" if w in column.error_bar else ""
+                    if c.point_outcome[k] == "kink" and w in column.slopes:
+                        left, right = column.slopes[w]
+                        bar += f"  (slope {left[k]:.6g} from the left, {right[k]:.6g} from the right)"
                     lines.append(f"    {column.engine:<9} {float(column.gradient[w][k])!r}{bar}")
     return lines
 

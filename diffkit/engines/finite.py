@@ -36,7 +36,7 @@ from ..tape import Builder, Tape, templates
 from ..tape.lower import lower
 from . import steps
 from .engine import Blocks, differentiable_tape, shapes_of
-from .rounding import SAFETY, _Rules, rounding_bound, roundings
+from .rounding import SAFETY, _ranked, _Rules, evaluate_template, rounding_bound, roundings
 
 U = UNIT_ROUNDOFF["float64"]
 METHODS = ("auto", "complex", "richardson", "central", "forward")
@@ -54,6 +54,10 @@ FAITHFUL = 1e-12
 BLUNT = 2.0**10
 #: a comparison that comes out otherwise this near (relative to x) is a matter for one-sided slopes
 NEAR = 2.0**-44
+#: relative change of arguments for derivatives of rules
+NUDGE = 2.0**-20
+#: a factor that takes an integer to a number beside it that is none
+BESIDE = 1 + 0.7 * 2.0**-30
 #: classical steps relative to max(1, |x|): √u and ∛u
 CLASSICAL = {"forward": 2.0**-26, "central": 2.0**-17}
 
@@ -323,7 +327,7 @@ class SecondProgram(_Examined):
 
 def second_program(tape: Tape, wrt: Sequence[int]) -> SecondProgram:
     """All second derivatives by the inputs at positions `wrt`."""
-    return SecondProgram(tape, tuple(wrt))
+    return SecondProgram(differentiable_tape(tape), tuple(wrt))
 
 
 def widened(tape: Tape) -> Tape:
@@ -530,6 +534,11 @@ class _Study:
         if missing.size:
             inputs = [a if a.shape[0] == 1 else a[missing] for a in self.inputs]
             self._noise[missing] = self.function.bound(inputs, len(missing))
+            # sums of integers are exact, and the bound knows; beside them they are not
+            beside = [a * np.where(a == np.rint(a), BESIDE, 1.0) if a.dtype.kind == "f" else a for a in inputs]
+            if any((a != b).any() for a, b in zip(inputs, beside, strict=True)):
+                there = self.function.bound(beside, len(missing))
+                self._noise[missing] = np.fmax(self._noise[missing], np.where(np.isfinite(there), there, 0.0))
         return self._noise[points]
 
     def bound_at(self, w: int, elements: np.ndarray, points: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -762,7 +771,9 @@ class _Search:
         known = was * self.noise[moved].T + 4 * U * np.abs(self.at_x[moved].T)
         self.reach[moved] = reach[moved]
         self.seen[:, moved] = np.stack([self.down[level, every], self.up[level, every]])[:, moved]
-        self.bounds[:, moved] = [self.study.bound_at(self.w, self.elements[moved], self.points[moved], a) for a in x[:, moved]]
+        self.bounds[:, moved] = [
+            self.study.bound_at(self.w, self.elements[moved], self.points[moved], a) for a in x[:, moved]
+        ]
         news = (self.bounds[:, moved] > known.T).any(axis=(0, 2)) | np.isinf(was)
         return moved[news]
 
@@ -911,7 +922,9 @@ class ComplexStep:
             bar = NOISE_SHARE * sums.rounding + sums.off + sums.small
             # a bar that is mostly underflow of the imaginary part: differences do better
             lost = (sums.small > bar / 2) & (sums.small > 1e-12 * np.abs(value))
-            good = sums.good & np.isfinite(value) & np.isfinite(bar) & ~lost
+            # an exact 0 may be an overflow inside NumPy's complex division
+            vanished = (value == 0) & bool(self.active[o])
+            good = sums.good & np.isfinite(value) & np.isfinite(bar) & ~lost & ~vanished
             kept.append((value, bar + tiniest("float64"), good, sums.noise))
         return tuple(np.concatenate(part, axis=1) for part in zip(*kept, strict=True))  # type: ignore[return-value]
 
@@ -938,6 +951,8 @@ class ComplexStep:
             if adjoint is None or kind.dtype in ("bool", "int64"):
                 continue
             if any(tape.kinds[a].dtype not in ("bool", "int64") for a in args):
+                if i not in rules._partials and kind.op.partials is not None:
+                    self._prepare(i, values, real, rules, h)
                 for a, c in zip(args, rules.contributions(i, adjoint), strict=True):
                     if c is not None and tape.kinds[a].dtype not in ("bool", "int64"):
                         c = c.astype(complex if c.dtype.kind == "c" else float, copy=False)
@@ -959,6 +974,38 @@ class ComplexStep:
                 unfaithful = alive & ~faithful
                 sums.good[:, element] &= ~unfaithful.reshape(unfaithful.shape[0], -1).any(axis=1)
 
+    def _prepare(self, i: int, values: list[np.ndarray], real: Real, rules: _Rules, h: np.ndarray) -> None:
+        """Partials at x + ih of an operation whose rule is not analytic (sech² written with |x|): real ones, and by differences
+        how they move with x. That is exact enough for an error bar."""
+        kind, args = self.tape.kinds[i], self.tape.args[i]
+        arguments = [self.tape.kinds[a] for a in args]
+        moving = any(values[a].dtype.kind == "c" for a in args)
+        if not moving or _analytic(templates.partials(kind, arguments)):
+            return
+        rank = values[i].ndim
+        step = h.reshape(-1, *(1,) * (rank - 1))
+        operands = [_ranked(values[a], rank) for a in args]
+        at = [v.real for v in operands]
+        tangents = [v.imag / step if v.dtype.kind == "c" else np.zeros(1) for v in operands]
+        room = [
+            np.where(t != 0, np.where(v != 0, np.abs(v), 1.0) / np.abs(t), np.inf)
+            for v, t in zip(at, tangents, strict=True)
+        ]
+        t = NUDGE * np.minimum.reduce(np.broadcast_arrays(*room))
+        t = np.where(np.isfinite(t), t, 1.0)
+        sides = []
+        for sign in (1, -1):
+            moved = [v + sign * t * d if d.any() else v for v, d in zip(at, tangents, strict=True)]
+            sides.append(evaluate_template(templates.partials(kind, arguments), [call(kind, moved), *moved]))
+        made = []
+        for p, high, low in zip(real.partials(i), *sides, strict=True):
+            if not isinstance(p, np.ndarray):
+                made.append(p)
+                continue
+            slope = np.where(p == 0, 0.0, np.asarray(high - low, float) / (2 * t))
+            made.append(p + 1j * step * slope)
+        rules._partials[i] = made
+
     def _imaginary(self, i: int, values: list[np.ndarray], real: Real, h: np.ndarray) -> tuple[Any, Any, Any]:
         """Of the imaginary part of value i, over h: how much rounding may put it off, how much it is off from what the
         partials make it, and whether that is little."""
@@ -971,8 +1018,7 @@ class ComplexStep:
         for p, a in zip(real.partials(i), args, strict=True):
             if p is None or values[a].dtype.kind != "c":
                 continue
-            tangent = values[a].imag
-            tangent = tangent.reshape(tangent.shape[0], *(1,) * (rank - tangent.ndim), *tangent.shape[1:]) / step
+            tangent = _ranked(values[a].imag, rank) / step
             plain = plain and not isinstance(p, np.ndarray)
             # a partial of exactly zero says: not this branch, whatever its tangent
             term = np.where(p == 0, 0.0, p * tangent)
@@ -1037,9 +1083,14 @@ def _obstacle(tape: Tape, i: int) -> str | None:
     arguments = [tape.kinds[a] for a in tape.args[i]]
     if kind.op.partials is None and kind.op.vjp is None:
         return f"{kind.op.name} has no rule, which the error bar needs"
-    rule = templates.vjp(kind, arguments) if kind.op.partials is None else templates.partials(kind, arguments)
-    inside = next((k for k, _ in rule.steps if not _takes_complex(k)), None)
-    return None if inside is None else f"the error bar needs {inside.op.name}, of which NumPy has no complex form"
+    if kind.op.partials is None and not _analytic(templates.vjp(kind, arguments)):
+        return f"the rule of {kind.op.name}, which the error bar needs, is not analytic"
+    return None
+
+
+def _analytic(rule: templates.Template) -> bool:
+    """Whether a rule can be evaluated at complex values."""
+    return all(k.op.family == "leaf" or (k.op.analytic and _takes_complex(k)) for k, _ in rule.steps)
 
 
 _TAKES: dict[Kind, bool] = {}
@@ -1080,7 +1131,7 @@ class Finite:
             )
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> FiniteProgram:
-        return FiniteProgram(tape, tuple(wrt), self.method, self.step)
+        return FiniteProgram(differentiable_tape(tape), tuple(wrt), self.method, self.step)
 
 
 ENGINE = Finite()

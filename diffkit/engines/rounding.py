@@ -22,6 +22,7 @@ from ..machines.numpy import call, laned_inputs, run
 from ..numerics import tiniest, unit_roundoff
 from ..ops import CONSTANT, VARIABLE
 from ..tape import Tape, templates
+from ..tape.lower import lower
 from ..tape.templates import Ref, Template
 
 #: sensitivities are products of many partials, of which some under- or overflow long before the product with M does (a chain
@@ -104,6 +105,7 @@ def _magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | N
 
 def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     """Bounds for the tape's outputs from number `skip` on, at these input values."""
+    tape = lower(tape, lambda kind: kind.op.result != "bool" and not kind.op.differentiable)
     inputs, loop = laned_inputs(tape, values)
     points = math.prod(loop)
     computed = run(tape, inputs)
@@ -111,13 +113,42 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
         sizes = roundings(tape, computed)
         rules = _Rules(tape, computed)
         entries, from_inputs = [], []
+        undefined = np.zeros(points, bool)  # where a value is NaN there is no derivative to bound
+        for o in tape.outputs[:skip]:
+            undefined |= np.isnan(computed[o]).reshape(computed[o].shape[0], -1).any(axis=1)
         for o in tape.outputs[skip:]:
             kind = tape.kinds[o]
             bound, inherited = _entry_bounds(tape, computed, sizes, rules, o, points)
-            bound = np.where(np.isnan(bound), np.inf, bound + tiniest(kind.dtype))  # nothing is known, so nothing is promised
+            # nothing is known, so nothing is promised
+            lost = _lost(tape, computed, rules, o, points) | undefined
+            bound = np.where(np.isnan(bound) | lost[:, None], np.inf, bound + tiniest(kind.dtype))
             entries.append(bound.reshape((*loop, *kind.shape)))
             from_inputs.append(inherited.reshape((*loop, *kind.shape)))
     return Bounds(entries, from_inputs, loop)
+
+
+def _lost(tape: Tape, values: list[np.ndarray], rules: _Rules, output: int, points: int) -> np.ndarray:
+    """(points,): where a value that can influence the output has overflowed, which no first-order bound sees."""
+    overflowed: dict[int, np.ndarray] = {}
+    for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
+        if args and kind.dtype in ("float64", "float32", "weak") and np.isinf(values[i]).any():
+            new = np.isinf(values[i]).any(axis=tuple(range(1, values[i].ndim)))
+            for a in args:
+                if tape.kinds[a].dtype != "bool":
+                    new = new & np.isfinite(values[a]).all(axis=tuple(range(1, values[a].ndim)))
+            overflowed[i] = new
+    lost = np.zeros(points, bool)
+    alive: dict[int, np.ndarray] = {output: np.ones(1, bool)} if overflowed else {}
+    for i in range(output, -1, -1):
+        here = alive.pop(i, None)
+        if here is None:
+            continue
+        if i in overflowed:
+            lost |= here & overflowed[i]
+        for a, mask in zip(tape.args[i], rules.masks(i), strict=True):
+            reached = here if mask is None else here & mask.any(axis=tuple(range(1, mask.ndim)))
+            alive[a] = alive[a] | reached if a in alive else reached
+    return lost
 
 
 class _Rules:
@@ -149,6 +180,14 @@ class _Rules:
             term = np.where(adjoint == 0, 0.0, adjoint * p)
             results.append(_sum_to(term, argument.shape))
         return results
+
+    def masks(self, i: int) -> list[Any]:
+        """For every argument where it can matter; None: everywhere."""
+        arguments = [self.tape.kinds[a] for a in self.tape.args[i]]
+        chosen = templates.selects(self.tape.kinds[i], arguments)
+        if chosen is None:
+            return [None] * len(arguments)
+        return evaluate_template(chosen, [_ranked(self.values[a], self.values[i].ndim) for a in self.tape.args[i]])
 
     def _numeric_partials(self, i: int, kind: Kind, arguments: list[Kind], operands: list[np.ndarray]) -> list[Any]:
         rank = self.values[i].ndim

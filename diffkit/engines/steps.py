@@ -205,9 +205,9 @@ class Slopes:
 class Noise:
     """Bounds of the error of values, at x and by distance from it: arrays over the entries.
 
-    The bound rises in proportion to the distance, as its first-order Taylor series does, to what it was found to be at
-    `reach` on either side; beyond, values keep the relative error that they have there. (1 − x)² + 100(y − x²)² computes
-    without error where y = x², and with 200u a unit of distance beside it.
+    Beside x the bound rises in proportion to the distance, as its first-order Taylor series does, to what it was found to be at
+    `reach`; beyond, values have at least the relative error that they have there. (1 − x)² + 100(y − x²)² computes without
+    error where y = x², and with 200u a unit of distance beside it.
     """
 
     at_x: np.ndarray

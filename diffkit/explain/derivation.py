@@ -23,6 +23,9 @@ from .nodes import PRIME, Formula, Nodes, equation, formula, marked
 from .rules import ONE, tangent
 
 #: rules for what combines its arguments, by the operation and, where that matters, which arguments depend on x
+#: a derivation of more steps is refused
+MOST_STEPS = 2_000
+
 COMBINING: dict[str | tuple[str, int], str] = {
     "add": "sum rule", "subtract": "difference rule", "negative": "constant factor rule", "sum": "sum rule",
     "multiply": "product rule", "matmul": "product rule", "divide": "quotient rule", "where": "the branch taken",
@@ -121,6 +124,8 @@ def explain(f: Any, wrt: str | Expr | None = None) -> Explanation:
     check_scalar(f.shape, "the expression")
     variables = distinct_variables(f)
     x = _variable(variables, wrt)
+    if (count := len(record(f, variables))) > MOST_STEPS:
+        raise ExceededError(f"explain: {count:,} operations are more steps than anyone reads (at most {MOST_STEPS:,}); see dk.tape(f, wrt=…)")
     nodes = Nodes(differentiable_tape(record(f, variables, as_written=True)))
     tape = nodes.tape
     (source,) = [i for i in tape.inputs if tape.kinds[i] is x.kind]

@@ -65,6 +65,14 @@ class Native(_Sympy):
     """SymPy's own functions. A condition in the place of a number is Piecewise((1, condition), (0, True))."""
 
     @staticmethod
+    def sigmoid(x: Any) -> sympy.Expr:
+        return 1 / (1 + sympy.exp(-x))
+
+    @staticmethod
+    def softplus(x: Any) -> sympy.Expr:
+        return sympy.log(1 + sympy.exp(x))
+
+    @staticmethod
     def hypot(x: Any, y: Any) -> sympy.Expr:
         return sympy.sqrt(x**2 + y**2)
 
@@ -165,6 +173,7 @@ class Derivable(_Sympy):
 
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
     erfc, acos, hypot = own.ComplementaryError, own.ArcCosine, own.Hypotenuse
+    sigmoid, softplus = own.Sigmoid, own.Softplus
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
 
     @staticmethod

@@ -197,6 +197,26 @@ class ComplementaryError(Own):
         return -2 * sympy.exp(-(self.args[0] ** 2)) / sympy.sqrt(sympy.pi)
 
 
+class Sigmoid(Own):
+    """1 / (1 + e⁻ˣ), whose derivative σ(x)·σ(−x) neither cancels nor overflows."""
+
+    op = "sigmoid"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return self * Sigmoid(-self.args[0])
+
+
+class Softplus(Own):
+    """log(1 + eˣ) without overflow."""
+
+    op = "softplus"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return Sigmoid(self.args[0])
+
+
 class ArcCosine(Own):
     """acos. SymPy turns its own acos(−x) into π − acos(x), which cancels near x = −1."""
 

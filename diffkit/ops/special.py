@@ -172,13 +172,13 @@ define(
     "sigmoid", 1, "1 / (1 + e⁻ˣ)", _scipy("expit"), aliases=("expit", "logistic"),
     partials=lambda o, out, x: (out * o.sigmoid(-x),),  # not out·(1 − out), which cancels for large x
     lower=_sigmoid,
-    sympy=lambda s, x: 1 / (1 + s.exp(-x)),
+    sympy=lambda s, x: s.sigmoid(x),
     spelling={"numpy": "scipy.special.expit", "jax": "jax.nn.sigmoid", "torch": "torch.sigmoid"},
 )
 define(
     "softplus", 1, "log(1 + eˣ) without overflow", lambda x: np.logaddexp(x, 0),
     partials=lambda o, out, x: (o.sigmoid(x),),
     lower=lambda o, x: o.relu(x) + o.log1p(o.exp(-o.abs(x))),
-    sympy=lambda s, x: s.log(1 + s.exp(x)),
+    sympy=lambda s, x: s.softplus(x),
     spelling={"numpy": "numpy.logaddexp({0}, 0)", "jax": "jax.nn.softplus", "torch": "torch.logaddexp({0}, torch.zeros_like({0}))"},
 )

@@ -71,10 +71,15 @@ define(
     partials=lambda o, out, x: (o.sinh(x),),
     sympy=lambda s, x: s.cosh(x),
 )
+def _sech_squared(o, x):
+    """Not 1 − tanh², which cancels, nor 1/cosh², which overflows on the way to 0."""
+    e = o.exp(-2 * o.abs(x))
+    return 4 * e / o.square(1 + e)
+
+
 define(
     "tanh", 1, "hyperbolic tangent", np.tanh, analytic=True,
-    # 1/cosh² and not 1 − tanh², which cancels; the square last, as cosh² overflows at half the range
-    partials=lambda o, out, x: (o.square(o.reciprocal(o.cosh(x))),),
+    partials=lambda o, out, x: (_sech_squared(o, x),),
     sympy=lambda s, x: s.tanh(x),
 )
 define(

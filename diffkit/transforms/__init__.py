@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..engines import check_engine
 from ..engines.engine import derivative_tape
 from ..errors import ArgumentError, UnsupportedError
@@ -17,7 +19,7 @@ from ..expr.functions import broadcast_to
 from ..expr.node import Expr, constant
 from ..machines import check_machine
 from ..tape import Tape, expressions, record
-from .arguments import expression_of, is_text_or_expr, run_value
+from .arguments import bind_names, expression_of, is_text_or_expr, run_value
 from .by_name import ExprCall
 from .by_position import PythonCall
 
@@ -48,6 +50,8 @@ def _transform(
     check_engine(engine)  # an unknown name is an error now, not at the first call
     check_machine(machine)
     options = {"engine": engine, "machine": machine, "order": order, "scalar": scalar, "value": value, "reduce": reduce}
+    if isinstance(f, ExprCall):
+        f = f.expression()  # the gradient of a gradient, still called by name
     if is_text_or_expr(f):
         if argnums is not None:
             raise ArgumentError("argnums belongs to Python functions; an expression is differentiated by name: wrt='x'")
@@ -190,6 +194,11 @@ def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[...
     in_axes: an axis for all arguments, or one an argument (None: not mapped).
     """
 
+    if is_text_or_expr(f):
+        return _mapped_expression(expression_of(f), in_axes, machine)
+    if not callable(f):
+        raise ArgumentError(f"a function, an expression or text is needed, not {type(f).__name__}")
+
     def mapped(*args: Any) -> Any:
         axes = tuple(in_axes) if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
         if len(axes) != len(args):
@@ -197,6 +206,20 @@ def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[...
         return PythonCall(f, 0, machine=machine).mapped(args, axes)
 
     mapped.__name__ = f"vmap_{getattr(f, '__name__', 'function')}"
+    return mapped
+
+
+def _mapped_expression(f: Expr, in_axes: Any, machine: str) -> Callable[..., Any]:
+    """An expression takes loop dims as it is: the mapped axes become the first."""
+
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        given = bind_names(f.variables, args, kwargs)
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(given)
+        if len(axes) != len(given):
+            raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(given)} variables")
+        moved = {n: given[n] if ax is None else np.moveaxis(np.asarray(given[n]), ax, 0) for n, ax in zip(f.variables, axes, strict=True)}
+        return run_value(f, (moved,), {}, machine)
+
     return mapped
 
 

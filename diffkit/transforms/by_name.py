@@ -61,6 +61,12 @@ class ExprCall:
         tape = record(self.f, self.variables)
         return make_program(tape, [self.names.index(w) for w in self.wrt], self.engine, self.order)
 
+    def expression(self) -> Expr:
+        """What a call gives as an expression, where that is one array."""
+        if not self.single or self.value or self.order != 1:
+            raise ArgumentError("only the derivative by one variable can be differentiated again: name it with wrt='x', or use hessian")
+        return expressions(derivative_tape(self.program()))[1]
+
     def _runner(self) -> tuple[Program, Callable]:
         policy = kink_policy()
         if policy not in self._made:

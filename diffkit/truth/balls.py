@@ -221,6 +221,8 @@ PRIMITIVES: dict[str, Primitive] = {
     "sqrt": Primitive(arb.sqrt, _outside(lambda x: x < 0, "the square root of a negative number")),
     "cbrt": Primitive(cube_root),
     "hypot": Primitive(lambda x, y: (x * x + y * y).sqrt()),
+    "sigmoid": Primitive(lambda x: 1 / (1 + (-x).exp()), _outside(lambda x: abs(x) > 2**60, "overflow")),
+    "softplus": Primitive(lambda x: (1 + x.exp()).log(), _outside(lambda x: abs(x) > 2**60, "overflow")),
     "exp": Primitive(arb.exp, _outside(lambda x: abs(x) > 2**60, "overflow")),
     "log": Primitive(arb.log, _outside(lambda x: x <= 0, "the logarithm of a number that is not positive")),
     "sin": Primitive(arb.sin),
