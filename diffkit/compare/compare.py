@@ -121,7 +121,9 @@ class _Case:
         start = perf_counter()
         program = find_engine(name).program(self.tape, self.positions)
         run = program.on(self.machine)
-        build = perf_counter() - start - program.notes.get("seconds", {}).get("count", 0.0)  # counting swell is not making
+        build = (
+            perf_counter() - start - program.notes.get("seconds", {}).get("count", 0.0)
+        )  # counting swell is not making
         outputs, blocks, bars, slopes = self._answers(program, run)
         column = Column(
             name, "ok", value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
@@ -141,7 +143,9 @@ class _Case:
             column.ratio_to_value = column.seconds / self.seconds_value
         return column
 
-    def _answers(self, program: Any, run: Any) -> tuple[list[np.ndarray], Any, Any, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    def _answers(
+        self, program: Any, run: Any
+    ) -> tuple[list[np.ndarray], Any, Any, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """Outputs, blocks, bars, and the one-sided slopes where the engine looks at both sides (finite)."""
         if not hasattr(program, "examine"):
             return *run(self.values), program.bars(self.machine, self.values), {}
@@ -172,7 +176,10 @@ class _Case:
         if any(m.any() for m in promised.values()):
             column.outcome, column.reason = "mismatch", self._first(column, promised, "outside the error bar")
         elif any(m.any() for m in missed.values()):
-            column.outcome, column.reason = "nonfinite", self._first(column, missed, "without an answer where the truth is finite")
+            column.outcome, column.reason = (
+                "nonfinite",
+                self._first(column, missed, "without an answer where the truth is finite"),
+            )
 
     def _first(self, column: Column, missed: dict[str, np.ndarray], what: str) -> str:
         """How many entries missed, and the first of them in full."""

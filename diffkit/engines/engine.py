@@ -140,7 +140,10 @@ class TapeProgram:
 
     def _loop_rank(self, values: Sequence[Any]) -> int:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]
-        ranks = (as_input(v, k.kwargs["name"], k.shape, k.dtype).ndim - len(k.shape) for v, k in zip(values, kinds, strict=False))
+        ranks = (
+            as_input(v, k.kwargs["name"], k.shape, k.dtype).ndim - len(k.shape)
+            for v, k in zip(values, kinds, strict=False)
+        )
         return max(ranks, default=0)
 
     def _seeds(self, rank: int) -> list[np.ndarray]:

@@ -24,7 +24,7 @@ from .rules import ONE, tangent
 
 #: rules for what combines its arguments, by the operation and, where that matters, which arguments depend on x
 #: a derivation of more steps is refused
-MOST_STEPS = 2_000
+MOST_STEPS = 4_000
 
 COMBINING: dict[str | tuple[str, int], str] = {
     "add": "sum rule", "subtract": "difference rule", "negative": "constant factor rule", "sum": "sum rule",
@@ -125,7 +125,9 @@ def explain(f: Any, wrt: str | Expr | None = None) -> Explanation:
     variables = distinct_variables(f)
     x = _variable(variables, wrt)
     if (count := len(record(f, variables))) > MOST_STEPS:
-        raise ExceededError(f"explain: {count:,} operations are more steps than anyone reads (at most {MOST_STEPS:,}); see dk.tape(f, wrt=…)")
+        raise ExceededError(
+            f"explain: {count:,} operations are more than {MOST_STEPS:,}, too many steps to read; see dk.tape(f, wrt=…)"
+        )
     nodes = Nodes(differentiable_tape(record(f, variables, as_written=True)))
     tape = nodes.tape
     (source,) = [i for i in tape.inputs if tape.kinds[i] is x.kind]

@@ -338,7 +338,9 @@ def getitem(x: Expr, index: Any) -> Expr:
             if array.dtype == bool:
                 taken = sum_of_axes(frozen)
                 if Ellipsis not in frozen and array.shape != x.shape[taken : taken + array.ndim]:
-                    raise ShapeError(f"indexing core shape {x.shape}: a boolean mask of shape {array.shape} does not fit")
+                    raise ShapeError(
+                        f"indexing core shape {x.shape}: a boolean mask of shape {array.shape} does not fit"
+                    )
                 frozen.extend(("array", a.shape, a.astype(np.int64).tobytes()) for a in array.nonzero())
             elif array.dtype.kind in "iu":
                 frozen.append(("array", array.shape, np.ascontiguousarray(array, np.int64).tobytes()))
@@ -351,9 +353,7 @@ def getitem(x: Expr, index: Any) -> Expr:
         result = make(TABLE["getitem"], (x,), {"index": tuple(frozen)})
     except IndexError as problem:
         raise ShapeError(f"indexing core shape {x.shape}: {problem}") from None
-    return (
-        x if result.shape == x.shape and all(p == ("slice", None, None, None) for p in frozen) else result
-    )
+    return x if result.shape == x.shape and all(p == ("slice", None, None, None) for p in frozen) else result
 
 
 def sum_of_axes(index: list[Any]) -> int:

@@ -74,7 +74,9 @@ def _check_name(name: str, replace: bool) -> None:
             raise OpError(f"an operation named {name!r} exists already: it is another name of {TABLE[name].name!r}")
         if not replace:
             raise OpError(f"an operation named {name!r} exists already; replace=True takes its place")
-    elif (hasattr(functions, name) and not getattr(getattr(functions, name), "elementwise", False)) or name in public_names():
+    elif (
+        hasattr(functions, name) and not getattr(getattr(functions, name), "elementwise", False)
+    ) or name in public_names():
         raise OpError(f"{name!r} is a name of diffkit's own; choose another")
 
 

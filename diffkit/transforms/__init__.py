@@ -217,7 +217,10 @@ def _mapped_expression(f: Expr, in_axes: Any, machine: str) -> Callable[..., Any
         axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(given)
         if len(axes) != len(given):
             raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(given)} variables")
-        moved = {n: given[n] if ax is None else np.moveaxis(np.asarray(given[n]), ax, 0) for n, ax in zip(f.variables, axes, strict=True)}
+        moved = {
+            n: given[n] if ax is None else np.moveaxis(np.asarray(given[n]), ax, 0)
+            for n, ax in zip(f.variables, axes, strict=True)
+        }
         return run_value(f, (moved,), {}, machine)
 
     return mapped

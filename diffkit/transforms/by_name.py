@@ -64,7 +64,9 @@ class ExprCall:
     def expression(self) -> Expr:
         """What a call gives as an expression, where that is one array."""
         if not self.single or self.value or self.order != 1:
-            raise ArgumentError("only the derivative by one variable can be differentiated again: name it with wrt='x', or use hessian")
+            raise ArgumentError(
+                "only the derivative by one variable can be differentiated again: name it with wrt='x', or use hessian"
+            )
         return expressions(derivative_tape(self.program()))[1]
 
     def _runner(self) -> tuple[Program, Callable]:

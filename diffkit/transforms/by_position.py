@@ -172,7 +172,9 @@ class PythonCall:
         for p, t in zip(given, moving, strict=True):
             if is_traced(p) and np.shape(p) != np.shape(t) and not isinstance(t, Expr):
                 raise ShapeError(f"a tangent has shape {np.shape(t)}, its primal {np.shape(p)}")
-        names = [n for a, name in zip(primals, parameter_names(self.f, len(primals)), strict=True) for n in names_of(a, name)]
+        names = [
+            n for a, name in zip(primals, parameter_names(self.f, len(primals)), strict=True) for n in names_of(a, name)
+        ]
         for name, p, t in zip(names, given, moving, strict=True):
             if not is_traced(p) and isinstance(t, (int, float)) and t != 0:
                 raise DtypeError(

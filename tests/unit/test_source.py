@@ -164,7 +164,9 @@ def test_numpy_source_computes_what_the_expression_means(f, values):
 
 # ---- form -----------------------------------------------------------------------------------------------------------
 def test_numpy_source_reads_like_a_person_wrote_it():
-    assert to_source(parse("(exp(x1/x2) + x1/x2)*(x1/x2 - log(x2))")) == """\
+    assert (
+        to_source(parse("(exp(x1/x2) + x1/x2)*(x1/x2 - log(x2))"))
+        == """\
 import numpy
 
 
@@ -174,10 +176,13 @@ def f(x1, x2):
     t1 = x1 / x2
     return (numpy.exp(t1) + t1) * (t1 - numpy.log(x2))
 """
+    )
 
 
 def test_c_source_reads_like_a_person_wrote_it():
-    assert to_source(parse("(exp(x1/x2) + x1/x2)*(x1/x2 - log(x2))"), "c", name="value") == """\
+    assert (
+        to_source(parse("(exp(x1/x2) + x1/x2)*(x1/x2 - log(x2))"), "c", name="value")
+        == """\
 #include <math.h>
 
 double value(double x1, double x2)
@@ -186,6 +191,7 @@ double value(double x1, double x2)
     return (exp(t1) + t1) * (t1 - log(x2));
 }
 """
+    )
 
 
 def test_several_results(compiled):

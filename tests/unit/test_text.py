@@ -75,7 +75,24 @@ def test_numbers_are_weak_and_variables_have_the_dtype_asked_for():
 
 
 def test_any_other_identifier_is_a_variable():
-    for name in ("E", "I", "S", "N", "beta", "gamma", "lambda", "E_n", "e", "psi", "θ", "Ω1", "_", "mean", "sum", "inf"):
+    for name in (
+        "E",
+        "I",
+        "S",
+        "N",
+        "beta",
+        "gamma",
+        "lambda",
+        "E_n",
+        "e",
+        "psi",
+        "θ",
+        "Ω1",
+        "_",
+        "mean",
+        "sum",
+        "inf",
+    ):
         assert parse(name) is variable(name)
 
 
