@@ -76,7 +76,7 @@ def roundings(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | Non
     for i, (kind, m) in enumerate(zip(tape.kinds, _magnitudes(tape, values), strict=True)):
         size = None if m is None else np.maximum(SAFETY * unit_roundoff(kind.dtype) * m, tiniest(kind.dtype))
         if size is not None and (kind.op is CONSTANT or (kind.op.cost == "add" and kind.op.family == "elementwise")):
-            whole = [_whole(_ranked(values[v], values[i].ndim)) for v in (i, *tape.args[i])]
+            whole = [_whole(ranked(values[v], values[i].ndim)) for v in (i, *tape.args[i])]
             size = np.where(np.logical_and.reduce(np.broadcast_arrays(*whole)), 0.0, size)
         sizes.append(size)
     return sizes
@@ -111,7 +111,7 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     computed = run(tape, inputs)
     with np.errstate(all="ignore"):
         sizes = roundings(tape, computed)
-        rules = _Rules(tape, computed)
+        rules = Rules(tape, computed)
         entries, from_inputs = [], []
         undefined = np.zeros(points, bool)  # where a value is NaN there is no derivative to bound
         for o in tape.outputs[:skip]:
@@ -127,7 +127,7 @@ def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     return Bounds(entries, from_inputs, loop)
 
 
-def _lost(tape: Tape, values: list[np.ndarray], rules: _Rules, output: int, points: int) -> np.ndarray:
+def _lost(tape: Tape, values: list[np.ndarray], rules: Rules, output: int, points: int) -> np.ndarray:
     """(points,): where a value that can influence the output has overflowed, which no first-order bound sees."""
     overflowed: dict[int, np.ndarray] = {}
     for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
@@ -151,7 +151,7 @@ def _lost(tape: Tape, values: list[np.ndarray], rules: _Rules, output: int, poin
     return lost
 
 
-class _Rules:
+class Rules:
     """Local partials of every instruction as numbers, computed once and used for every output."""
 
     def __init__(self, tape: Tape, values: list[np.ndarray]) -> None:
@@ -175,7 +175,7 @@ class _Rules:
             if p is None or (not isinstance(p, np.ndarray) and p == 0):
                 results.append(None)
                 continue
-            p = _ranked(p, adjoint.ndim) if isinstance(p, np.ndarray) else p
+            p = ranked(p, adjoint.ndim) if isinstance(p, np.ndarray) else p
             # an adjoint of zero says that the value does not matter here, whatever the partial
             term = np.where(adjoint == 0, 0.0, adjoint * p)
             results.append(_sum_to(term, argument.shape))
@@ -187,11 +187,11 @@ class _Rules:
         chosen = templates.selects(self.tape.kinds[i], arguments)
         if chosen is None:
             return [None] * len(arguments)
-        return evaluate_template(chosen, [_ranked(self.values[a], self.values[i].ndim) for a in self.tape.args[i]])
+        return evaluate_template(chosen, [ranked(self.values[a], self.values[i].ndim) for a in self.tape.args[i]])
 
     def _numeric_partials(self, i: int, kind: Kind, arguments: list[Kind], operands: list[np.ndarray]) -> list[Any]:
         rank = self.values[i].ndim
-        aligned = [_wide(_ranked(v, rank)) for v in operands]
+        aligned = [_wide(ranked(v, rank)) for v in operands]
         partials = evaluate_template(templates.partials(kind, arguments), [_wide(self.values[i]), *aligned])
         chosen = templates.selects(kind, arguments)
         if chosen is None:
@@ -204,7 +204,7 @@ def _wide(a: np.ndarray) -> np.ndarray:
     return a.astype(WIDE) if a.dtype.kind == "f" else a
 
 
-def _ranked(a: np.ndarray, rank: int) -> np.ndarray:
+def ranked(a: np.ndarray, rank: int) -> np.ndarray:
     return a if a.ndim >= rank else a.reshape(a.shape[0], *(1,) * (rank - a.ndim), *a.shape[1:])
 
 
@@ -215,7 +215,7 @@ def _sum_to(a: np.ndarray, core: tuple[int, ...]) -> np.ndarray:
 
 
 def _entry_bounds(
-    tape: Tape, values: list[np.ndarray], sizes: list[np.ndarray | None], rules: _Rules, output: int, points: int
+    tape: Tape, values: list[np.ndarray], sizes: list[np.ndarray | None], rules: Rules, output: int, points: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Σ|∂g/∂v|·(rounding of v) over operations and constants, and Σ|∂g/∂x|·|x| over inputs.
 

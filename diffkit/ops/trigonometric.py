@@ -103,13 +103,13 @@ define(
     domain="−1 < x < 1", intervals=((-1, 1),),
 )
 define(
-    "deg2rad", 1, "degrees to radians", np.deg2rad, cost="mul", aliases=("radians",), analytic=True,
+    "deg2rad", 1, "degrees to radians", np.deg2rad, cost="mul", aliases=("radians",),
     partials=lambda o, out, x: (math.pi / 180,),
     lower=lambda o, x: x * (math.pi / 180),
     sympy=lambda s, x: x * s.pi / 180,
 )
 define(
-    "rad2deg", 1, "radians to degrees", np.rad2deg, cost="mul", aliases=("degrees",), analytic=True,
+    "rad2deg", 1, "radians to degrees", np.rad2deg, cost="mul", aliases=("degrees",),
     partials=lambda o, out, x: (180 / math.pi,),
     lower=lambda o, x: x * (180 / math.pi),
     sympy=lambda s, x: x * 180 / s.pi,
