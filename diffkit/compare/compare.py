@@ -176,10 +176,10 @@ class _Case:
         if any(m.any() for m in promised.values()):
             column.outcome, column.reason = "mismatch", self._first(column, promised, "outside the error bar")
         elif any(m.any() for m in missed.values()):
-            column.outcome, column.reason = (
-                "nonfinite",
-                self._first(column, missed, "without an answer where the truth is finite"),
-            )
+            # some answers missing are said; all of them missing is no answer at all
+            column.reason = self._first(column, missed, "without an answer where the truth is finite")
+            if all(missed[w][column.decided[w]].all() for w in self.wrt):
+                column.outcome = "nonfinite"
 
     def _first(self, column: Column, missed: dict[str, np.ndarray], what: str) -> str:
         """How many entries missed, and the first of them in full."""

@@ -76,6 +76,13 @@ class Column:
         return float(np.mean(found)) if found.size else float("nan")
 
     @property
+    def outside(self) -> int:
+        """Number of decided entries whose truth lies outside a finite error bar."""
+        return int(
+            sum(np.sum(self.decided[n] & ~self.covered[n] & np.isfinite(self.error_bar[n])) for n in self.covered)
+        )
+
+    @property
     def tightness(self) -> float:
         """Median of bar over true error, over the entries that are not exact."""
         bars, errors = self._all(self.error_bar), np.abs(self._all(self.error))

@@ -215,12 +215,12 @@ def _entries(column: Column, parts: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _column(c: Comparison, column: Column) -> dict[str, Any]:
-    ulp, covered = _entries(column, column.ulp), _entries(column, column.covered)
+    ulp = _entries(column, column.ulp)
     return {
         **{k: v for k, v in column_dict(column).items() if k != "seconds"},
         "seconds_a_point": column.seconds / c.points,
         "entries": int(ulp.size),
-        "outside": int(np.sum(~covered)) if covered.size else 0,
+        "outside": column.outside,
         "max_scaled_error": _scaled_error(c, column),
         "well_conditioned": _well_conditioned(c, column),
         "ulp_quantiles": [short(q) for q in np.quantile(ulp, QUANTILES, method="nearest")] if ulp.size else None,
