@@ -7,6 +7,7 @@ negative, indices and shapes are tuples: `expr/functions.py` brings what the use
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import numpy as np
 
@@ -303,7 +304,7 @@ define(
     params=_AXES, shape=reduced_shape, lower=_norm,
     jvp=lambda o, tangents, out, x, **p: o.sum(_direction(o, out, x, **p) * tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * _direction(o, out, x, **p),),
-    sympy=lambda s, x, axes, keepdims: s.map(s.sqrt, s.fold(s.Add, x * x, axes, keepdims)),
+    sympy=lambda s, x, axes, keepdims: s.fold(lambda *v: reduce(s.hypot, v, s.number(0.0)), x, axes, keepdims),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) * max(1.0, math.prod(x.shape[a] for a in axes) / 8),
     convention="0 at the zero vector (the subgradient of least norm)",
 )
