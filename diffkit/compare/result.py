@@ -23,7 +23,6 @@ class Column:
     engine: str
     outcome: str
     reason: str = ""
-    #: what made it, for readers ("reverse: tape swept backwards"), and where its error bar comes from
     value: np.ndarray | None = None
     gradient: dict[str, np.ndarray] = field(default_factory=dict)
     error_bar: dict[str, np.ndarray] = field(default_factory=dict)

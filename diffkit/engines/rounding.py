@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr.node import Kind
+from ..expr.node import Kind, constant_value
 from ..machines.numpy import call, laned_inputs, run
 from ..numerics import tiniest, unit_roundoff
 from ..ops import CONSTANT, VARIABLE
@@ -47,18 +47,10 @@ def evaluate_template(template: Template, inputs: Sequence[np.ndarray]) -> list[
     values = list(inputs)
     for kind, args in template.steps:
         if kind.op is CONSTANT:
-            values.append(
-                np.asarray(kind.kwargs["value"] if not isinstance(kind.kwargs["value"], tuple) else _array(kind))[None]
-            )
+            values.append(constant_value(kind)[None])
         else:
             values.append(_aligned_call(kind, [values[a] for a in args]))
     return [values[o.index] if isinstance(o, Ref) else o for o in template.outputs]
-
-
-def _array(kind: Kind) -> np.ndarray:
-    from ..expr.node import constant_value
-
-    return constant_value(kind)
 
 
 def _aligned_call(kind: Kind, args: list[np.ndarray]) -> np.ndarray:
