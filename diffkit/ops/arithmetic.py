@@ -6,28 +6,33 @@ from fractions import Fraction
 
 import numpy as np
 
+from .kernels import exponential, roots
 from .op import define
 
 define(
     "add", 2, "x + y", np.add, cost="add", infix=("+", 10), analytic=True,
+    kernel=lambda k, x, y: x + y,
     partials=lambda o, out, x, y: (1, 1),
     sympy=lambda s, x, y: x + y,
     spelling={"c": "({0} + {1})"},
 )
 define(
     "subtract", 2, "x - y", np.subtract, cost="add", infix=("-", 10), analytic=True,
+    kernel=lambda k, x, y: x - y,
     partials=lambda o, out, x, y: (1, -1),
     sympy=lambda s, x, y: x - y,
     spelling={"c": "({0} - {1})"},
 )
 define(
     "multiply", 2, "x · y", np.multiply, cost="mul", infix=("*", 20), analytic=True,
+    kernel=lambda k, x, y: x * y,
     partials=lambda o, out, x, y: (y, x),
     sympy=lambda s, x, y: x * y,
     spelling={"c": "({0} * {1})"},
 )
 define(
     "divide", 2, "x / y", np.true_divide, cost="div", aliases=("true_divide",), infix=("/", 20), analytic=True,
+    kernel=lambda k, x, y: x / y,
     partials=lambda o, out, x, y: (o.reciprocal(y), -(out / y)),
     sympy=lambda s, x, y: x / y,
     spelling={"c": "({0} / {1})"},
@@ -35,6 +40,7 @@ define(
 )
 define(
     "negative", 1, "-x", np.negative, cost="add", infix=("-", 30), analytic=True,
+    kernel=lambda k, x: -x,
     partials=lambda o, out, x: (-1,),
     sympy=lambda s, x: -x,
     canonical=lambda args, params: ("negated constant", args, params),
@@ -42,6 +48,7 @@ define(
 )
 define(
     "reciprocal", 1, "1 / x", lambda x: np.true_divide(1, x), cost="div", analytic=True,
+    kernel=lambda k, x: 1 / x,
     partials=lambda o, out, x: (-(out * out),),
     sympy=lambda s, x: 1 / x,
     spelling={"numpy": "(1 / {0})", "jax": "(1 / {0})", "torch": "(1 / {0})", "c": "(1 / {0})"},
@@ -49,6 +56,7 @@ define(
 )
 define(
     "square", 1, "x²", np.square, cost="mul", analytic=True,
+    kernel=lambda k, x: x * x,
     partials=lambda o, out, x: (2 * x,),
     sympy=lambda s, x: x**2,
     spelling={"c": "({0} * {0})"},
@@ -66,6 +74,7 @@ def _power_is_constant(args, params):
 
 define(
     "power", 2, "x to the power y", np.power, cost="elementary", infix=("**", 40), analytic=True,
+    kernel=exponential.power,
     partials=lambda o, out, x, y: (
         o.where(o.equal(y, 0), 0, y * o.power(x, y - 1)),
         # 0**y is flat in y > 0, though log 0 is not finite
@@ -125,12 +134,14 @@ define(
 )
 define(
     "sqrt", 1, "square root", np.sqrt, cost="sqrt", analytic=True,
+    kernel=lambda k, x: k.sqrt(x),
     partials=lambda o, out, x: (0.5 / out,),
     sympy=lambda s, x: s.sqrt(x),
     domain="x ≥ 0", intervals=((0, np.inf),),
 )
 define(
     "cbrt", 1, "real cube root", np.cbrt,
+    kernel=roots.cbrt,
     partials=lambda o, out, x: (o.reciprocal(3 * o.square(out)),),
     sympy=lambda s, x: s.cbrt(x),
     spelling={"torch": "(torch.sign({0}) * torch.abs({0}) ** (1 / 3))"},
@@ -144,6 +155,7 @@ def _unit(o, x, r):
 
 define(
     "hypot", 2, "√(x² + y²) without overflow", np.hypot,
+    kernel=roots.hypot,
     partials=lambda o, out, x, y: (_unit(o, x, out), _unit(o, y, out)),
     sympy=lambda s, x, y: s.hypot(x, y),
     kinks=lambda o, x, y: (o.hypot(x, y),),

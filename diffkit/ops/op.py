@@ -64,8 +64,10 @@ class Op:
     #: (o, *args) -> one mask an argument (None: always): the points at which the argument can influence the result.
     #: Where it cannot, nothing of its derivative is used, not even a NaN.
     selects: Callable[..., tuple] | None = None
-    #: (o, *args, **params) -> the same value written with other operations; None: a primitive of the machines
+    #: (o, *args, **params) -> the same value written with other operations, for machines that have no kernel of it
     lower: Callable[..., Any] | None = None
+    #: (k, *args) -> the value, as compiled machines compute it (see ops/kernels); None: by `lower`, or by `numpy` alone
+    kernel: Callable[..., Any] | None = None
     #: (args, params) -> (name, args, params) | None: another spelling, taken when an argument is a constant
     canonical: Callable[..., Any] | None = None
     #: (numpy arrays: out, *args, **params) -> magnitude M such that rounding here is at most 8·u·M; None: |out|

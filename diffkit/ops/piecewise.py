@@ -17,16 +17,16 @@ def _real(compare):
     return function
 
 
-for _name, _ufunc, _symbol, _doc, _switch in (
-    ("less", np.less, "<", "x < y", True),
-    ("less_equal", np.less_equal, "<=", "x ≤ y", True),
-    ("greater", np.greater, ">", "x > y", True),
-    ("greater_equal", np.greater_equal, ">=", "x ≥ y", True),
-    ("equal", np.equal, "==", "x = y", True),
-    ("not_equal", np.not_equal, "!=", "x ≠ y", True),
+for _name, _ufunc, _symbol, _doc, _relation in (
+    ("less", np.less, "<", "x < y", lambda k, x, y: x < y),
+    ("less_equal", np.less_equal, "<=", "x ≤ y", lambda k, x, y: x <= y),
+    ("greater", np.greater, ">", "x > y", lambda k, x, y: x > y),
+    ("greater_equal", np.greater_equal, ">=", "x ≥ y", lambda k, x, y: x >= y),
+    ("equal", np.equal, "==", "x = y", lambda k, x, y: x == y),
+    ("not_equal", np.not_equal, "!=", "x ≠ y", lambda k, x, y: x != y),
 ):
     define(
-        _name, 2, _doc, _real(_ufunc), cost="compare", result="bool", infix=(_symbol, 5), analytic=True,
+        _name, 2, _doc, _real(_ufunc), cost="compare", kernel=_relation, result="bool", infix=(_symbol, 5), analytic=True,
         sympy=lambda s, x, y, name=_name: s.compare(name, x, y),
         kinks=lambda o, x, y: (x - y,),
         spelling={"numpy": f"({{0}} {_symbol} {{1}})", "jax": f"({{0}} {_symbol} {{1}})",
@@ -35,18 +35,22 @@ for _name, _ufunc, _symbol, _doc, _switch in (
 
 define(
     "logical_and", 2, "both", np.logical_and, cost="compare", result="bool", conditions=2, analytic=True,
+    kernel=lambda k, x, y: x & y,
     sympy=lambda s, x, y: s.And(x, y), spelling={"c": "({0} && {1})"},
 )
 define(
     "logical_or", 2, "either or both", np.logical_or, cost="compare", result="bool", conditions=2, analytic=True,
+    kernel=lambda k, x, y: x | y,
     sympy=lambda s, x, y: s.Or(x, y), spelling={"c": "({0} || {1})"},
 )
 define(
     "logical_not", 1, "not", np.logical_not, cost="compare", result="bool", conditions=1, analytic=True,
+    kernel=lambda k, x: ~x,
     sympy=lambda s, x: s.Not(x), spelling={"c": "(!{0})"},
 )
 define(
     "where", 3, "x where the condition holds, else y", np.where, cost="compare", conditions=1, analytic=True,
+    kernel=lambda k, c, x, y: k.select(c, x, y),
     partials=lambda o, out, c, x, y: (None, 1, 1),
     selects=lambda o, c, x, y: (None, c, o.logical_not(c)),
     sympy=lambda s, c, x, y: s.Piecewise((x, c), (y, True)),
@@ -94,6 +98,7 @@ def _nearest_half(o, x):
 
 define(
     "abs", 1, "absolute value", np.abs, cost="add", aliases=("absolute", "fabs"),
+    kernel=lambda k, x: k.abs(x),
     partials=lambda o, out, x: (_sign_at(o, x, jax=1.0),),
     sympy=lambda s, x: s.abs(x, step_value(0.5, 1.0)),
     kinks=lambda o, x: (x,),
@@ -102,20 +107,21 @@ define(
 )
 define(
     "sign", 1, "−1, 0 or 1", np.sign, cost="compare",
+    kernel=lambda k, x: k.select(x > 0, 1.0, k.select(x < 0, -1.0, x)),
     partials=lambda o, out, x: (0 if jump_slope() == 0 else o.step(x, 0, at=jump_slope()) * 0,),
     lower=lambda o, x: o.where(o.greater(x, 0), 1, o.where(o.less(x, 0), -1, x)),  # NaN stays NaN
     sympy=lambda s, x: s.sign(x, jump_slope()),
     kinks=lambda o, x: (x,),
     convention="0 everywhere",
 )
-for _name, _function, _doc, _aliases, _spelling in (
-    ("floor", np.floor, "largest integer ≤ x", (), {}),
-    ("ceil", np.ceil, "smallest integer ≥ x", ("ceiling",), {}),
-    ("round", np.round, "nearest integer, halves to even", ("rint",), {"c": "rint"}),
-    ("trunc", np.trunc, "integer part, towards 0", ("fix",), {}),
+for _name, _function, _kernel, _doc, _aliases, _spelling in (
+    ("floor", np.floor, lambda k, x: k.floor(x), "largest integer ≤ x", (), {}),
+    ("ceil", np.ceil, lambda k, x: k.ceil(x), "smallest integer ≥ x", ("ceiling",), {}),
+    ("round", np.round, lambda k, x: k.rint(x), "nearest integer, halves to even", ("rint",), {"c": "rint"}),
+    ("trunc", np.trunc, lambda k, x: k.trunc(x), "integer part, towards 0", ("fix",), {}),
 ):
     define(
-        _name, 1, _doc, _function, cost="compare", aliases=_aliases, spelling=_spelling,
+        _name, 1, _doc, _function, kernel=_kernel, cost="compare", aliases=_aliases, spelling=_spelling,
         partials=lambda o, out, x, jump=_nearest_half if _name == "round" else _nearest_jump: (_flat(o, x, jump),),
         sympy=lambda s, x, name=_name: getattr(s, name)(x, jump_slope()),
         kinks=(lambda o, x: (x - o.floor(x) - 0.5,)) if _name == "round" else (lambda o, x: (x - o.round(x),)),
@@ -139,6 +145,7 @@ def _minimum_partials(o, out, x, y):
 
 define(
     "maximum", 2, "the larger of two", np.maximum, cost="compare",
+    kernel=lambda k, x, y: k.select((x > y) | k.isnan(x), x, y),  # a NaN on either side wins
     partials=_maximum_partials,
     # (not less) rather than greater_equal: a NaN selects both, and stays seen
     selects=lambda o, x, y: (o.logical_not(o.less(x, y)), o.logical_not(o.less(y, x))),
@@ -149,6 +156,7 @@ define(
 )
 define(
     "minimum", 2, "the smaller of two", np.minimum, cost="compare",
+    kernel=lambda k, x, y: k.select((x < y) | k.isnan(x), x, y),
     partials=_minimum_partials,
     selects=lambda o, x, y: (o.logical_not(o.less(y, x)), o.logical_not(o.less(x, y))),
     sympy=lambda s, x, y: s.minimum(x, y, _at(0.5)),
@@ -187,6 +195,7 @@ define(
 )
 define(
     "relu", 1, "x where positive, else 0", lambda x: np.maximum(x, 0), cost="compare",
+    kernel=lambda k, x: k.select((x > 0) | k.isnan(x), x, 0.0),
     partials=lambda o, out, x: (o.step(x, 0, at=_at(0.0, 0.0)),),
     lower=lambda o, x: o.maximum(x, 0),
     selects=lambda o, x: (o.logical_not(o.less(x, 0)),),

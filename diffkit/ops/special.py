@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .kernels import exponential, special
 from .op import define
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -40,12 +41,14 @@ def _library(name):
 
 define(
     "erf", 1, "error function", _library("erf"), cost="special",
+    kernel=special.erf,
     partials=lambda o, out, x: (_TWO_OVER_SQRT_PI * o.exp(-o.square(x)),),
     sympy=lambda s, x: s.erf(x),
     spelling={"numpy": "scipy.special.erf", "jax": "jax.scipy.special.erf", "torch": "torch.special.erf"},
 )
 define(
     "erfc", 1, "1 − erf, accurate for large x", _library("erfc"), cost="special",
+    kernel=special.erfc,
     partials=lambda o, out, x: (-_TWO_OVER_SQRT_PI * o.exp(-o.square(x)),),
     sympy=lambda s, x: s.erfc(x),
     spelling={"numpy": "scipy.special.erfc", "jax": "jax.scipy.special.erfc", "torch": "torch.special.erfc"},
@@ -60,6 +63,7 @@ def _lgamma(x):
 
 define(
     "lgamma", 1, "log |Γ(x)|", _lgamma, cost="special", aliases=("gammaln", "loggamma"),
+    kernel=special.lgamma,
     partials=lambda o, out, x: (o.digamma(x),),
     sympy=lambda s, x: s.lgamma(x),
     # near its zeros at 1 and 2, and between the poles, the bound is absolute
@@ -170,6 +174,7 @@ def _sigmoid(o, x):
 
 define(
     "sigmoid", 1, "1 / (1 + e⁻ˣ)", _scipy("expit"), aliases=("expit", "logistic"),
+    kernel=exponential.sigmoid,
     partials=lambda o, out, x: (out * o.sigmoid(-x),),  # not out·(1 − out), which cancels for large x
     lower=_sigmoid,
     sympy=lambda s, x: s.sigmoid(x),
@@ -177,6 +182,7 @@ define(
 )
 define(
     "softplus", 1, "log(1 + eˣ) without overflow", lambda x: np.logaddexp(x, 0),
+    kernel=exponential.softplus,
     partials=lambda o, out, x: (o.sigmoid(x),),
     lower=lambda o, x: o.relu(x) + o.log1p(o.exp(-o.abs(x))),
     sympy=lambda s, x: s.softplus(x),

@@ -6,27 +6,32 @@ import math
 
 import numpy as np
 
+from .kernels import hyperbolic, trigonometric
 from .op import define
 
 _INF = np.inf
 
 define(
     "sin", 1, "sine", np.sin, analytic=True,
+    kernel=trigonometric.sin,
     partials=lambda o, out, x: (o.cos(x),),
     sympy=lambda s, x: s.sin(x),
 )
 define(
     "cos", 1, "cosine", np.cos, analytic=True,
+    kernel=trigonometric.cos,
     partials=lambda o, out, x: (-o.sin(x),),
     sympy=lambda s, x: s.cos(x),
 )
 define(
     "tan", 1, "tangent", np.tan, analytic=True,
+    kernel=trigonometric.tan,
     partials=lambda o, out, x: (1 + o.square(out),),
     sympy=lambda s, x: s.tan(x),
 )
 define(
     "arcsin", 1, "inverse sine", np.arcsin, aliases=("asin",), analytic=True,
+    kernel=trigonometric.arcsin,
     partials=lambda o, out, x: (o.reciprocal(o.sqrt((1 - x) * (1 + x))),),
     sympy=lambda s, x: s.asin(x),
     spelling={"c": "asin"},
@@ -34,6 +39,7 @@ define(
 )
 define(
     "arccos", 1, "inverse cosine", np.arccos, aliases=("acos",), analytic=True,
+    kernel=trigonometric.arccos,
     partials=lambda o, out, x: (-o.reciprocal(o.sqrt((1 - x) * (1 + x))),),
     sympy=lambda s, x: s.acos(x),
     spelling={"c": "acos"},
@@ -41,6 +47,7 @@ define(
 )
 define(
     "arctan", 1, "inverse tangent", np.arctan, aliases=("atan",), analytic=True,
+    kernel=trigonometric.arctan,
     partials=lambda o, out, x: (o.reciprocal(1 + o.square(x)),),
     sympy=lambda s, x: s.atan(x),
     spelling={"c": "atan"},
@@ -54,6 +61,7 @@ def _arctan2_partials(o, out, y, x):
 
 define(
     "arctan2", 2, "angle of the point (x, y)", np.arctan2, aliases=("atan2",),
+    kernel=trigonometric.arctan2,
     partials=_arctan2_partials,
     sympy=lambda s, y, x: s.atan2(y, x),
     spelling={"c": "atan2"},
@@ -63,11 +71,13 @@ define(
 )
 define(
     "sinh", 1, "hyperbolic sine", np.sinh, analytic=True,
+    kernel=hyperbolic.sinh,
     partials=lambda o, out, x: (o.cosh(x),),
     sympy=lambda s, x: s.sinh(x),
 )
 define(
     "cosh", 1, "hyperbolic cosine", np.cosh, analytic=True,
+    kernel=hyperbolic.cosh,
     partials=lambda o, out, x: (o.sinh(x),),
     sympy=lambda s, x: s.cosh(x),
 )
@@ -79,17 +89,20 @@ def _sech_squared(o, x):
 
 define(
     "tanh", 1, "hyperbolic tangent", np.tanh, analytic=True,
+    kernel=hyperbolic.tanh,
     partials=lambda o, out, x: (_sech_squared(o, x),),
     sympy=lambda s, x: s.tanh(x),
 )
 define(
     "arcsinh", 1, "inverse hyperbolic sine", np.arcsinh, aliases=("asinh",), analytic=True,
+    kernel=hyperbolic.arcsinh,
     partials=lambda o, out, x: (o.reciprocal(o.hypot(1, x)),),
     sympy=lambda s, x: s.asinh(x),
     spelling={"c": "asinh"},
 )
 define(
     "arccosh", 1, "inverse hyperbolic cosine", np.arccosh, aliases=("acosh",), analytic=True,
+    kernel=hyperbolic.arccosh,
     partials=lambda o, out, x: (o.reciprocal(o.sqrt(x - 1) * o.sqrt(x + 1)),),
     sympy=lambda s, x: s.acosh(x),
     spelling={"c": "acosh"},
@@ -97,6 +110,7 @@ define(
 )
 define(
     "arctanh", 1, "inverse hyperbolic tangent", np.arctanh, aliases=("atanh",), analytic=True,
+    kernel=hyperbolic.arctanh,
     partials=lambda o, out, x: (o.reciprocal((1 - x) * (1 + x)),),
     sympy=lambda s, x: s.atanh(x),
     spelling={"c": "atanh"},

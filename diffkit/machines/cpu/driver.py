@@ -1,9 +1,8 @@
-"""The interpreter: for every block of points, every instruction over the whole block.
+"""The interpreters, in native code that holds no lock: one over blocks of points, one for a single point.
 
-A block's registers lie in one workspace, core-major and lane-minor: register r of a value with d core elements is
-d rows of `block` lanes. Offsets are in bytes a lane, so an address is base + offset · block.
-
-Code rows: (opcode, kernel address, dst, a, b, c, rows, table start, table length), all int64.
+Over a block, every instruction runs over the whole block before the next. A block's registers lie in one workspace, core-major and
+lane-minor: a value with d core elements is d rows of `block` lanes. A place (plan.py) that is not negative is an offset in bytes a
+lane, so its address is base + place · block; a negative one is a slot, which lies in the caller's memory.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-CALL, COPY, FOLD, PRODUCT, ADD = 0, 1, 2, 3, 4
-COLUMNS = 9
+from .plan import ADD, CALL, COPY, FOLD
 
 
 @intrinsic
@@ -43,85 +41,58 @@ def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
     return types.voidptr(types.int64), codegen
 
 
-_KERNEL = "(int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[::1], int64, int64, int64, int64)"
+@intrinsic
+def _read(typingctx, address, like):  # type: ignore[no-untyped-def]
+    """The value at an address, of the type of `like`."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(like)
+        value = builder.load(builder.inttoptr(args[0], kind.as_pointer()), typ=kind)
+        value.align = 1
+        return value
+
+    return like(types.int64, like), codegen
 
 
-@njit("(int64, int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def _load(source, target, size, rows, lane, count, block):  # type: ignore[no-untyped-def]
-    """(points, rows) of the caller to (rows, block) of the workspace."""
-    if size == 8:
-        s8, t8 = (
-            carray(_pointer(source), (lane + count) * rows, np.uint64),
-            carray(_pointer(target), rows * block, np.uint64),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t8[r * block + k] = s8[(lane + k) * rows + r]
-    elif size == 4:
-        s4, t4 = (
-            carray(_pointer(source), (lane + count) * rows, np.uint32),
-            carray(_pointer(target), rows * block, np.uint32),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t4[r * block + k] = s4[(lane + k) * rows + r]
-    else:
-        s1, t1 = (
-            carray(_pointer(source), (lane + count) * rows, np.uint8),
-            carray(_pointer(target), rows * block, np.uint8),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t1[r * block + k] = s1[(lane + k) * rows + r]
+@intrinsic
+def _write(typingctx, address, value):  # type: ignore[no-untyped-def]
+    """Put a value at an address."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        builder.store(args[1], builder.inttoptr(args[0], args[1].type.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), codegen
 
 
-@njit("(int64, int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def _store(source, target, size, rows, lane, count, block):  # type: ignore[no-untyped-def]
-    """(rows, block) of the workspace to (points, rows) of the caller."""
-    if size == 8:
-        s8, t8 = (
-            carray(_pointer(source), rows * block, np.uint64),
-            carray(_pointer(target), (lane + count) * rows, np.uint64),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t8[(lane + k) * rows + r] = s8[r * block + k]
-    elif size == 4:
-        s4, t4 = (
-            carray(_pointer(source), rows * block, np.uint32),
-            carray(_pointer(target), (lane + count) * rows, np.uint32),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t4[(lane + k) * rows + r] = s4[r * block + k]
-    else:
-        s1, t1 = (
-            carray(_pointer(source), rows * block, np.uint8),
-            carray(_pointer(target), (lane + count) * rows, np.uint8),
-        )
-        for k in range(count):
-            for r in range(rows):
-                t1[(lane + k) * rows + r] = s1[r * block + k]
+@intrinsic
+def _quotient(typingctx, x, y):  # type: ignore[no-untyped-def]
+    """x / y as IEEE 754 has it, without Python's exception at zero."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.fdiv(*args)
+
+    return types.float64(types.float64, types.float64), codegen
 
 
-@njit("(int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def _spread(source, target, size, rows, block):  # type: ignore[no-untyped-def]
-    """One value a row, repeated over the lanes."""
-    if size == 8:
-        s8, t8 = carray(_pointer(source), rows, np.uint64), carray(_pointer(target), rows * block, np.uint64)
+@njit(nogil=True, cache=True)
+def _transpose(source, target, like, size, rows, count, source_row, source_lane, target_row, target_lane):  # type: ignore[no-untyped-def]
+    """Elements (row, lane) from one layout to another; strides in bytes."""
+    for k in range(count):
         for r in range(rows):
-            for k in range(block):
-                t8[r * block + k] = s8[r]
+            value = _read(source + r * source_row + k * source_lane, like)
+            _write(target + r * target_row + k * target_lane, value)
+
+
+@njit("(int64, int64, int64, int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
+def _move(source, target, size, rows, count, source_row, source_lane, target_row, target_lane):  # type: ignore[no-untyped-def]
+    strides = (source_row, source_lane, target_row, target_lane)
+    if size == 8:
+        _transpose(source, target, np.uint64(0), 8, rows, count, *strides)
     elif size == 4:
-        s4, t4 = carray(_pointer(source), rows, np.uint32), carray(_pointer(target), rows * block, np.uint32)
-        for r in range(rows):
-            for k in range(block):
-                t4[r * block + k] = s4[r]
+        _transpose(source, target, np.uint32(0), 4, rows, count, *strides)
     else:
-        s1, t1 = carray(_pointer(source), rows, np.uint8), carray(_pointer(target), rows * block, np.uint8)
-        for r in range(rows):
-            for k in range(block):
-                t1[r * block + k] = s1[r]
+        _transpose(source, target, np.uint8(0), 1, rows, count, *strides)
 
 
 @njit("(int64, int64, int64)", nogil=True, cache=True)
@@ -131,62 +102,139 @@ def _copy(target, source, size):  # type: ignore[no-untyped-def]
         t[i] = s[i]
 
 
-@njit(_KERNEL, nogil=True, cache=True)
-def interpret(code, table, inputs, outputs, workspace, block, begin, end, step):  # type: ignore[no-untyped-def]
-    """Run the code over the points of chunks begin, begin + step, … (a chunk is `CHUNK` blocks).
+@njit("int64(int64, int64, int64, int64[::1])", nogil=True, cache=True)
+def _at(place, base, block, here):  # type: ignore[no-untyped-def]
+    return base + place * block if place >= 0 else here[-1 - place]
 
-    inputs, outputs: rows of (address, offset, bytes an element, rows, points: 1 or all).
-    table: source offsets of copies and folds. end: number of points; the last entry of `table` is the chunk's blocks.
+
+@njit("(int64[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64, int64[::1])", nogil=True, cache=True)
+def _execute(code, table, addresses, p, base, block, count, here):  # type: ignore[no-untyped-def]
+    """One instruction over the first `count` lanes of a block (all of it where it has several rows)."""
+    opcode, kernel, rows, first, size = code[p, 0], addresses[code[p, 1]], code[p, 6], code[p, 7], code[p, 8]
+    dst = _at(code[p, 2], base, block, here)
+    if opcode == CALL:
+        lanes = count if rows == 1 else rows * block
+        a, b, c = (
+            _at(code[p, 3], base, block, here),
+            _at(code[p, 4], base, block, here),
+            _at(code[p, 5], base, block, here),
+        )
+        _call(kernel, dst, a, b, c, lanes)
+    elif opcode == COPY:
+        for r in range(rows):
+            _copy(dst + r * size * block, _at(table[first + r], base, block, here), size * count)
+    elif opcode == FOLD:
+        terms = code[p, 5]
+        for r in range(rows):
+            target = dst + r * size * block
+            _copy(target, _at(table[first + r * terms], base, block, here), size * count)
+            for k in range(1, terms):
+                _call(kernel, target, _at(table[first + r * terms + k], base, block, here), 0, 0, count)
+    elif opcode == ADD:
+        for k in range(code[p, 5]):
+            _call(kernel, dst, _at(table[first + k], base, block, here), 0, 0, count)
+    else:
+        terms, columns, multiply = code[p, 5], table[first], addresses[table[first + 1]]
+        left, right = _at(code[p, 3], base, block, here), _at(code[p, 4], base, block, here)
+        step = size * block
+        for r in range(rows):
+            row, column = r // columns, r % columns
+            target, x, y = dst + r * step, left + row * terms * step, right + column * step
+            _call(multiply, target, x, y, 0, count)
+            for k in range(1, terms):
+                _call(kernel, target, x + k * step, y + k * columns * step, 0, count)
+
+
+@njit(
+    "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int64, int64, int64)",
+    nogil=True,
+    cache=True,
+)
+def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, block, begin, end):  # type: ignore[no-untyped-def]
+    """Run the code over the points begin … end.
+
+    slots: (address, bytes from lane to lane: 0 where one value serves all; then `address` holds a block of it).
+    uniform: (address, place, bytes an element, rows): one value a row, repeated over the lanes once, here.
+    loads, stores: (address, place, bytes an element, rows): (points, rows) in the caller's memory, moved block by block.
     """
     base = workspace.ctypes.data
     base += (64 - base % 64) % 64
-    chunk = table[-1] * block
-    for i in range(inputs.shape[0]):
-        if inputs[i, 4] == 1:
-            _spread(inputs[i, 0], base + inputs[i, 1] * block, inputs[i, 2], inputs[i, 3], block)
-    start = begin * chunk
-    while start < end:
-        for lane in range(start, min(start + chunk, end), block):
-            count = min(block, end - lane)
-            for i in range(inputs.shape[0]):
-                if inputs[i, 4] != 1:
-                    _load(inputs[i, 0], base + inputs[i, 1] * block, inputs[i, 2], inputs[i, 3], lane, count, block)
-            for p in range(code.shape[0]):
-                opcode, kernel, rows = code[p, 0], code[p, 1], code[p, 6]
-                dst, a, b, c = (
-                    base + code[p, 2] * block,
-                    base + code[p, 3] * block,
-                    base + code[p, 4] * block,
-                    base + code[p, 5] * block,
-                )
-                first = code[p, 7]
-                if opcode == CALL:
-                    _call(kernel, dst, a, b, c, rows * block)
-                elif opcode == COPY:
-                    size = code[p, 8]
-                    for r in range(rows):
-                        _copy(dst + r * size * block, base + table[first + r] * block, size * block)
-                elif opcode == FOLD:
-                    size, terms = code[p, 8], code[p, 5]
-                    for r in range(rows):
-                        target = dst + r * size * block
-                        _copy(target, base + table[first + r * terms] * block, size * block)
-                        for k in range(1, terms):
-                            _call(kernel, target, base + table[first + r * terms + k] * block, 0, 0, block)
-                elif opcode == ADD:
-                    for k in range(code[p, 5]):
-                        _call(kernel, dst, base + table[first + k] * block, 0, 0, block)
-                else:
-                    size, inner, columns = code[p, 8], code[p, 5], table[first]
-                    multiply = table[first + 1]
-                    for r in range(rows):
-                        row, column = r // columns, r % columns
-                        target = dst + r * size * block
-                        left = a + row * inner * size * block
-                        right = b + column * size * block
-                        _call(multiply, target, left, right, 0, block)
-                        for k in range(1, inner):
-                            _call(kernel, target, left + k * size * block, right + k * columns * size * block, 0, block)
-            for i in range(outputs.shape[0]):
-                _store(base + outputs[i, 1] * block, outputs[i, 0], outputs[i, 2], outputs[i, 3], lane, count, block)
-        start += step * chunk
+    here = np.zeros(max(1, slots.shape[0]), np.int64)
+    for i in range(uniform.shape[0]):
+        size = uniform[i, 2]
+        _move(uniform[i, 0], base + uniform[i, 1] * block, size, uniform[i, 3], block, size, 0, size * block, size)
+    for lane in range(begin, end, block):
+        count = min(block, end - lane)
+        for i in range(slots.shape[0]):
+            here[i] = slots[i, 0] + lane * slots[i, 1]
+        for i in range(loads.shape[0]):
+            size, rows = loads[i, 2], loads[i, 3]
+            source, target = loads[i, 0] + lane * rows * size, base + loads[i, 1] * block
+            _move(source, target, size, rows, count, size, rows * size, size * block, size)
+        for p in range(code.shape[0]):
+            _execute(code, table, addresses, p, base, block, count, here)
+        for i in range(stores.shape[0]):
+            size, rows = stores[i, 2], stores[i, 3]
+            source, target = _at(stores[i, 1], base, block, here), stores[i, 0] + lane * rows * size
+            _move(source, target, size, rows, count, size * block, size, size, rows * size)
+
+
+#: operations that the interpreter of a single point does itself, by number
+SWITCH = (
+    "add", "subtract", "multiply", "divide", "negative", "square", "reciprocal", "sqrt",
+    "multiply_add_0", "multiply_add_1", "multiply_subtract_0", "multiply_subtract_1", "multiply_multiply_0", "multiply_multiply_1",
+    "add_add_0", "add_multiply_0", "negative_multiply_0", "negative_multiply_1", "multiply_divide_0", "divide_negative_0",
+)  # fmt: skip
+
+
+@njit("(int32[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], float64[::1])", nogil=True, cache=True)
+def interpret_point(switch, code, table, addresses, here, w):  # type: ignore[no-untyped-def]
+    """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
+
+    switch: (number in SWITCH or -1, dst, a, b, c) with operands as positions in `w`, the workspace of doubles.
+    """
+    base = w.ctypes.data
+    for p in range(switch.shape[0]):
+        o, d, a, b, c = switch[p, 0], switch[p, 1], switch[p, 2], switch[p, 3], switch[p, 4]
+        if o == 2:
+            w[d] = w[a] * w[b]
+        elif o == 0:
+            w[d] = w[a] + w[b]
+        elif o == -1:
+            _execute(code, table, addresses, p, base, 1, 1, here)
+        elif o == 1:
+            w[d] = w[a] - w[b]
+        elif o == 3:
+            w[d] = _quotient(w[a], w[b])
+        elif o == 4:
+            w[d] = -w[a]
+        elif o == 5:
+            w[d] = w[a] * w[a]
+        elif o == 6:
+            w[d] = _quotient(1.0, w[a])
+        elif o == 7:
+            w[d] = np.sqrt(w[a])
+        elif o == 8:
+            w[d] = w[a] * w[b] + w[c]
+        elif o == 9:
+            w[d] = w[c] + w[a] * w[b]
+        elif o == 10:
+            w[d] = w[a] * w[b] - w[c]
+        elif o == 11:
+            w[d] = w[c] - w[a] * w[b]
+        elif o == 12:
+            w[d] = (w[a] * w[b]) * w[c]
+        elif o == 13:
+            w[d] = w[c] * (w[a] * w[b])
+        elif o == 14:
+            w[d] = (w[a] + w[b]) + w[c]
+        elif o == 15:
+            w[d] = (w[a] + w[b]) * w[c]
+        elif o == 16:
+            w[d] = (-w[a]) * w[b]
+        elif o == 17:
+            w[d] = w[b] * (-w[a])
+        elif o == 18:
+            w[d] = _quotient(w[a] * w[b], w[c])
+        else:
+            w[d] = -_quotient(w[a], w[b])

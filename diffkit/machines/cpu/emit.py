@@ -1,168 +1,230 @@
-"""The kernels of the cpu machine as LLVM IR: one loop a primitive and dtype.
+"""The kernels of the cpu machine as LLVM IR: what the interpreter calls, and what fused kernels are made of.
 
-Every kernel has the signature ``void(dst, a, b, c, n)`` and runs ``dst[i] = op(a[i], b[i], c[i])``; a fold kernel runs
-``dst[i] = dst[i] op a[i]``. No fast-math flag is set and nothing is contracted, so a kernel's answer does not depend on
-the lane a point happens to sit in. Elementary functions call the C library.
+Every operation with a kernel becomes, in double and in single precision, a *vector function* from vectors to a vector, and a
+*loop kernel* ``void(dst, a, b, c, n)`` that runs ``dst[i] = op(a[i], b[i], c[i])``. Both hold the same instructions. A fold kernel
+runs ``dst[i] = dst[i] op a[i]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from llvmlite import ir
 
-I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
+from ...ops import TABLE, Op
+from .vectors import DOUBLE, FLOAT, I8, I64, WIDTH, Kernels, Vector, vector_type
+
 POINTER = ir.PointerType(I8)
 SIGNATURE = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64])
 
-#: element types of registers: a condition is a byte
-TYPES: dict[str, ir.Type] = {"d": ir.DoubleType(), "f": ir.FloatType(), "b": I8}
+#: element types of registers in memory: a condition is a byte
+MEMORY: dict[str, ir.Type] = {"d": DOUBLE, "f": FLOAT, "b": I8}
 
-Body = Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]
-
-
-def _instruction(name: str) -> Body:
-    return lambda b, v: getattr(b, name)(*v)
+Body = Callable[..., Vector]
 
 
-def _compare(symbol: str) -> Body:
-    # "not equal" is true for NaN, the others are false
-    def body(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-        test = b.fcmp_unordered if symbol == "!=" else b.fcmp_ordered
-        return test(symbol, v[0], v[1])
+@dataclass(frozen=True)
+class Primitive:
+    """One instruction of the cpu machine: an operation in one precision, a move between dtypes, a step of a fold, a pair."""
+
+    symbol: str
+    result: str
+    operands: tuple[str, ...]
+    body: Body
+    #: the first operand is the destination itself
+    fold: bool = False
+
+    @property
+    def letter(self) -> str:
+        """The precision it computes in."""
+        return next((t for t in (*self.operands, self.result) if t != "b"), "d")
+
+    @property
+    def width(self) -> int:
+        """Lanes of its vectors: 512 bits, of singles where nothing wider takes part."""
+        return 2 * WIDTH if self.letter == "f" and "d" not in (self.result, *self.operands) else WIDTH
+
+    def write(self, builder: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
+        """Its instructions, on vectors of any width."""
+        k = Kernels(builder, self.letter, values[0].type.count)
+        return self.body(k, *(Vector(k, v) for v in values)).value
+
+
+def operand_letters(op: Op, letter: str) -> tuple[str, ...]:
+    """Types of an operation's operands in this precision."""
+    assert op.arity is not None
+    return ("b",) * op.conditions + (letter,) * (op.arity - op.conditions)
+
+
+def _cast(name: str, target: str) -> Body:
+    return lambda k, x: k._cast(name, x, vector_type(target).element)
+
+
+#: (first, second, position): the second operation takes the first's result, which nothing else uses, at this position. These were the
+#: commonest in derivative tapes of the corpus (docs/decisions/0005). They round twice, as if run one after the other.
+PAIRS: tuple[tuple[str, str, int], ...] = (
+    ("multiply", "add", 0),
+    ("multiply", "add", 1),
+    ("multiply", "subtract", 0),
+    ("multiply", "subtract", 1),
+    ("multiply", "multiply", 0),
+    ("multiply", "multiply", 1),
+    ("add", "add", 0),
+    ("add", "multiply", 0),
+    ("divide", "negative", 0),
+    ("negative", "multiply", 0),
+    ("negative", "multiply", 1),
+    ("multiply", "divide", 0),
+)
+
+
+def pair_name(first: str, second: str, position: int) -> str:
+    """Symbol of a pair's kernel; its operands are those of the first operation, then the rest of the second's."""
+    return f"{first}_{second}_{position}"
+
+
+def _pair(first: Op, second: Op, position: int) -> Body:
+    def body(k: Kernels, *args: Vector) -> Vector:
+        assert first.kernel and second.kernel and first.arity
+        inner, rest = first.kernel(k, *args[: first.arity]), args[first.arity :]
+        return second.kernel(k, *rest[:position], inner, *rest[position:])
 
     return body
 
 
-def _extreme(symbol: str) -> Body:
-    """NumPy's maximum and minimum: a NaN on either side wins."""
-
-    def body(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-        first = b.or_(b.fcmp_ordered(symbol, v[0], v[1]), b.fcmp_unordered("uno", v[0], v[0]))
-        return b.select(first, v[0], v[1])
-
-    return body
-
-
-def _intrinsic(name: str) -> Body:
-    def body(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-        return b.call(b.module.declare_intrinsic(f"llvm.{name}", [v[0].type]), v)
-
-    return body
-
-
-def _library(name: str) -> Body:
-    """A function of the C library, in double or (suffix f) single precision."""
-
-    def body(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-        kind = v[0].type
-        symbol = name if isinstance(kind, ir.DoubleType) else name + "f"
-        function = b.module.globals.get(symbol)
-        if function is None:
-            function = ir.Function(b.module, ir.FunctionType(kind, [kind] * len(v)), symbol)
-        return b.call(function, v)
-
-    return body
-
-
-def _bits(name: str) -> Body:
-    return lambda b, v: getattr(b, name)(*v)
-
-
-def _reciprocal(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-    return b.fdiv(ir.Constant(v[0].type, 1.0), v[0])
-
-
-#: elementwise primitives on numbers: name -> (number of operands, body)
-NUMERIC: dict[str, tuple[int, Body]] = {
-    "add": (2, _instruction("fadd")),
-    "subtract": (2, _instruction("fsub")),
-    "multiply": (2, _instruction("fmul")),
-    "divide": (2, _instruction("fdiv")),
-    "negative": (1, _instruction("fneg")),
-    "reciprocal": (1, _reciprocal),
-    "square": (1, lambda b, v: b.fmul(v[0], v[0])),
-    "maximum": (2, _extreme(">")),
-    "minimum": (2, _extreme("<")),
-    "sqrt": (1, _intrinsic("sqrt")),
-    "abs": (1, _intrinsic("fabs")),
-    "floor": (1, _intrinsic("floor")),
-    "ceil": (1, _intrinsic("ceil")),
-    "trunc": (1, _intrinsic("trunc")),
-    "round": (1, _intrinsic("rint")),
-    "arctan2": (2, _library("atan2")),
-    "power": (2, _library("pow")),
-    "hypot": (2, _library("hypot")),
-    "lgamma": (1, _library("lgamma")),
-    **{name: (1, _library(name)) for name in (
-        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "cbrt", "erf", "erfc",
-    )},
-    **{f"arc{name}": (1, _library(f"a{name}")) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-}  # fmt: skip
-
-COMPARISONS = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!="}
-LOGIC: dict[str, tuple[int, Body]] = {
-    "logical_and": (2, _bits("and_")),
-    "logical_or": (2, _bits("or_")),
-    "logical_not": (1, lambda b, v: b.xor(v[0], ir.Constant(I8, 1))),
-}
-FOLDS = ("add", "multiply", "maximum", "minimum")
-
-
-def kernels() -> Iterator[tuple[str, str, list[str], Body, bool]]:
-    """(symbol, type of the result, types of the operands, body, fold) of every kernel."""
+def primitives() -> Iterator[Primitive]:
+    """All of them."""
+    for op in TABLE.values():
+        if op.kernel is None:
+            continue
+        if op.conditions == op.arity:
+            yield Primitive(f"{op.name}_b", "b", operand_letters(op, "b"), op.kernel)
+            continue
+        for t in "df":
+            yield Primitive(f"{op.name}_{t}", "b" if op.result == "bool" else t, operand_letters(op, t), op.kernel)
     for t in "df":
-        for name, (count, body) in NUMERIC.items():
-            yield f"{name}_{t}", t, [t] * count, body, False
-        for name, symbol in COMPARISONS.items():
-            yield f"{name}_{t}", "b", [t, t], _compare(symbol), False
-        yield f"where_{t}", t, ["b", t, t], _where, False
-        for name in FOLDS:
-            yield f"fold_{name}_{t}", t, [t], NUMERIC[name][1], True
-        yield f"fold_product_{t}", t, [t, t], lambda b, v: b.fadd(v[0], b.fmul(v[1], v[2])), True
-        yield f"cast_b_{t}", t, ["b"], lambda b, v, t=t: b.uitofp(v[0], TYPES[t]), False  # type: ignore[misc]
-        yield f"cast_{t}_b", "b", [t], lambda b, v: b.fcmp_unordered("!=", v[0], ir.Constant(v[0].type, 0.0)), False
-    yield "fold_wide_f", "d", ["f"], lambda b, v: b.fadd(v[0], b.fpext(v[1], TYPES["d"])), True
-    yield "cast_d_f", "f", ["d"], lambda b, v: b.fptrunc(v[0], TYPES["f"]), False
-    yield "cast_f_d", "d", ["f"], lambda b, v: b.fpext(v[0], TYPES["d"]), False
-    for name, (count, body) in LOGIC.items():
-        yield f"{name}_b", "b", ["b"] * count, body, False
+        for name in ("add", "multiply", "maximum", "minimum"):
+            yield Primitive(f"fold_{name}_{t}", t, (t, t), TABLE[name].kernel, True)  # type: ignore[arg-type]
+        yield Primitive(f"fold_product_{t}", t, (t, t, t), lambda k, s, x, y: s + x * y, True)
+        yield Primitive(f"cast_b_{t}", t, ("b",), lambda k, c: k.mask_to_float(c))
+        yield Primitive(f"cast_{t}_b", "b", (t,), lambda k, x: x != 0.0)
+        for pair in PAIRS:
+            first, second = TABLE[pair[0]], TABLE[pair[1]]
+            count = first.arity + second.arity - 1  # type: ignore[operator]
+            yield Primitive(f"{pair_name(*pair)}_{t}", t, (t,) * count, _pair(first, second, pair[2]))
+    yield Primitive("fold_wide_f", "d", ("d", "f"), lambda k, s, x: s + k.wide(x), True)
+    yield Primitive("cast_d_f", "f", ("d",), _cast("fptrunc", "f"))
+    yield Primitive("cast_f_d", "d", ("f",), _cast("fpext", "d"))
 
 
-def _where(b: ir.IRBuilder, v: list[ir.Value]) -> ir.Value:
-    return b.select(b.icmp_unsigned("!=", v[0], ir.Constant(I8, 0)), v[1], v[2])
-
-
-def module() -> ir.Module:
-    """All kernels in one module."""
+def module(chosen: Iterable[Primitive]) -> ir.Module:
+    """Vector functions and loop kernels of these primitives in one module."""
     made = ir.Module("diffkit_kernels")
-    for symbol, result, operands, body, fold in kernels():
-        _emit(made, symbol, result, operands, body, fold)
+    for primitive in chosen:
+        _emit(made, primitive)
     return made
 
 
-def _emit(made: ir.Module, symbol: str, result: str, operands: list[str], body: Body, fold: bool) -> None:
-    function = ir.Function(made, SIGNATURE, symbol)
-    function.args[0].add_attribute("noalias")
-    entry, loop, done = (function.append_basic_block(n) for n in ("entry", "loop", "done"))
-    b = ir.IRBuilder(entry)
-    n = function.args[4]
-    types = [result, *operands] if fold else operands
-    sources = function.args[: len(types)] if fold else function.args[1 : 1 + len(types)]
-    pointers = [b.bitcast(p, ir.PointerType(TYPES[t])) for p, t in zip(sources, types, strict=True)]
-    target = b.bitcast(function.args[0], ir.PointerType(TYPES[result]))
-    b.cbranch(b.icmp_signed(">", n, ir.Constant(I64, 0)), loop, done)
-    b.position_at_end(loop)
-    i = b.phi(I64)
-    i.add_incoming(ir.Constant(I64, 0), entry)
-    value = body(
-        b, [b.load(b.gep(p, [i], source_etype=TYPES[t]), typ=TYPES[t]) for p, t in zip(pointers, types, strict=True)]
-    )
-    if value.type == I1:
-        value = b.zext(value, I8)
-    b.store(value, b.gep(target, [i], source_etype=TYPES[result]))
-    following = b.add(i, ir.Constant(I64, 1))
-    i.add_incoming(following, loop)
-    b.cbranch(b.icmp_signed("<", following, n), loop, done)
-    b.position_at_end(done)
-    b.ret_void()
+def vector_function(primitive: Primitive) -> tuple[str, ir.FunctionType]:
+    """Name and type of a primitive's vector function."""
+    operands = [vector_type(t, primitive.width) for t in primitive.operands]
+    return f"vector_{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.width), operands)
+
+
+def _emit(made: ir.Module, primitive: Primitive) -> None:
+    name, kind = vector_function(primitive)
+    vector = ir.Function(made, kind, name)
+    vector.attributes.add("noinline")
+    b = ir.IRBuilder(vector.append_basic_block("entry"))
+    b.ret(primitive.write(b, list(vector.args)))
+    _Loop(made, primitive, vector).emit()
+
+
+def load(b: ir.IRBuilder, letter: str, pointer: ir.Value, width: int) -> ir.Value:
+    """A vector from memory, which need not be aligned."""
+    kind = ir.VectorType(MEMORY[letter], width)
+    value = b.load(b.bitcast(pointer, kind.as_pointer()), typ=kind)
+    value.align = MEMORY_BYTES[letter]
+    return b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * width)) if letter == "b" else value
+
+
+def store(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value) -> None:
+    kind = ir.VectorType(MEMORY[letter], value.type.count)
+    if letter == "b":
+        value = b.zext(value, kind)
+    b.store(value, b.bitcast(pointer, kind.as_pointer())).align = MEMORY_BYTES[letter]
+
+
+MEMORY_BYTES = {"d": 8, "f": 4, "b": 1}
+
+
+class _Loop:
+    """A loop kernel: whole vectors, then what is left over, staged through the stack."""
+
+    def __init__(self, made: ir.Module, primitive: Primitive, vector: ir.Function) -> None:
+        self.primitive, self.vector, self.width = primitive, vector, primitive.width
+        self.function = ir.Function(made, SIGNATURE, primitive.symbol)
+        self.function.args[0].add_attribute("noalias")
+        arguments = self.function.args[:4]
+        self.sources = arguments[: len(primitive.operands)] if primitive.fold else arguments[1:]
+
+    def emit(self) -> None:
+        f, n = self.function, self.function.args[4]
+        entry, loop, rest, stage, done = (f.append_basic_block(x) for x in ("entry", "loop", "rest", "stage", "done"))
+        b = ir.IRBuilder(entry)
+        buffers = [self._buffer(b, t) for t in (*self.primitive.operands, self.primitive.result)]
+        whole = b.and_(n, ir.Constant(I64, -self.width))
+        b.cbranch(b.icmp_signed(">", whole, ir.Constant(I64, 0)), loop, rest)
+
+        b.position_at_end(loop)
+        i = b.phi(I64)
+        i.add_incoming(ir.Constant(I64, 0), entry)
+        sources = list(zip(self.sources, self.primitive.operands, strict=False))
+        values = [load(b, t, self._at(b, p, t, i), self.width) for p, t in sources]
+        result = self.primitive.write(b, values)
+        store(b, self.primitive.result, result, self._at(b, f.args[0], self.primitive.result, i))
+        following = b.add(i, ir.Constant(I64, self.width))
+        i.add_incoming(following, b.block)
+        b.cbranch(b.icmp_signed("<", following, whole), loop, rest)
+
+        b.position_at_end(rest)
+        left = b.sub(n, whole)
+        b.cbranch(b.icmp_signed(">", left, ir.Constant(I64, 0)), stage, done)
+        b.position_at_end(stage)
+        staged = []
+        for p, t, buffer in zip(self.sources, self.primitive.operands, buffers, strict=False):
+            self._copy(b, self._at(b, p, t, whole), buffer, t, left)
+            staged.append(load(b, t, buffer, self.width))
+        store(b, self.primitive.result, b.call(self.vector, staged), buffers[-1])
+        target = self._at(b, f.args[0], self.primitive.result, whole)
+        self._copy(b, buffers[-1], target, self.primitive.result, left)
+        b.branch(done)
+        b.position_at_end(done)
+        b.ret_void()
+
+    def _buffer(self, b: ir.IRBuilder, letter: str) -> ir.Value:
+        held = b.alloca(ir.ArrayType(MEMORY[letter], self.width))
+        held.align = 64
+        b.store(ir.Constant(ir.ArrayType(MEMORY[letter], self.width), None), held)
+        return b.bitcast(held, POINTER)
+
+    @staticmethod
+    def _at(b: ir.IRBuilder, pointer: ir.Value, letter: str, index: ir.Value) -> ir.Value:
+        size = ir.Constant(I64, MEMORY_BYTES[letter])
+        return b.gep(pointer, [b.mul(index, size)], source_etype=I8)
+
+    def _copy(self, b: ir.IRBuilder, source: ir.Value, target: ir.Value, letter: str, count: ir.Value) -> None:
+        """Element by element: there are fewer than a vector's."""
+        before, each, after = b.block, b.append_basic_block("each"), b.append_basic_block("after")
+        element = MEMORY[letter]
+        s, t = b.bitcast(source, element.as_pointer()), b.bitcast(target, element.as_pointer())
+        b.branch(each)
+        b.position_at_end(each)
+        j = b.phi(I64)
+        j.add_incoming(ir.Constant(I64, 0), before)
+        b.store(b.load(b.gep(s, [j], source_etype=element), typ=element), b.gep(t, [j], source_etype=element))
+        following = b.add(j, ir.Constant(I64, 1))
+        j.add_incoming(following, each)
+        b.cbranch(b.icmp_signed("<", following, count), each, after)
+        b.position_at_end(after)

@@ -1,4 +1,4 @@
-"""The kernels as one native object: compiled once a machine, kept in the user's cache, loaded in milliseconds."""
+"""Native code: compiled once a machine, kept in the user's cache, loaded in milliseconds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 DIGEST_BYTES = 32
 
 
@@ -31,73 +32,101 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="diffkit-"))
 
 
-def _key() -> str:
-    """Everything the object depends on: the emitter's own text, LLVM, and this processor."""
-    digest = hashlib.sha256((Path(__file__).parent / "emit.py").read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    for part in (
-        llvmlite.__version__,
-        str(llvm.llvm_version_info),
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    ):
+@lru_cache(maxsize=1)
+def features() -> str:
+    """What this processor can do; vectors of 512 bits are used where it has them."""
+    return llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Everything that compiled code depends on beside its own text: the emitters and kernels, LLVM, and this processor."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted([*here.glob("*.py"), *(here.parents[1] / "ops").rglob("*.py")]):
+        digest.update(source.read_bytes())
+    for part in (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name(), features()):
         digest.update(part.encode())
-    return digest.hexdigest()[:24]
+    return digest.hexdigest()
 
 
-def _target_machine() -> llvm.TargetMachine:
+@lru_cache(maxsize=1)
+def _initialized() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+
+
+def target_machine(level: int = 2) -> llvm.TargetMachine:
+    _initialized()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
-    )
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features(), opt=level, jit=True)
 
 
-def _compiled(machine: llvm.TargetMachine) -> bytes:
-    from .emit import module
-
-    parsed = llvm.parse_assembly(str(module()))
+def compiled(text: str, level: int = 2) -> bytes:
+    """LLVM IR as a native object. The vectors are explicit, so no loop is unrolled or vectorised."""
+    machine = target_machine(level)
+    parsed = llvm.parse_assembly(text)
     parsed.triple, parsed.data_layout = machine.triple, str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = True
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(parsed, builder)
     return machine.emit_object(parsed)
 
 
-class Library:
-    """Addresses of kernels by symbol."""
+class Loaded:
+    """A native object in memory: addresses of its functions by symbol. It must outlive their use."""
 
-    def __init__(self, data: bytes, machine: llvm.TargetMachine) -> None:
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    def __init__(self, data: bytes) -> None:
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         self._engine.finalize_object()
+
+    def address(self, symbol: str) -> int:
+        """0 if there is none of that name."""
+        return self._engine.get_function_address(symbol)
+
+
+class Library:
+    """Addresses of kernels. Those of operations registered later are compiled when first asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._objects = [Loaded(data)]
         self._addresses: dict[str, int] = {}
 
     def address(self, symbol: str) -> int:
         """Address of a kernel, 0 if there is none of that name."""
-        if symbol not in self._addresses:
-            self._addresses[symbol] = self._engine.get_function_address(symbol)
-        return self._addresses[symbol]
+        found = self._addresses.get(symbol)
+        if not found:
+            found = self._objects[0].address(symbol) or self._registered(symbol)
+            self._addresses[symbol] = found
+        return found
+
+    def _registered(self, symbol: str) -> int:
+        from .emit import module, primitives
+
+        new = [p for p in primitives() if symbol in (p.symbol, f"vector_{p.symbol}")]
+        if not new:
+            return 0
+        self._objects.append(Loaded(compiled(str(module(new)))))
+        return self._objects[-1].address(symbol)
 
 
 @lru_cache(maxsize=1)
 def library() -> Library:
     """The kernels, from the cache or compiled now."""
+
+    def make() -> bytes:
+        from .emit import module, primitives
+
+        return compiled(str(module(primitives())))
+
     with _lock:
-        machine = _target_machine()
-        path = _path()
-        data = _kept(path)
-        if data is None:
-            data = _compiled(machine)
-            _keep(path, data)
-        return Library(data, machine)
+        return Library(kept_or_made(_path(), make))
 
 
 def _path() -> Path:
-    return cache_folder() / f"kernels-{_key()}.o"
+    return cache_folder() / f"kernels-{fingerprint()[:24]}.o"
 
 
 def is_compiled() -> bool:
@@ -105,7 +134,16 @@ def is_compiled() -> bool:
     return _path().exists()
 
 
-def _kept(path: Path) -> bytes | None:
+def kept_or_made(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The object of the cache, or a new one, which is kept."""
+    data = kept(path)
+    if data is None:
+        data = make()
+        _keep(path, data)
+    return data
+
+
+def kept(path: Path) -> bytes | None:
     """The object of the cache, if it is there and whole: its digest stands before it."""
     try:
         stored = path.read_bytes()

@@ -1,0 +1,72 @@
+"""Pieces that kernels share: polynomials, exact sums and products, integers and exponents of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def horner(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """c₀ + c₁x + c₂x² + …: least work, longest chain."""
+    total = k.number(coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = k.fma(total, x, c)
+    return total
+
+
+def estrin(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """The same polynomial with a chain of logarithmic length."""
+    terms = [k.number(c) for c in coefficients]
+    power = x
+    while len(terms) > 1:
+        paired = [k.fma(b, power, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        if len(terms) % 2:
+            paired.append(terms[-1])
+        terms = paired
+        if len(terms) > 1:
+            power = power * power
+    return terms[0]
+
+
+def nearest(k: Any, x: Any) -> tuple[Any, Any]:
+    """The nearest integer as float and as integer, for |x| < 2⁵¹ (2²² in single): adding 1.5·2⁵² moves it to the last bits."""
+    magic = 6755399441055744.0 if k.double else 12582912.0
+    shifted = x + magic
+    return shifted - magic, k.as_int(shifted) - k.as_int(k.number(magic))
+
+
+def to_float(k: Any, i: Any) -> Any:
+    """A small integer (|i| < 2⁵¹, 2²² in single) as a float."""
+    magic = 6755399441055744.0 if k.double else 12582912.0
+    return k.as_float(i + k.as_int(k.number(magic))) - magic
+
+
+def two_sum(k: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """x + y = s + e exactly (Knuth)."""
+    s = x + y
+    t = s - x
+    return s, (x - (s - t)) + (y - t)
+
+
+def fast_two_sum(k: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """x + y = s + e exactly where |x| ≥ |y| (Dekker)."""
+    s = x + y
+    return s, y - (s - x)
+
+
+def two_product(k: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """x · y = p + e exactly."""
+    p = x * y
+    return p, k.fma(x, y, -p)
+
+
+def power_of_two(k: Any, i: Any) -> Any:
+    """2ⁱ for the exponents of normal numbers."""
+    bias, mantissa = (1023, 52) if k.double else (127, 23)
+    return k.as_float((i + bias) << mantissa)
+
+
+def scaled(k: Any, x: Any, i: Any) -> Any:
+    """x · 2ⁱ with one rounding where the result is subnormal, for |i| below twice the largest exponent."""
+    half = k.shift_signed(i, 1)
+    return x * power_of_two(k, half) * power_of_two(k, i - half)
