@@ -90,7 +90,7 @@ TRUTH: dict[str, Callable[..., arb]] = {
     "erf": lambda x: _clip(x, 1e2).erf(),
     "erfc": lambda x: _clip(x, 1e2).erfc(),
     "lgamma": _lgamma,
-    "arctan2": lambda x, y: arb(x).atan2(arb(y)) if hasattr(arb, "atan2") else arb.nan(),
+    "arctan2": lambda x, y: arb.atan2(arb(x), arb(y)),
     **{name: _method(name) for name in ("sqrt", "log", "log1p", "sin", "cos", "tan", "digamma")},
     **{f"arc{name}": _method(f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }

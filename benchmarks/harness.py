@@ -13,6 +13,7 @@ import gc
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from time import perf_counter
 from typing import Any
 
@@ -40,8 +41,8 @@ class Unavailable(Exception):
 class Contestant:
     """A tool in one configuration.
 
-    `build` makes the callable to be timed, which gives a sequence of arrays: the answer. ImportError or Unavailable from it
-    means that the tool is not there. `prepare` is called before every turn and is not timed. `work` is the number of points of
+    `tool` is the name of its package, which is imported before any clock runs. `build` makes the callable to be timed, which gives
+    a sequence of arrays: the answer. ImportError or Unavailable from either means that the tool is not there. `prepare` is called before every turn and is not timed. `work` is the number of points of
     one call where that is not the table's.
     """
 
@@ -164,11 +165,13 @@ class Bench:
         per: str = "point",
         tolerance: float = 1e-9,
         note: str = "",
+        into: Table | None = None,
     ) -> Table:
-        """Measure contestants side by side. Without a reference the first answer found is one."""
-        made = Table(title, per, note=note)
-        self.tables.append(made)
-        made.rows = measure(
+        """Measure contestants side by side, as a new table or as more rows of another. Without a reference the first answer is one."""
+        made = into or Table(title, per, note=note)
+        if into is None:
+            self.tables.append(made)
+        made.rows += measure(
             [c for c in contestants if self.takes_part(c.tool)],
             reference,
             work=work,
@@ -212,6 +215,15 @@ def difference(answer: Any, reference: Sequence[np.ndarray]) -> float:
             relative = np.abs(a - b) / np.where(scale == 0, 1.0, scale)
         worst = max(worst, math.inf if np.isnan(relative).any() else float(relative.max()))
     return worst
+
+
+def judged(problem: Exception) -> tuple[str, str]:
+    """(outcome, reason) of an exception: a tool that is not installed is skipped, anything else has failed."""
+    if isinstance(problem, Unavailable):
+        return SKIPPED, str(problem)
+    if isinstance(problem, ImportError) and problem.name and not problem.name.startswith("diffkit"):
+        return SKIPPED, f"{problem.name} is not installed"
+    return FAILED, f"{type(problem).__name__}: {problem}"[:300]
 
 
 # ---- timing -------------------------------------------------------------------------------------------------------------
@@ -261,6 +273,7 @@ def measure(
         row = Row.of(c)
         rows.append(row)
         try:
+            import_module(c.tool)
             c.prepare()
             start = perf_counter()
             run = c.build()
@@ -269,11 +282,8 @@ def measure(
             if reference is None:
                 reference = [np.array(a) for a in answer]
             row.difference = difference(answer, reference)
-        except (ImportError, Unavailable) as missing:
-            row.outcome, row.reason = SKIPPED, str(missing) or f"{c.tool} is not installed"
-            continue
         except Exception as problem:  # whatever a tool raises is its row's entry, and the others go on
-            row.outcome, row.reason = FAILED, f"{type(problem).__name__}: {problem}"[:300]
+            row.outcome, row.reason = judged(problem)
             continue
         if not row.difference <= tolerance:
             row.outcome, row.reason = DISAGREES, f"differs by {row.difference:.1e}, allowed {tolerance:.0e}"

@@ -14,6 +14,8 @@ from . import __version__
 from .errors import ArgumentError, DiffkitError
 
 WRONG, UNUSABLE, UNDECIDED = 1, 2, 3
+#: as shells say of a program that was stopped from the keyboard
+INTERRUPTED = 130
 
 #: up to this many points the numpy machine answers before the cpu machine would have loaded
 SMALL_POINTS = 10_000
@@ -50,6 +52,7 @@ def main() -> None:
     diffkit grad    "x**2*sin(y)" --at x=1 y=2
     diffkit compare "exp(x/y)" --at x=0.5 y=1 --html out.html
     diffkit report                                  # the corpus of real formulas, as a page
+    diffkit bench   p1 --peers jax                  # how fast, beside other frameworks
     diffkit doctor
 
     Exit status: 0 all well, 1 a gradient is wrong, 2 the input could not be used, 3 could not be decided.
@@ -304,6 +307,61 @@ def report(corpus: str | None, out: str, points: int, seed: int, workers: int | 
     summary = run_report(corpus, out=out, points=points, seed=seed, workers=workers, progress=not quiet)
     click.echo(str(summary))
     sys.exit(summary.exit_status)
+
+
+# ---- bench -------------------------------------------------------------------------------------------------------------------
+def benchmarks(module: str | None = None) -> Any:
+    """The benchmarks, or one of their modules: `benchmarks/` beside the package in a checkout, within it where a wheel put them.
+
+    Loaded as `diffkit.benchmarks` in both places, so that no other package of that name can stand in their way.
+    """
+    import importlib.util
+    from pathlib import Path
+
+    name, package = "diffkit.benchmarks", Path(__file__).parent
+    if name not in sys.modules:
+        places = [folder / "benchmarks" / "__init__.py" for folder in (package, package.parent)]
+        start = next((p for p in places if p.is_file()), None)
+        if start is None:
+            raise ArgumentError(f"the benchmarks are not here: neither {places[0].parent} nor {places[1].parent} exists")
+        spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(start.parent)])
+        sys.modules[name] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(sys.modules[name])  # type: ignore[union-attr]
+    found: Any = sys.modules[name]
+    return found if module is None else found.module(module)
+
+
+@main.command(context_settings={"max_content_width": 110})
+@click.argument("workloads", nargs=-1)
+@click.option("--peers", metavar="NAMES", help="Measure against these only: jax,torch,heyoka,…; none: diffkit alone.")
+@click.option(
+    "--size", type=click.Choice(["full", "tiny"]), default="full", show_default=True, help="tiny: to see that all runs."
+)
+@click.option(
+    "--out", default="reports/benchmarks", show_default=True, type=click.Path(file_okay=False), help="Folder to write into."
+)
+@click.option("--repeats", type=click.IntRange(1), help="Rounds of interleaved turns; 9 by default, 3 for tiny.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def bench(workloads: tuple[str, ...], peers: str | None, size: str, out: str, repeats: int | None, quiet: bool) -> None:
+    """Time diffkit and other frameworks side by side: WORKLOADS among p1 p1c p2 … p8, all by default.
+
+    Answers are compared before they are timed; frameworks that are not installed are skipped and said (pip install
+    "diffkit[bench]" brings them). Writes results.json, results.md and results.svg; a workload that is run again replaces
+    its own results only.
+
+    \b
+    diffkit bench
+    diffkit bench p1 p2 --peers heyoka,jax
+    diffkit bench p3 --repeats 25 --out /tmp/bench
+    diffkit bench --size tiny --peers none
+    """
+    names = None if peers is None else [] if peers == "none" else peers.split(",")
+    try:
+        sound = benchmarks("run").run_benchmarks(workloads, names, size, out, repeats, not quiet)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the workloads that were finished are in {out}", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0 if sound else WRONG)
 
 
 # ---- doctor ------------------------------------------------------------------------------------------------------------------

@@ -136,6 +136,7 @@ class TapeProgram:
             return outputs, blocks
 
         run.register_bytes = executable.register_bytes  # type: ignore[attr-defined]
+        run.executable, run.bounded = executable, bounded  # type: ignore[attr-defined]
         return run
 
     def _loop_rank(self, values: Sequence[Any]) -> int:

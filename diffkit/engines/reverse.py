@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..expr.node import Kind
 from ..ops import CONSTANT, TABLE
-from ..tape import Builder, Tape, templates
-from ..tape.templates import Ref
+from ..tape import Builder, Tape
+from ..tape.tape import plan
 from .engine import (
     TapeProgram,
     as_dtype,
@@ -23,16 +22,11 @@ from .engine import (
     float_dtype,
     identity_seeds,
     needs_derivative,
-    scaled,
     shapes_of,
 )
+from .pullback import ALWAYS, RECIPROCAL, Bound, Instruction, bound, found, summed_to
 
-_ADD, _DIVIDE, _RECIPROCAL, _WHERE, _AND, _OR, _SUM, _RESHAPE = (
-    TABLE[n] for n in ("add", "divide", "reciprocal", "where", "logical_and", "logical_or", "sum", "reshape")
-)
-
-#: alive at every point
-ALWAYS = -1
+_ADD, _OR = TABLE["add"], TABLE["logical_or"]
 
 
 class Sweep:
@@ -41,17 +35,29 @@ class Sweep:
     def __init__(self, builder: Builder, size: int, sources: Sequence[int]) -> None:
         self.builder, self.size = builder, size
         self.adjoint: dict[int, int] = {}
+        #: the condition under which a value is alive, where that is not always
         self.alive: dict[int, int] = {}
+        self._sums: dict[tuple[int, int], tuple] = {}
         self.active = bytearray(size)
         for i in sources:
             self.active[i] = 1
-        for i in range(size):
-            if (
-                not self.active[i]
-                and any(self.active[a] for a in builder.args[i])
-                and needs_derivative(builder.kinds[i])
-            ):
-                self.active[i] = 1
+        self._find_active()
+
+    def _find_active(self) -> None:
+        """Values that depend on a source; and of every value a number for all that a rule asks of an operand."""
+        active, derivable, kinds = self.active, {}, self.builder.kinds
+        self._tags: list[int] = []
+        for i, args in enumerate(self.builder.args[: self.size]):
+            kind = kinds[i]
+            if not active[i]:
+                for a in args:
+                    if active[a]:
+                        on = derivable.get(kind)
+                        if on is None:
+                            on = derivable[kind] = needs_derivative(kind)
+                        active[i] = on
+                        break
+            self._tags.append(4 * kind.signature + 2 * (kind.op is RECIPROCAL) + active[i])
 
     def seed(self, i: int, adjoint: int) -> None:
         """Start from output `i` with this adjoint; several outputs add up."""
@@ -59,84 +65,82 @@ class Sweep:
             self.add(i, adjoint, ALWAYS)
 
     def add(self, i: int, contribution: int, alive: int) -> None:
-        emit = self.builder.emit
+        """One more contribution to a value's adjoint, and one more condition under which it is alive."""
         known = self.adjoint.get(i)
-        self.adjoint[i] = contribution if known is None else emit(_ADD, (), (known, contribution))
-        if known is None:
+        self.adjoint[i] = contribution if known is None else self._sum(known, contribution)
+        if alive == ALWAYS:
+            self.alive.pop(i, None)
+        elif known is None:
             self.alive[i] = alive
-        elif ALWAYS in (alive, self.alive[i]):
-            self.alive[i] = ALWAYS
-        else:
-            self.alive[i] = emit(_OR, (), (self.alive[i], alive))
+        elif i in self.alive:
+            self.alive[i] = self.builder.emit(_OR, (), (self.alive[i], alive))
+
+    def _sum(self, x: int, y: int) -> int:
+        builder = self.builder
+        kinds = builder.kinds
+        key = (kinds[x].signature, kinds[y].signature)
+        plain = self._sums.get(key)
+        if plain is None:
+            made = plan(_ADD, (), (kinds[x], kinds[y]))
+            plain = self._sums[key] = (made.kind, builder.known[made.kind]) if made.plain else (None, None)
+        kind, known = plain
+        if kind is None:
+            return builder.emit(_ADD, (), (x, y))
+        index = known.get((x, y))
+        if index is None:
+            index = known[x, y] = len(kinds)
+            kinds.append(kind)
+            builder.args.append((x, y))
+        return index
 
     def run(self) -> None:
+        """Hand every value's adjoint on to its operands, last value first."""
+        builder, adjoint, alive, tags = self.builder, self.adjoint, self.alive, self._tags
+        kinds, all_args, add = builder.kinds, builder.args, self.add
+        rules: dict[tuple, Bound | None] = {}
         for i in range(self.size - 1, -1, -1):
-            if i in self.adjoint and self.builder.args[i]:
-                kind, args = self.builder.kinds[i], self.builder.args[i]
-                (self._elementwise if kind.op.partials is not None else self._structured)(kind, i, args)
-
-    def _elementwise(self, kind: Kind, i: int, args: tuple[int, ...]) -> None:
-        builder, alive = self.builder, self.alive[i]
-        arguments = [builder.kinds[a] for a in args]
-        partials = templates.partials(kind, arguments).expand(builder, [i, *args])
-        chosen = templates.selects(kind, arguments)
-        masks = chosen.expand(builder, args) if chosen else [None] * len(args)
-        for a, partial, mask in zip(args, partials, masks, strict=True):
-            if not self.active[a] or partial is None or partial == 0:
+            mine = adjoint.get(i)
+            if mine is None:
                 continue
-            contribution = self._scaled(self.adjoint[i], partial)
-            here = self._both(alive, mask)
-            # a plain number cannot turn a masked adjoint, which is zero, into anything else
-            if here != ALWAYS and (mask is not None or isinstance(partial, Ref)):
-                contribution = builder.emit(_WHERE, (), (here, contribution, builder.number(0.0)))
-            shape = builder.kinds[a].shape
-            self.add(a, self._summed_to(contribution, shape), self._alive_for(here, shape))
+            args, kind = all_args[i], kinds[i]
+            lit = alive.get(i, ALWAYS)
+            about = (kinds[mine].signature, lit if lit == ALWAYS else kinds[lit].signature)
+            count = len(args)
+            if count == 2:
+                key = (kind, about, tags[args[0]], tags[args[1]])
+            elif count == 1:
+                key = (kind, about, tags[args[0]])
+            elif count:
+                key = (kind, about, *[tags[a] for a in args])
+            else:
+                continue
+            try:
+                rule = rules[key]
+            except KeyError:
+                parts = found(key, self._instruction(i))
+                rule = rules[key] = None if parts is None else bound(parts, builder)
+            if rule is None:
+                for j, contribution, here in self._instruction(i).contributions():
+                    add(args[j], contribution, here)
+                continue
+            values = [mine, lit, i, *args]
+            for steps, j, contribution, here in rule:
+                for known, step, operands_of, identity in steps:
+                    operands = operands_of(values)
+                    index = known.get(operands)
+                    if index is None and identity is not None:
+                        index = identity(builder, operands)
+                    if index is None:
+                        index = known[operands] = len(kinds)
+                        kinds.append(step)
+                        all_args.append(operands)
+                    values.append(index)
+                add(args[j], values[contribution], here if here == ALWAYS else values[here])
 
-    def _scaled(self, adjoint: int, partial: Ref | float) -> int:
-        kinds = self.builder.kinds
-        if isinstance(partial, Ref) and kinds[partial.index].op is _RECIPROCAL:  # one rounding instead of two
-            return self.builder.emit(_DIVIDE, (), (adjoint, self.builder.args[partial.index][0]))
-        return scaled(self.builder, adjoint, partial)
-
-    def _alive_for(self, alive: int, shape: tuple[int, ...]) -> int:
-        """The condition for a value of another core shape: alive if any element is that it flows into."""
-        kind = None if alive == ALWAYS else self.builder.kinds[alive]
-        if kind is None or kind.shape in ((), shape):
-            return alive
-        emit, number = self.builder.emit, self.builder.number
-        counted = emit(_WHERE, (), (alive, number(1.0), number(0.0)))
-        axes = tuple(range(-len(kind.shape), 0))
-        return emit(TABLE["greater"], (), (emit(_SUM, (("axes", axes), ("keepdims", False)), (counted,)), number(0.0)))
-
-    def _both(self, alive: int, mask: Ref | None) -> int:
-        if mask is None:
-            return alive
-        return mask.index if alive == ALWAYS else self.builder.emit(_AND, (), (alive, mask.index))
-
-    def _summed_to(self, i: int, shape: tuple[int, ...]) -> int:
-        """The transpose of broadcasting core shapes."""
-        have = self.builder.kinds[i].shape
-        if have == shape:
-            return i
-        extra = len(have) - len(shape)
-        if extra < 0 or any(h != s != 1 for h, s in zip(have[extra:], shape, strict=True)):
-            # the adjoint is smaller than the argument: a partial did not depend on all of it
-            return self.builder.emit(TABLE["broadcast_to"], (("shape", shape),), (i,))
-        axes = tuple(k - len(have) for k in range(len(have)) if k < extra or (shape[k - extra] == 1 and have[k] != 1))
-        summed = self.builder.emit(_SUM, (("axes", axes), ("keepdims", True)), (i,)) if axes else i
-        return self.builder.emit(_RESHAPE, (("shape", shape),), (summed,))
-
-    def _structured(self, kind: Kind, i: int, args: tuple[int, ...]) -> None:
-        builder = self.builder
-        template = templates.vjp(kind, [builder.kinds[a] for a in args])
-        contributions = template.expand(builder, [self.adjoint[i], i, *args])
-        for a, contribution in zip(args, contributions, strict=True):
-            if self.active[a] and contribution is not None:
-                index = contribution.index if isinstance(contribution, Ref) else builder.number(contribution)
-                alive = self._alive_for(self.alive[i], builder.kinds[a].shape)
-                if alive != ALWAYS:
-                    index = builder.emit(_WHERE, (), (alive, index, builder.number(0.0)))
-                self.add(a, index, alive)
+    def _instruction(self, i: int) -> Instruction:
+        kind, args = self.builder.kinds[i], self.builder.args[i]
+        active = [self.active[a] for a in args]
+        return Instruction(self.builder, kind, i, args, active, self.adjoint[i], self.alive.get(i, ALWAYS))
 
     def result(self, i: int) -> int:
         """The adjoint of input `i`, of its shape and dtype; zeros where no output depends on it."""
@@ -144,7 +148,7 @@ class Sweep:
         dtype = float_dtype(kind)
         if i not in self.adjoint:
             return filled(self.builder, 0.0, kind.shape, dtype)
-        return as_dtype(self.builder, self._summed_to(self.adjoint[i], kind.shape), dtype)
+        return as_dtype(self.builder, summed_to(self.builder, self.adjoint[i], kind.shape), dtype)
 
 
 def adjoint_tape(tape: Tape, wrt: Sequence[int]) -> Tape:

@@ -38,6 +38,11 @@ def _holds_expr(value: Any) -> bool:
 def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
     """`op` on anything with arithmetic: expressions, types with `__dk_apply__`, numbers and arrays."""
     for a in args:
+        if a.__class__ is not Expr:
+            break
+    else:
+        return make(op, args, params)
+    for a in args:
         if hasattr(type(a), "__dk_apply__"):
             return a.__dk_apply__(op, args, params)
     if any(isinstance(a, Expr) or _holds_expr(a) for a in args):
@@ -404,15 +409,15 @@ def _binary(name: str) -> tuple[Callable, Callable]:
 
     def forward(self: Expr, other: Any) -> Any:
         if isinstance(other, Expr):
-            return make(op, (self, other), {})
+            return make(op, (self, other))
         if hasattr(type(other), "__dk_apply__") or isinstance(other, (str, bytes, dict, set)):
             return NotImplemented
-        return make(op, (self, as_expr(other)), {})
+        return make(op, (self, as_expr(other)))
 
     def backward(self: Expr, other: Any) -> Any:
         if isinstance(other, (str, bytes, dict, set)):
             return NotImplemented
-        return make(op, (as_expr(other), self), {})
+        return make(op, (as_expr(other), self))
 
     return forward, backward
 
@@ -442,10 +447,10 @@ for _symbol, _name in (("and", "logical_and"), ("or", "logical_or")):
     setattr(Expr, f"__r{_symbol}__", _backward)
 setattr(Expr, "__hash__", object.__hash__)  # identity; == is an elementwise comparison
 for _symbol, _method in (
-    ("neg", lambda self: make(TABLE["negative"], (self,), {})),
+    ("neg", lambda self: make(TABLE["negative"], (self,))),
     ("pos", lambda self: self),
-    ("abs", lambda self: make(TABLE["abs"], (self,), {})),
-    ("invert", lambda self: make(TABLE["logical_not"], (self,), {})),
+    ("abs", lambda self: make(TABLE["abs"], (self,))),
+    ("invert", lambda self: make(TABLE["logical_not"], (self,))),
     ("matmul", matmul),
     ("rmatmul", lambda self, other: matmul(other, self)),
 ):
@@ -457,16 +462,17 @@ setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(a
 
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    if ufunc is np.matmul and method == "__call__":
-        return matmul(*inputs)
-    if method != "__call__" or ufunc.__name__ not in TABLE:
-        call = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    name = ufunc.__name__
+    if method != "__call__" or name not in TABLE:
+        call = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
         raise UnsupportedError(
             f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op"
         )
-    if any(v is not None for v in kwargs.values()):
-        raise UnsupportedError(f"numpy.{ufunc.__name__}: {', '.join(kwargs)} cannot be used on an expression")
-    return apply(TABLE[ufunc.__name__], inputs, {})
+    if ufunc is np.matmul:
+        return matmul(*inputs)
+    if kwargs and any(v is not None for v in kwargs.values()):
+        raise UnsupportedError(f"numpy.{name}: {', '.join(kwargs)} cannot be used on an expression")
+    return apply(TABLE[name], inputs, {})
 
 
 def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:

@@ -35,12 +35,20 @@ class Kind:
     def __init__(self, op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> None:
         self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
         self.kwargs = dict(params)
-        #: a number for (shape, dtype): all that an operation on this value can depend on
-        self.signature = _signatures.setdefault((shape, dtype), len(_signatures))
+        #: a number for all of this value that what is written about it depends on: shape, dtype, and of a constant which
+        #: neutral number it is, or that it is another
+        self.signature = _signatures.setdefault((shape, dtype, _constancy(op, params)), len(_signatures))
 
     def __repr__(self) -> str:
         parameters = "".join(f", {k}={v!r}" for k, v in self.params)
         return f"<kind {self.op.name}{parameters} {self.dtype}{list(self.shape)}>"
+
+
+def _constancy(op: Op, params: tuple) -> str | None:
+    if op is not CONSTANT:
+        return None
+    ((_, value),) = params
+    return repr(float(value)) if isinstance(value, (int, float)) and value in (0, 1, -1) else "another"
 
 
 _signatures: dict[tuple, int] = {}
@@ -49,14 +57,14 @@ _inferred: dict[tuple, Kind] = {}
 
 
 def intern_kind(op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> Kind:
-    key = (op, _bits(params), shape, dtype)
+    key = (op, parameter_bits(params), shape, dtype)
     kind = _kinds.get(key)
     if kind is None:
         kind = _kinds.setdefault(key, Kind(op, params, shape, dtype))
     return kind
 
 
-def _bits(params: tuple) -> tuple:
+def parameter_bits(params: tuple) -> tuple:
     """Parameters as a key that tells 0.0 from -0.0, 1 from True and one NaN payload from another."""
     return tuple((k, *_value_bits(v)) for k, v in params)
 
@@ -71,7 +79,7 @@ def _value_bits(v: Any) -> tuple:
 
 def infer(op: Op, params: tuple, arguments: tuple[Kind, ...]) -> Kind:
     """The kind of `op` applied to arguments of these kinds; ShapeError or DtypeError where it cannot be applied."""
-    key = (op, _bits(params) if params else (), *[a.signature for a in arguments])
+    key = (op, parameter_bits(params) if params else (), *[a.signature for a in arguments])
     kind = _inferred.get(key)
     if kind is None:
         shapes = [a.shape for a in arguments]
@@ -291,29 +299,45 @@ class Expr:
 
 
 # ---- making nodes ----
-_nodes: dict[tuple, weakref.KeyedRef] = {}
+class _Ref(weakref.ref):
+    """A weak reference to a node, which knows the node's key (weakref.KeyedRef, in half the time)."""
+
+    __slots__ = ("key",)
+    key: tuple
 
 
-def _forget(ref: weakref.KeyedRef, nodes: dict = _nodes) -> None:
+_nodes: dict[tuple, _Ref] = {}
+
+
+def _forget(ref: Any, nodes: dict = _nodes) -> None:
     if nodes.get(ref.key) is ref:
         del nodes[ref.key]
 
 
-_set = object.__setattr__
+_new = object.__new__
+_set_kind, _set_args = Expr.__dict__["kind"].__set__, Expr.__dict__["args"].__set__
 
 
 def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     """The one node of this kind with these arguments."""
-    key = (kind, *[id(a) for a in args])
+    count = len(args)
+    key: tuple = (
+        (kind, id(args[0]), id(args[1]))
+        if count == 2
+        else (kind, id(args[0]))
+        if count == 1
+        else (kind, *[id(a) for a in args])
+    )
     ref = _nodes.get(key)
     if ref is not None:
         found = ref()
         if found is not None:
             return found
-    new = object.__new__(Expr)
-    _set(new, "kind", kind)
-    _set(new, "args", args)
-    _nodes[key] = weakref.KeyedRef(new, _forget, key)
+    new = _new(Expr)
+    _set_kind(new, kind)
+    _set_args(new, args)
+    ref = _nodes[key] = _Ref(new, _forget)
+    ref.key = key
     return new
 
 
@@ -325,8 +349,33 @@ def _rebuild(rows: list[tuple]) -> Expr:
     return made[-1]
 
 
-def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], *, canonical: bool = True) -> Expr:
+_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
+#: (operation, signatures of its arguments) -> kind, where an operation is applied without parameters and spelled as it is
+_plain: dict[tuple, Kind] = {}
+
+
+def make(
+    op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMETERS, *, canonical: bool = True
+) -> Expr:
     """`op` applied to expressions; takes the operation's canonical spelling where it has one."""
+    if params or not canonical:
+        return _make(op, args, params, canonical)
+    count = len(args)
+    key: tuple = (
+        (op, args[0].kind.signature, args[1].kind.signature)
+        if count == 2
+        else (op, *[a.kind.signature for a in args])
+    )
+    kind = _plain.get(key)
+    if kind is not None:
+        return node(kind, args)
+    made = _make(op, args, params, canonical)
+    if made.kind.op is op:
+        _plain[key] = made.kind
+    return made
+
+
+def _make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], canonical: bool) -> Expr:
     if op.arity is not None and len(args) != op.arity:
         raise ArgumentError(f"{op.name} takes {op.arity} argument{'s' * (op.arity != 1)}, {len(args)} given")
     if canonical and op.canonical is not None:
@@ -353,10 +402,18 @@ def constant_like(value: float, like: Expr) -> Expr:
     return node(intern_kind(CONSTANT, (("value", value),), (), like.kind.dtype), ())
 
 
+#: numbers of Python -> their kinds
+_numbers: dict[Any, Kind] = {}
+
+
 def constant(value: Any) -> Expr:
     """A constant from a number or an array. Python numbers are weak: they take on the other operand's dtype."""
     if isinstance(value, Expr):
         return value
+    if value.__class__ in (float, int) and value:  # not 0: it has two signs
+        kind = _numbers.get(value)
+        if kind is not None:
+            return node(kind, ())
     if isinstance(value, (bool, np.bool_)):
         return node(intern_kind(CONSTANT, (("value", bool(value)),), (), "bool"), ())
     if isinstance(value, Real) and not isinstance(value, np.generic):
@@ -364,7 +421,10 @@ def constant(value: Any) -> Expr:
             number = float(value)
         except OverflowError:
             raise DtypeError(f"the integer {str(value)[:20]}… is too large for float64") from None
-        return node(intern_kind(CONSTANT, (("value", number),), (), WEAK), ())
+        kind = intern_kind(CONSTANT, (("value", number),), (), WEAK)
+        if value.__class__ in (float, int):
+            _numbers[value] = kind
+        return node(kind, ())
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "fiub":
         raise DtypeError(f"a {type(value).__name__} (dtype {array.dtype}) cannot enter an expression; use real numbers")
@@ -403,22 +463,23 @@ def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid
 # ---- walking without recursion ----
 def topological(*roots: Expr) -> list[Expr]:
     """Every node below the roots, arguments before users, first argument first; each once."""
-    seen: set[int] = set()
+    done: set[Expr] = set()
     order: list[Expr] = []
-    stack: list[tuple[Expr, bool]] = [(r, False) for r in reversed(roots)]
-    while stack:
-        current, ready = stack.pop()
-        if ready:
-            order.append(current)
+    for root in roots:
+        if root in done:
             continue
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if not current.args:
-            order.append(current)
-            continue
-        stack.append((current, True))
-        stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
+        path, rest = [root], [iter(root.args)]
+        while path:
+            for a in rest[-1]:
+                if a not in done:
+                    path.append(a)
+                    rest.append(iter(a.args))
+                    break
+            else:
+                rest.pop()
+                finished = path.pop()
+                done.add(finished)
+                order.append(finished)
     return order
 
 

@@ -12,7 +12,7 @@ from .templates import Ref
 
 def lower(tape: Tape, needed: Callable[[Kind], bool] = lambda kind: True) -> Tape:
     """A tape of the same values in which every operation that `needed` names is replaced, down to primitives."""
-    if not any(k.op.lower is not None and needed(k) for k in tape.kinds):
+    if not any(k.op.lower is not None and needed(k) for k in set(tape.kinds)):
         return tape
     builder = Builder()
     place: list[int] = []
@@ -23,9 +23,11 @@ def lower(tape: Tape, needed: Callable[[Kind], bool] = lambda kind: True) -> Tap
 
 
 def _lowered(builder: Builder, kind: Kind, args: tuple[int, ...], needed: Callable[[Kind], bool]) -> int:
-    template = templates.lower(kind, [builder.kinds[a] for a in args]) if needed(kind) else None
+    template = (
+        templates.lower(kind, [builder.kinds[a] for a in args]) if kind.op.lower is not None and needed(kind) else None
+    )
     if template is None or _itself(template, kind):
-        return builder.emit(kind.op, kind.params, args)
+        return builder.again(kind, args)
     values = list(args)
     for step, step_args in template.steps:
         arguments = tuple(values[a] for a in step_args)

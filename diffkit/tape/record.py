@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import ArgumentError
 from ..expr.functions import RULES
-from ..expr.node import Expr, Kind, free_variables, node, topological
+from ..expr.node import Expr, Kind, node, topological
 from ..ops import VARIABLE
 from .tape import Builder, Tape
 
@@ -23,22 +23,22 @@ def record(
     `as_written` keeps every node as an instruction of its own: nothing is folded or simplified (tables for people).
     """
     roots = (roots,) if isinstance(roots, Expr) else tuple(roots)
-    variables = free_variables(*roots) if inputs is None else tuple(inputs)
+    order = topological(*roots)
+    variables = [n for n in order if n.kind.op is VARIABLE] if inputs is None else inputs
     builder = Builder()
-    place: dict[int, int] = {id(v): builder.leaf(v.kind) for v in variables}
-    for n in topological(*roots):
-        if id(n) in place:
+    write = builder.append if as_written else builder.again
+    place: dict[Expr, int] = {v: builder.leaf(v.kind) for v in variables}
+    for n in order:
+        args = n.args
+        if args:
+            place[n] = write(n.kind, tuple([place[a] for a in args]))
+        elif n in place:
             continue
-        if n.kind.op is VARIABLE:
+        elif n.kind.op is VARIABLE:
             raise ArgumentError(f"the expression uses {n.name!r}, which is not among its inputs")
-        args = tuple([place[id(a)] for a in n.args])
-        if not args:
-            place[id(n)] = builder.leaf(n.kind)
-        elif as_written:
-            place[id(n)] = builder._append(n.kind, args)
         else:
-            place[id(n)] = builder.emit(n.kind.op, n.kind.params, args)
-    return builder.finish((place[id(v)] for v in variables), (place[id(r)] for r in roots), labels)
+            place[n] = builder.leaf(n.kind)
+    return builder.finish([place[v] for v in variables], [place[r] for r in roots], labels)
 
 
 def expressions(tape: Tape, inputs: Mapping[int, Expr] | Sequence[Expr] | None = None) -> list[Expr]:

@@ -1,73 +1,102 @@
 """Identities that keep every value, bit for bit (NaN and infinity included), applied while a tape is written.
 
 ``0 * x`` is not among them (0·inf is NaN), nor is ``x + 0`` (it turns -0 into 0).
+
+Which identity may apply follows from the operation and the kinds of its operands (a constant is known by its kind), so it
+is found once for all instructions alike. A rule found then is called with the operands, and answers with the value that
+the instruction equals, or None.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..expr.node import Kind
+from ..ops import CONSTANT, TABLE
 
 if TYPE_CHECKING:
     from .tape import Builder
 
-
-def simplified(builder: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    """The value that equals `kind` applied to `args`, if there is one already (or a cheaper instruction)."""
-    rule = _RULES.get(kind.op.name)
-    found = rule(builder, kind, args) if rule else None
-    if found is None:
-        return None
-    same = builder.kinds[found]
-    return found if same.shape == kind.shape and same.dtype == kind.dtype else None
+Rule = Callable[["Builder", tuple[int, ...]], "int | None"]
 
 
-def _multiply(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    x, y = args
-    for factor, other in ((x, y), (y, x)):
-        value = b.constant_of(factor)
+def simplifying(kind: Kind, operands: Sequence[Kind]) -> Rule | None:
+    """The rule for instructions of this kind with operands of these kinds, if there is one.
+
+    It may depend on what `Kind.signature` tells of an operand, and on no more.
+    """
+    find = _RULES.get(kind.op.name)
+    rule = find(kind, operands) if find else None
+    if isinstance(rule, int):
+        same = operands[rule]
+        return _OPERAND[rule] if (same.shape, same.dtype) == (kind.shape, kind.dtype) else None
+    return rule
+
+
+_OPERAND: tuple[Rule, ...] = tuple(lambda b, args, k=k: args[k] for k in range(3))  # type: ignore[misc]
+
+
+def _value(kind: Kind) -> float | None:
+    """The value of a constant scalar; None for anything else."""
+    return kind.kwargs["value"] if kind.op is CONSTANT and kind.shape == () else None
+
+
+def _multiply(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
+    for factor, other in ((0, 1), (1, 0)):
+        value, result = _value(operands[factor]), operands[other]
         if value == 1:
             return other
-        if value == -1 and b.kinds[other].shape == kind.shape:
-            from ..ops import TABLE
-
-            return b.emit(TABLE["negative"], (), (other,))
+        if value == -1 and (result.shape, result.dtype) == (kind.shape, kind.dtype):
+            return lambda b, args: b.emit(TABLE["negative"], (), (args[other],))
     return None
 
 
-def _divide(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    return args[0] if b.constant_of(args[1]) == 1 else None
+def _divide(kind: Kind, operands: Sequence[Kind]) -> int | None:
+    return 0 if _value(operands[1]) == 1 else None
 
 
-def _subtract(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    value = b.constant_of(args[1])
-    return args[0] if value == 0 and math.copysign(1, value) > 0 else None
+def _subtract(kind: Kind, operands: Sequence[Kind]) -> int | None:
+    value = _value(operands[1])
+    return 0 if value == 0 and math.copysign(1, value) > 0 else None
 
 
-def _twice(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    """op(op(x)) = x."""
-    inner = args[0]
-    return b.args[inner][0] if b.kinds[inner].op is kind.op else None
-
-
-def _where(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    chosen = b.constant_of(args[0])
+def _where(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
+    chosen = _value(operands[0])
     if chosen is not None:
-        return args[1] if chosen else args[2]
+        return 1 if chosen else 2
+    return _where_alike if _alike(kind, operands[1]) else None
+
+
+def _twice(kind: Kind, operands: Sequence[Kind]) -> Rule | None:
+    """op(op(x)) = x."""
+    op = kind.op
+
+    def rule(b: Builder, args: tuple[int, ...]) -> int | None:
+        inner = b.args[args[0]][0] if b.kinds[args[0]].op is op else None
+        return inner if inner is not None and _alike(b.kinds[inner], kind) else None
+
+    return rule
+
+
+def _idempotent(kind: Kind, operands: Sequence[Kind]) -> Rule | None:
+    return _both_alike if _alike(kind, operands[0]) else None
+
+
+def _alike(a: Kind, b: Kind) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype
+
+
+def _where_alike(b: Builder, args: tuple[int, ...]) -> int | None:
     return args[1] if args[1] == args[2] else None
 
 
-def _idempotent(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
+def _both_alike(b: Builder, args: tuple[int, ...]) -> int | None:
     return args[0] if args[0] == args[1] else None
 
 
-def _unchanged(b: Builder, kind: Kind, args: tuple[int, ...]) -> int | None:
-    return args[0] if b.kinds[args[0]].shape == kind.shape else None
-
-
-_RULES = {
+_RULES: dict[str, Callable[[Kind, Sequence[Kind]], Rule | int | None]] = {
     "multiply": _multiply,
     "divide": _divide,
     "subtract": _subtract,
@@ -76,8 +105,8 @@ _RULES = {
     "logical_and": _idempotent,
     "logical_or": _idempotent,
     "where": _where,
-    "pow": lambda b, kind, args: args[0] if kind.kwargs["p"] == 1 else None,
-    "cast": lambda b, kind, args: args[0],
-    "reshape": _unchanged,
-    "broadcast_to": _unchanged,
+    "pow": lambda kind, operands: 0 if kind.kwargs["p"] == 1 else None,
+    "cast": lambda kind, operands: 0,
+    "reshape": lambda kind, operands: 0,
+    "broadcast_to": lambda kind, operands: 0,
 }

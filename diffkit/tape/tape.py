@@ -7,16 +7,18 @@ evaluates the tape, and from last to first sweeps it backwards.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..expr.node import WEAK, Kind, constant_value, infer, intern_kind, promote
+from ..expr.node import WEAK, Kind, constant_value, infer, intern_kind, parameter_bits, promote
 from ..ops import CAST, CONSTANT, VARIABLE, Op
-from .simplify import simplified
+from .simplify import Rule, simplifying
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Tape:
 
     def __len__(self) -> int:
         """Number of instructions (inputs and constants are none)."""
-        return sum(k.op.family != "leaf" for k in self.kinds)
+        return sum(n for k, n in Counter(self.kinds).items() if k.op.family != "leaf")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,9 +47,9 @@ class Tape:
     def counts(self) -> dict[str, int]:
         """Operations by cost class, each counted once for every element of its result, and their `total`."""
         found: Counter[str] = Counter()
-        for i in self.instructions():
-            kind = self.kinds[i]
-            found[kind.op.cost] += max(1, int(np.prod(kind.shape)))
+        for kind, n in Counter(self.kinds).items():
+            if kind.op.family != "leaf":
+                found[kind.op.cost] += n * max(1, math.prod(kind.shape))
         return {**dict(found), "total": sum(n for c, n in found.items() if c != "move")}
 
     def __str__(self) -> str:
@@ -65,36 +67,77 @@ class Tape:
         save_tape(self, path)
 
 
+class Plan(NamedTuple):
+    """What writing an instruction comes to. It depends on the operation and the signatures of its operands alone."""
+
+    kind: Kind
+    #: the dtypes that operands are brought to first; None: they are right as they are
+    dtypes: tuple[str, ...] | None
+    #: an identity that may apply
+    rule: Rule | None
+    #: all operands are constants, and small
+    folds: bool
+
+    @property
+    def plain(self) -> bool:
+        """Nothing can happen but that the instruction is known already or is appended."""
+        return self.dtypes is None and self.rule is None and not self.folds
+
+
+#: arrays up to this size are folded and become constants of the tape
+FOLD_SIZE = 64
+
+_plans: dict[tuple, Plan] = {}
+
+
+def plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
+    """How `op` is written for operands of these kinds. ShapeError or DtypeError where it cannot be applied."""
+    dtypes = _common_dtypes(op, operands) if op is not CAST else None
+    kind = infer(op, params, tuple(operands))
+    if dtypes is not None:
+        return Plan(kind, dtypes, None, False)
+    folds = all(k.op is CONSTANT and math.prod(k.shape) <= FOLD_SIZE for k in (*operands, kind)[:-1])
+    return Plan(kind, None, simplifying(kind, operands), folds and math.prod(kind.shape) <= FOLD_SIZE)
+
+
+def _common_dtypes(op: Op, operands: Sequence[Kind]) -> tuple[str, ...] | None:
+    """Operands are brought to one dtype, so that a machine needs one kernel an operation and dtype."""
+    have = [k.dtype for k in operands]
+    numbers = set(have[op.conditions :])
+    target = promote(*numbers, keep=op.result == "same")
+    want = ["bool"] * op.conditions + [target] * (len(have) - op.conditions)
+    return tuple(want) if any(w not in (h, WEAK) for h, w in zip(have, want, strict=True)) else None
+
+
 class Builder:
     """Writes a tape. Equal instructions are written once, constants are folded, value-preserving identities applied."""
-
-    #: arrays up to this size are folded and become constants of the tape
-    FOLD_SIZE = 64
 
     def __init__(self) -> None:
         self.kinds: list[Kind] = []
         self.args: list[tuple[int, ...]] = []
-        self._known: dict[tuple, int] = {}
-        self._folded: dict[int, np.ndarray] = {}
+        #: kind -> operands -> the value's number
+        self.known: defaultdict[Kind, dict[tuple[int, ...], int]] = defaultdict(dict)
 
     @classmethod
     def copy_of(cls, tape: Tape) -> Builder:
         """A builder that goes on where `tape` ends, with the same value numbers."""
         builder = cls()
-        for kind, args in zip(tape.kinds, tape.args, strict=True):
-            builder._append(kind, args)
+        builder.kinds, builder.args = list(tape.kinds), list(tape.args)
+        known = builder.known
+        for i, kind, args in zip(range(len(builder.kinds)), builder.kinds, builder.args, strict=True):
+            known[kind][args] = i
         return builder
 
-    def _append(self, kind: Kind, args: tuple[int, ...]) -> int:
-        index = len(self.kinds)
+    def append(self, kind: Kind, args: tuple[int, ...]) -> int:
+        """A value as it is, known or not."""
+        index = self.known[kind][args] = len(self.kinds)
         self.kinds.append(kind)
         self.args.append(args)
-        self._known[(kind, args)] = index
         return index
 
     def leaf(self, kind: Kind) -> int:
-        known = self._known.get((kind, ()))
-        return self._append(kind, ()) if known is None else known
+        known = self.known[kind].get(())
+        return self.append(kind, ()) if known is None else known
 
     def input(self, name: str, shape: tuple[int, ...], dtype: str, uid: int = 0) -> int:
         return self.leaf(intern_kind(VARIABLE, (("name", name), ("uid", uid)), shape, dtype))
@@ -111,28 +154,42 @@ class Builder:
 
     def emit(self, op: Op, params: tuple, args: tuple[int, ...]) -> int:
         """The value of `op` applied to earlier values, written now unless it is known, constant or trivial."""
-        if op is not CAST:
-            args = self._same_dtype(op, args)
-        kind = infer(op, params, tuple(self.kinds[a] for a in args))
-        known = self._known.get((kind, args))
-        if known is not None:
-            return known
-        same = simplified(self, kind, args)
-        if same is not None:
-            return same
-        return self._fold(kind, args) if self._constant(args, kind) else self._append(kind, args)
+        kinds = self.kinds
+        key = (op, parameter_bits(params) if params else (), *[kinds[a].signature for a in args])
+        made = _plans.get(key)
+        if made is None:
+            made = _plans[key] = plan(op, params, [kinds[a] for a in args])
+        return self._write(made, args)
 
-    def _same_dtype(self, op: Op, args: tuple[int, ...]) -> tuple[int, ...]:
-        """Operands brought to one dtype, so that a machine needs one kernel an operation and dtype."""
-        conditions, numbers = args[: op.conditions], args[op.conditions :]
-        dtypes = {self.kinds[a].dtype for a in numbers}
-        if op.result == "same" or not numbers:
-            target = promote(*dtypes, keep=True)
-        elif len(dtypes) == 1 and not dtypes & {"int64", "bool"} and not conditions:
-            return args
-        else:
-            target = promote(*dtypes)
-        return tuple([self.cast(a, "bool") for a in conditions] + [self.cast(a, target) for a in numbers])
+    def again(self, kind: Kind, args: tuple[int, ...]) -> int:
+        """As `emit`, with the operation and parameters of a kind; of shape and dtype as the operands make it."""
+        kinds = self.kinds
+        key: tuple = (
+            (kind, kinds[args[0]].signature, kinds[args[1]].signature)
+            if len(args) == 2
+            else (kind, *[kinds[a].signature for a in args])
+        )
+        made = _plans.get(key)
+        if made is None:
+            made = _plans[key] = plan(kind.op, kind.params, [kinds[a] for a in args])
+        return self._write(made, args)
+
+    def _write(self, made: Plan, args: tuple[int, ...]) -> int:
+        kind, dtypes, rule, folds = made
+        if dtypes is not None:
+            return self.again(kind, tuple([self.cast(a, d) for a, d in zip(args, dtypes, strict=True)]))
+        known = self.known[kind]
+        found = known.get(args)
+        if found is None and rule is not None:
+            found = rule(self, args)
+        if found is not None:
+            return found
+        if folds:
+            return self._fold(kind, args)
+        index = known[args] = len(self.kinds)
+        self.kinds.append(kind)
+        self.args.append(args)
+        return index
 
     def cast(self, i: int, dtype: str) -> int:
         """The same number in another dtype."""
@@ -144,11 +201,6 @@ class Builder:
             return self.leaf(intern_kind(CONSTANT, (("value", value),), (), dtype))
         return self.emit(CAST, (("dtype", dtype),), (i,))
 
-    def _constant(self, args: tuple[int, ...], kind: Kind) -> bool:
-        if int(np.prod(kind.shape)) > self.FOLD_SIZE:
-            return False
-        return all(self.kinds[a].op is CONSTANT and int(np.prod(self.kinds[a].shape)) <= self.FOLD_SIZE for a in args)
-
     def _fold(self, kind: Kind, args: tuple[int, ...]) -> int:
         values = [constant_value(self.kinds[a]) for a in args]
         with np.errstate(all="ignore"):
@@ -158,7 +210,7 @@ class Builder:
                 value = kind.op.numpy(*(v[None] for v in values), **kind.kwargs)[0]
         value = np.asarray(value, dtype="float64" if kind.dtype == WEAK else kind.dtype)
         if kind.dtype != "bool" and not np.isfinite(value).all():
-            return self._append(kind, args)  # stays an instruction, so that a NaN can be traced to its origin
+            return self.append(kind, args)  # stays an instruction, so that a NaN can be traced to its origin
         plain = value.item() if value.shape == () else ("array", value.shape, value.tobytes())
         return self.leaf(intern_kind(CONSTANT, (("value", plain),), value.shape, kind.dtype))
 
@@ -166,22 +218,34 @@ class Builder:
         self, inputs: Iterable[int], outputs: Iterable[int], labels: Iterable[str] = (), *, prune: bool = True
     ) -> Tape:
         """The tape, without what no output needs. Inputs are kept in the order given, used or not."""
-        inputs, outputs = tuple(inputs), tuple(outputs)
+        inputs, outputs, labels = tuple(inputs), tuple(outputs), tuple(labels)
         if not prune:
-            return Tape(self.kinds, self.args, inputs, outputs, tuple(labels))
-        needed = bytearray(len(self.kinds))
-        for i in (*inputs, *outputs):
-            needed[i] = 1
-        for i in range(len(self.kinds) - 1, -1, -1):
-            if needed[i]:
-                for a in self.args[i]:
-                    needed[a] = 1
-        place: dict[int, int] = {}
-        kinds: list[Kind] = []
-        args: list[tuple[int, ...]] = []
-        for i in (*inputs, *(j for j in range(len(self.kinds)) if needed[j])):
-            if i not in place:
-                place[i] = len(kinds)
-                kinds.append(self.kinds[i])
-                args.append(tuple(place[a] for a in self.args[i]))
-        return Tape(kinds, args, tuple(place[i] for i in inputs), tuple(place[i] for i in outputs), tuple(labels))
+            return Tape(self.kinds, self.args, inputs, outputs, labels)
+        order = [*inputs, *self._needed(inputs, outputs)]
+        moved = next((p for p, i in enumerate(order) if p != i), len(order))
+        if moved == len(self.kinds):
+            return Tape(self.kinds.copy(), self.args.copy(), inputs, outputs, labels)
+        place = [0] * len(self.kinds)
+        for p, i in enumerate(order):
+            place[i] = p
+        kinds = [self.kinds[i] for i in order]
+        args = self.args[:moved] + [tuple([place[a] for a in self.args[i]]) for i in order[moved:]]
+        return Tape(kinds, args, tuple([place[i] for i in inputs]), tuple([place[i] for i in outputs]), labels)
+
+    def _needed(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
+        """Values that an output needs, in order, without the inputs."""
+        size = len(self.kinds)
+        # if every value is read by another or is an output, every one is needed: that is found without a loop in Python
+        used = np.zeros(size, bool)
+        used[np.fromiter(chain(inputs, outputs, chain.from_iterable(self.args)), np.intp)] = True
+        if not used.all():
+            needed = bytearray(size)
+            for i in outputs:
+                needed[i] = 1
+            for i in range(size - 1, -1, -1):
+                if needed[i]:
+                    for a in self.args[i]:
+                        needed[a] = 1
+            used = np.frombuffer(needed, bool).copy()
+        used[list(inputs)] = False
+        return np.flatnonzero(used).tolist()

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UnsupportedError
 from ..expr.functions import RULES, as_expr
 from ..expr.node import Expr, Kind, topological, variable
-from ..ops import CONSTANT, VARIABLE, Op
+from ..ops import VARIABLE, Op
 from ..ops.kinks import current as kink_policy
 from .tape import Builder
 
@@ -40,10 +40,7 @@ class Template:
         """Write the steps onto a tape; the outputs as value numbers wrapped in Ref, plain numbers, or None."""
         values = list(inputs)
         for kind, args in self.steps:
-            if kind.op is CONSTANT:
-                values.append(builder.leaf(kind))
-            else:
-                values.append(builder.emit(kind.op, kind.params, tuple([values[a] for a in args])))
+            values.append(builder.again(kind, tuple([values[a] for a in args])) if args else builder.leaf(kind))
         return [Ref(values[o.index]) if isinstance(o, Ref) else o for o in self.outputs]
 
 

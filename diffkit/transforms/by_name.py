@@ -20,6 +20,7 @@ from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import bind_names, distinct_variables, fitting, plain, run_value
 from .programs import check_differentiable, check_scalar, make_program
+from .single import SinglePoint
 
 
 class ExprCall:
@@ -53,6 +54,7 @@ class ExprCall:
             self.wrt = [w for w in self.wrt if w in floats]
         check_differentiable([v for v in self.variables if v.name in self.wrt])
         self._made: dict[str, tuple[Program, Callable]] = {}
+        self._single: SinglePoint | None = None
 
     def __repr__(self) -> str:
         return f"<{'hessian' if self.order == 2 else 'derivative'} of {self.f!r} by {', '.join(self.wrt)}, engine {self.engine}>"
@@ -87,13 +89,20 @@ class ExprCall:
         return self
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if self._single is not None:
+            result = self._at_point(args, kwargs, out)
+            if result is not None:
+                return result
         if "out" in self.names and out is not None and not (len(args) == 1 and isinstance(args[0], Mapping)):
             kwargs["out"], out = out, None
         given = bind_names(self.names, args, kwargs)
         values = [given[n] for n in self.names]
         if any(isinstance(v, Expr) for v in values):
             return self._symbolic(values)
-        outputs, blocks = self._runner()[1](values, None if out is None else self._buffers(out))
+        program, run = self._runner()
+        outputs, blocks = run(values, None if out is None else self._buffers(out))
+        if self.order == 1 and self.reduce is None and outputs[0].ndim == len(self.f.shape):
+            self._single = SinglePoint.of(program, run)
         if self.order == 2:
             result: Any = {
                 w: dict(zip(self.wrt, map(plain, row), strict=True)) for w, row in zip(self.wrt, blocks, strict=True)
@@ -104,6 +113,27 @@ class ExprCall:
         row = [plain(self._reduced(b, given[w], w)) for b, w in zip(blocks[0], self.wrt, strict=True)]
         result = row[0] if self.single else dict(zip(self.wrt, row, strict=True))
         return (plain(outputs[0]), result) if self.value else result
+
+    def _at_point(self, args: tuple, kwargs: dict[str, Any], out: Any) -> Any:
+        """The result at a single point given without loop dims; None where the general path is needed."""
+        assert self._single is not None
+        if kwargs:
+            if args or len(kwargs) != len(self.names):
+                return None
+            try:
+                args = tuple([kwargs[n] for n in self.names])
+            except KeyError:
+                return None
+        if out is None:
+            results = self._single(args)
+        elif self.value or not self.single:
+            return None
+        else:
+            results = self._single(args, (None, out))
+        if results is None:
+            return None
+        gradient = results[1] if self.single else dict(zip(self.wrt, results[1:]))  # noqa: B905 (speed)
+        return (results[0], gradient) if self.value else gradient
 
     def _reduced(self, block: np.ndarray, value: Any, name: str) -> np.ndarray:
         if self.reduce is None:

@@ -23,6 +23,7 @@ from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import plain
 from .programs import check_scalar, make_program
+from .single import SinglePoint
 
 
 @dataclass(eq=False)
@@ -54,6 +55,7 @@ class PythonCall:
         if not all(isinstance(a, int) and not isinstance(a, bool) for a in self.argnums):
             raise ArgumentError(f"argnums is a position or a tuple of positions, not {argnums!r}")
         self._made: dict[tuple, Prepared] = {}
+        self._single: SinglePoint | None = None
 
     @property
     def __name__(self) -> str:
@@ -121,6 +123,10 @@ class PythonCall:
         return self
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
+        if self._single is not None:
+            result = self._at_point(args, out)
+            if result is not None:
+                return result
         made = self._prepared(args)
         traced = made.traced
         leaves = [leaf for leaf in flatten(args)[0] if is_traced(leaf)]
@@ -128,11 +134,27 @@ class PythonCall:
             outputs, blocks = self._symbolic(made.program, traced, leaves)
         else:
             outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, traced))
+            if self.order == 1 and self.scalar and len(leaves) == len(args) and all(map(is_traced, args)):
+                self._single = SinglePoint.of(made.program, made.run)
         structures = [flatten(args[n])[1] for n in self.argnums]
         result = self._second(blocks, structures) if self.order == 2 else self._first(blocks, structures, traced)
         if not self.value:
             return result
         return plain(outputs[0]), result
+
+    def _at_point(self, args: tuple, out: Any) -> Any:
+        """The result where every argument is one number or array; None where the general path is needed."""
+        assert self._single is not None
+        if out is None:
+            results = self._single(args)
+        elif self.value or not self.single:
+            return None
+        else:
+            results = self._single(args, (None, out))
+        if results is None:
+            return None
+        gradient = results[1] if self.single else tuple(results[1:])
+        return (results[0], gradient) if self.value else gradient
 
     def _buffers(self, out: Any, traced: Traced) -> list[np.ndarray]:
         value, gradient = out if self.value else (None, out)

@@ -172,7 +172,15 @@ def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, 
             source, target = loads[i, 0] + lane * rows * size, base + loads[i, 1] * block
             _move(source, target, size, rows, count, size, rows * size, size * block, size)
         for p in range(code.shape[0]):
-            _execute(code, table, addresses, p, base, block, count, here)
+            if code[p, 0] == CALL and code[p, 6] == 1:
+                dst, a, b, c = code[p, 2], code[p, 3], code[p, 4], code[p, 5]
+                dst = base + dst * block if dst >= 0 else here[np.uint64(-1 - dst)]
+                a = base + a * block if a >= 0 else here[np.uint64(-1 - a)]
+                b = base + b * block if b >= 0 else here[np.uint64(-1 - b)]
+                c = base + c * block if c >= 0 else here[np.uint64(-1 - c)]
+                _call(addresses[np.uint64(code[p, 1])], dst, a, b, c, count)
+            else:
+                _execute(code, table, addresses, p, base, block, count, here)
         for i in range(stores.shape[0]):
             size, rows = stores[i, 2], stores[i, 3]
             source, target = _at(stores[i, 1], base, block, here), stores[i, 0] + lane * rows * size
@@ -187,13 +195,20 @@ SWITCH = (
 )  # fmt: skip
 
 
-@njit("(int32[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], float64[::1])", nogil=True, cache=True)
-def interpret_point(switch, code, table, addresses, here, w):  # type: ignore[no-untyped-def]
+@njit("(int64[::1],)", nogil=True, cache=True)
+def interpret_point(parts):  # type: ignore[no-untyped-def]
     """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
 
-    switch: (number in SWITCH or -1, dst, a, b, c) with operands as positions in `w`, the workspace of doubles.
+    parts: (address, length) of switch, code, table, addresses, here and the workspace `w` of doubles: one array costs a
+    caller less than six. A row of switch: (number in SWITCH or -1, dst, a, b, c), operands as positions in `w`.
     """
-    base = w.ctypes.data
+    switch = carray(_pointer(parts[0]), (parts[1], 5), np.int32)
+    code = carray(_pointer(parts[2]), (parts[3], 9), np.int64)
+    table = carray(_pointer(parts[4]), parts[5], np.int64)
+    addresses = carray(_pointer(parts[6]), parts[7], np.int64)
+    here = carray(_pointer(parts[8]), parts[9], np.int64)
+    base = parts[10]
+    w = carray(_pointer(base), parts[11], np.float64)
     for p in range(switch.shape[0]):
         o, d, a, b, c = switch[p, 0], switch[p, 1], switch[p, 2], switch[p, 3], switch[p, 4]
         if o == 2:

@@ -45,9 +45,11 @@ class Primitive:
         """Lanes of its vectors: 512 bits, of singles where nothing wider takes part."""
         return 2 * WIDTH if self.letter == "f" and "d" not in (self.result, *self.operands) else WIDTH
 
-    def write(self, builder: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
-        """Its instructions, on vectors of any width."""
-        k = Kernels(builder, self.letter, values[0].type.count)
+    def write(
+        self, builder: ir.IRBuilder, values: Sequence[ir.Value], elsewhere: frozenset[str] = frozenset()
+    ) -> ir.Value:
+        """Its instructions, on vectors of any width. elsewhere: functions that another object has."""
+        k = Kernels(builder, self.letter, values[0].type.count, elsewhere)
         return self.body(k, *(Vector(k, v) for v in values)).value
 
 
@@ -129,7 +131,7 @@ def module(chosen: Iterable[Primitive]) -> ir.Module:
 def vector_function(primitive: Primitive) -> tuple[str, ir.FunctionType]:
     """Name and type of a primitive's vector function."""
     operands = [vector_type(t, primitive.width) for t in primitive.operands]
-    return f"vector_{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.width), operands)
+    return f"diffkit.vector.{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.width), operands)
 
 
 def _emit(made: ir.Module, primitive: Primitive) -> None:
@@ -194,6 +196,8 @@ class _Loop:
         b.position_at_end(stage)
         staged = []
         for p, t, buffer in zip(self.sources, self.primitive.operands, buffers, strict=False):
+            whole_vector = ir.VectorType(MEMORY[t], self.width)  # the lanes that are not there hold zero
+            b.store(ir.Constant(whole_vector, None), b.bitcast(buffer, whole_vector.as_pointer()))
             self._copy(b, self._at(b, p, t, whole), buffer, t, left)
             staged.append(load(b, t, buffer, self.width))
         store(b, self.primitive.result, b.call(self.vector, staged), buffers[-1])
@@ -206,7 +210,6 @@ class _Loop:
     def _buffer(self, b: ir.IRBuilder, letter: str) -> ir.Value:
         held = b.alloca(ir.ArrayType(MEMORY[letter], self.width))
         held.align = 64
-        b.store(ir.Constant(ir.ArrayType(MEMORY[letter], self.width), None), held)
         return b.bitcast(held, POINTER)
 
     @staticmethod

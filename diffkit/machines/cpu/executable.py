@@ -50,8 +50,9 @@ class CpuExecutable:
             check_out(out, self.tape, loop)
         points = math.prod(loop)
         if points == 1:
-            results = self.point.arrays(arrays, loop)
-            return self._finish(results, out)
+            single = self.point([a.reshape(p.shape) for a, p in zip(arrays, self.plan.inputs, strict=True)])
+            shapes = [(*loop, *p.shape) for p in self.plan.outputs]
+            return self._finish([np.asarray(r).reshape(s) for r, s in zip(single, shapes, strict=True)], out)
         places = self.plan.outputs
         direct = [self._target(k, p, loop, arrays, out) for k, p in enumerate(places)]
         if points:
@@ -91,11 +92,11 @@ class CpuExecutable:
             held.append(laid)
             inputs.append((laid.ctypes.data, uniform))
         outputs = [r.ctypes.data for r in results]
-        fused = self.tiers.fused(points)
+        fused = self.tiers.fused([same for _, same in inputs], points)
         if fused is not None:
-            fused.run(inputs, outputs, points)
+            fused.run([address for address, _ in inputs], outputs, points, points * len(self.plan.code))
         else:
-            with self.tiers.measured(points):
+            with self.tiers.measured():
                 self._interpret(inputs, outputs, points)
 
     def _interpret(self, inputs: list[tuple[int, bool]], outputs: list[int], points: int) -> None:

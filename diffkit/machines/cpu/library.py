@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -87,15 +88,28 @@ class Loaded:
         return self._engine.get_function_address(symbol)
 
 
+def packed(names: Sequence[str], data: bytes) -> bytes:
+    """An object with names of functions: those it offers, or those it needs."""
+    header = json.dumps(list(names)).encode()
+    return len(header).to_bytes(4, "little") + header + data
+
+
+def unpacked(stored: bytes) -> tuple[list[str], bytes]:
+    size = int.from_bytes(stored[:4], "little")
+    return json.loads(stored[4 : 4 + size]), stored[4 + size :]
+
+
 class Library:
     """Addresses of kernels. Those of operations registered later are compiled when first asked for."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, names: Sequence[str], data: bytes) -> None:
+        #: functions that objects made later may call
+        self.exported = frozenset(names)
         self._objects = [Loaded(data)]
         self._addresses: dict[str, int] = {}
 
     def address(self, symbol: str) -> int:
-        """Address of a kernel, 0 if there is none of that name."""
+        """Address of a function, 0 if there is none of that name."""
         found = self._addresses.get(symbol)
         if not found:
             found = self._objects[0].address(symbol) or self._registered(symbol)
@@ -105,7 +119,7 @@ class Library:
     def _registered(self, symbol: str) -> int:
         from .emit import module, primitives
 
-        new = [p for p in primitives() if symbol in (p.symbol, f"vector_{p.symbol}")]
+        new = [p for p in primitives() if p.symbol == symbol]
         if not new:
             return 0
         self._objects.append(Loaded(compiled(str(module(new)))))
@@ -115,14 +129,20 @@ class Library:
 @lru_cache(maxsize=1)
 def library() -> Library:
     """The kernels, from the cache or compiled now."""
-
-    def make() -> bytes:
-        from .emit import module, primitives
-
-        return compiled(str(module(primitives())))
-
     with _lock:
-        return Library(kept_or_made(_path(), make))
+        data = kept(_path())
+        if data is None:
+            data = _made()
+            keep(_path(), data)
+        return Library(*unpacked(data))
+
+
+def _made() -> bytes:
+    from .emit import module, primitives
+
+    made = module(primitives())
+    names = [f.name for f in made.functions if f.name.startswith("diffkit.")]
+    return packed(names, compiled(str(made)))
 
 
 def _path() -> Path:
@@ -132,15 +152,6 @@ def _path() -> Path:
 def is_compiled() -> bool:
     """Whether the kernels are in the cache."""
     return _path().exists()
-
-
-def kept_or_made(path: Path, make: Callable[[], bytes]) -> bytes:
-    """The object of the cache, or a new one, which is kept."""
-    data = kept(path)
-    if data is None:
-        data = make()
-        _keep(path, data)
-    return data
 
 
 def kept(path: Path) -> bytes | None:
@@ -153,7 +164,7 @@ def kept(path: Path) -> bytes | None:
     return data if hashlib.sha256(data).digest() == digest else None
 
 
-def _keep(path: Path, data: bytes) -> None:
+def keep(path: Path, data: bytes) -> None:
     """Written whole or not at all; a cache that cannot be written is no error."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent)

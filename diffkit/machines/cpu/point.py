@@ -10,65 +10,82 @@ import numpy as np
 from .library import library
 from .plan import CALL, NUMPY, SIZE, Place, Plan
 
+#: where a value is: the position of a double in the workspace (-1: none), and a view of its elements
+Spot = tuple[int, np.ndarray]
+
+
+class _State:
+    """A workspace with the constants in it, and what the interpreter needs to know of it."""
+
+    __slots__ = ("held", "inputs", "outputs", "parts", "w")
+
+    def __init__(self, point: Point) -> None:
+        plan = point.plan
+        size = plan.lane_bytes // 8 + plan.slots
+        w = np.zeros(size + 8)
+        w = w[(-w.ctypes.data % 64) // 8 :][:size]
+        here = w.ctypes.data + 8 * (plan.lane_bytes // 8 + np.arange(max(1, plan.slots), dtype=np.int64))
+        for value, place in plan.constants:
+            self._spot(w, point, place)[1][...] = value.reshape(place.shape)
+        held = (point.switch, plan.code, plan.table, point.addresses, here, w)
+        self.held, self.w = held, w  # whose addresses the interpreter is given
+        self.parts = np.array([x for a in held for x in (a.ctypes.data, len(a))], np.int64)
+        self.inputs = [self._spot(w, point, p) for p in plan.inputs]
+        self.outputs = [self._spot(w, point, p) for p in plan.outputs]
+
+    @staticmethod
+    def _spot(w: np.ndarray, point: Point, place: Place) -> Spot:
+        at = place.at if place.at >= 0 else 8 * point.position(place.at)
+        view = w.view(np.uint8)[at : at + place.rows * SIZE[place.letter]].view(NUMPY[place.letter])
+        return at // 8 if place.shape == () and place.letter == "d" else -1, view.reshape(place.shape)
+
 
 class Point:
-    """A tape's program for one point: inputs and outputs have places in a workspace of doubles."""
+    """A tape's program for one point. May be called from several threads at once."""
 
     def __init__(self, plan: Plan) -> None:
         from .driver import SWITCH, interpret_point
 
-        self._interpret = interpret_point
-        self._plan = plan
-        self._size = plan.lane_bytes // 8 + plan.slots
-        self._addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
+        self.plan, self._interpret = plan, interpret_point
+        self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
         numbers = {f"{name}_d": k for k, name in enumerate(SWITCH)}
         number = np.array([numbers.get(s, -1) for s in plan.symbols] or [-1], np.int64)
         code = plan.code
-        switch = np.full((len(code), 5), -1, np.int32)
         simple = (code[:, 0] == CALL) & (code[:, 6] == 1)
-        switch[:, 0] = np.where(simple, number[code[:, 1]], -1)
+        self.switch = np.empty((len(code), 5), np.int32)
+        self.switch[:, 0] = np.where(simple, number[code[:, 1]], -1)
         places = code[:, 2:6]
-        switch[:, 1:] = np.where(places >= 0, places >> 3, self._place(places))
-        self._switch = switch
-        self._spare: list[tuple] = []
+        self.switch[:, 1:] = np.where(places >= 0, places >> 3, self.position(places))
+        self._spare: list[_State] = []
 
-    def _place(self, at: Any) -> Any:
-        """Position in the workspace of a slot."""
-        return self._plan.lane_bytes // 8 - 1 - at
+    def position(self, at: Any) -> Any:
+        """Where a slot's double lies in the workspace."""
+        return self.plan.lane_bytes // 8 - 1 - at
 
-    def _new(self) -> tuple:
-        """A workspace with the constants in it, the addresses of its slots, and views of inputs and outputs."""
-        w = np.zeros(self._size + 8)
-        w = w[(-w.ctypes.data % 64) // 8 :][: self._size]
-        here = w.ctypes.data + 8 * (self._plan.lane_bytes // 8 + np.arange(max(1, self._plan.slots), dtype=np.int64))
-        for value, place in self._plan.constants:
-            self._view(w, place)[...] = value.reshape(place.shape)
-        inputs = [self._view(w, p) for p in self._plan.inputs]
-        outputs = [self._view(w, p) for p in self._plan.outputs]
-        return w, here, inputs, outputs
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray | None] | None = None) -> list[Any]:
+        """Outputs for one point. Values are numbers, or arrays of exactly the core shape and dtype; nothing is checked.
 
-    def _view(self, w: np.ndarray, place: Place) -> np.ndarray:
-        at = place.at if place.at >= 0 else 8 * self._place(place.at)
-        return w.view(np.uint8)[at : at + place.rows * SIZE[place.letter]].view(NUMPY[place.letter]).reshape(place.shape)
-
-    def run(self, values: Sequence[Any]) -> tuple:
-        """The state after running on these values (numbers and arrays of the core shapes); give it back with `done`."""
+        Doubles come back as np.float64, everything else as new arrays. Those for which `out` has an array are written into it.
+        """
         try:
             state = self._spare.pop()
         except IndexError:
-            state = self._new()
-        w, here, inputs, _ = state
-        for view, value in zip(inputs, values, strict=True):
-            view[...] = value
-        self._interpret(self._switch, self._plan.code, self._plan.table, self._addresses, here, w)
-        return state
-
-    def done(self, state: tuple) -> None:
+            state = _State(self)
+        w = state.w
+        for (position, view), value in zip(state.inputs, values):  # noqa: B905 (`strict` costs half a microsecond)
+            if position >= 0:
+                w[position] = value
+            else:
+                view[...] = value
+        self._interpret(state.parts)
+        if out is None:
+            results = [w[k] if k >= 0 else view.copy() for k, view in state.outputs]
+        else:
+            results = list(out)
+            for n, (k, view) in enumerate(state.outputs):
+                if results[n] is None:
+                    results[n] = w[k] if k >= 0 else view.copy()
+                else:
+                    results[n][...] = view
         self._spare.append(state)
-
-    def arrays(self, arrays: Sequence[np.ndarray], loop: tuple[int, ...]) -> list[np.ndarray]:
-        """Outputs as new arrays with loop dims, which have one point in all."""
-        state = self.run([a.reshape(p.shape) for a, p in zip(arrays, self._plan.inputs, strict=True)])
-        results = [view.reshape((*loop, *view.shape)).copy() for view in state[3]]
-        self.done(state)
         return results

@@ -1,22 +1,124 @@
-"""Which tier runs a tape: the interpreter, which is always ready, or a fused kernel once the work has paid for compiling one."""
+"""Which tier runs a tape: the interpreter, which is always ready, or a fused kernel once the work has paid for compiling one.
+
+The rule needs no forecast: a kernel is compiled, in the background, when the interpreter has spent on this tape what compiling is
+estimated to take, so that the time lost is at most about doubled whatever comes. A kernel in the cache of an earlier process is
+loaded as soon as a call is worth the milliseconds. Both tiers give the same bits, so nothing shows but the time.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import numpy as np
-from contextlib import nullcontext
+
+from ...errors import ArgumentError
 from .library import library
 from .plan import Plan
 
+if TYPE_CHECKING:
+    from .fused import Fused
+
+TIERS = ("auto", "interpreted", "fused")
 _tier = "auto"
 
-def set_tier(tier):
+#: estimate of compiling: seconds, and seconds an instruction (measured: docs/decisions/0004)
+COMPILE_SECONDS, COMPILE_SECONDS_EACH = 0.01, 0.0003
+#: below this many instruction · points the cache is not asked for a kernel
+LOAD_WORK = 1_000_000
+
+_lock = threading.Lock()
+_compiler: ThreadPoolExecutor | None = None
+
+
+def set_tier(tier: str) -> None:
+    """Which tier of the cpu machine runs: "auto" (by a rule of tape and work), "interpreted", or "fused" (compiled at the first call)."""
     global _tier
+    if tier not in TIERS:
+        raise ArgumentError(f"there is no tier {tier!r}; choose one of {', '.join(TIERS)}")
     _tier = tier
 
+
+def _in_background(plan: Plan, uniform: tuple[bool, ...]) -> Future:
+    global _compiler
+    from .fused import compile_fused
+
+    with _lock:
+        if _compiler is None:
+            _compiler = ThreadPoolExecutor(1, thread_name_prefix="diffkit-compiler")
+        return _compiler.submit(compile_fused, plan, uniform)
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads."""
+    global _lock, _compiler
+    _lock, _compiler = threading.Lock(), None
+
+
 class Tiers:
+    """The tiers of one plan. Fused kernels differ by which inputs are the same at all points."""
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
+        #: seconds spent in the interpreter
+        self.spent = 0.0
+        self._fused: dict[tuple[bool, ...], Fused | Future | None] = {}
+        self._fusable: bool | None = None
 
-    def fused(self, points): return None
-    def measured(self, points): return nullcontext()
+    def fused(self, uniform: Sequence[bool], points: int) -> Fused | None:
+        """The fused kernel to run now, if there is one and the tier allows it."""
+        from .fused import LEAST_POINTS
+
+        pattern = tuple(uniform)
+        known = self._fused.get(pattern)
+        if _tier == "interpreted" or points < LEAST_POINTS:
+            return None
+        if known is not None and not isinstance(known, Future):
+            return known
+        if isinstance(known, Future):
+            if known.done() or _tier == "fused":
+                return self._settle(pattern, known)
+            return None
+        return self._wanted(pattern, points)
+
+    def _settle(self, pattern: tuple[bool, ...], future: Future) -> Fused | None:
+        self._fused[pattern] = future.result()
+        return self._fused[pattern]  # type: ignore[return-value]
+
+    def _wanted(self, pattern: tuple[bool, ...], points: int) -> Fused | None:
+        from .fused import compile_fused, fusable, load_kept, unrolled
+
+        length = len(self.plan.code)
+        if _tier == "auto" and points * length < LOAD_WORK and not self.spent:
+            return None
+        if self._fusable is None:
+            self._fusable = fusable(self.plan)
+        if not self._fusable:
+            return None
+        if pattern not in self._fused:
+            self._fused[pattern] = load_kept(self.plan, pattern)
+            if self._fused[pattern] is not None:
+                return self._fused[pattern]  # type: ignore[return-value]
+        if _tier == "fused":
+            self._fused[pattern] = compile_fused(self.plan, pattern)
+            return self._fused[pattern]  # type: ignore[return-value]
+        if self.spent > COMPILE_SECONDS + COMPILE_SECONDS_EACH * unrolled(self.plan):
+            self._fused[pattern] = _in_background(self.plan, pattern)
+        return None
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Around a run of the interpreter."""
+        begun = time.perf_counter()
+        yield
+        self.spent += time.perf_counter() - begun
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -137,8 +137,12 @@ class Vector:
 class Kernels:
     """The namespace `k`: instructions go to `builder`, functions of their own to its module."""
 
-    def __init__(self, builder: ir.IRBuilder, letter: str, width: int = WIDTH) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, letter: str, width: int = WIDTH, elsewhere: frozenset[str] = frozenset()
+    ) -> None:
         self.builder, self.letter, self.width = builder, letter, width
+        #: functions that another object has: they are declared only
+        self.elsewhere = elsewhere
         #: the precision that the kernel computes in
         self.double = letter != "f"
         self.element = DOUBLE if self.double else FLOAT
@@ -252,24 +256,25 @@ class Kernels:
 
     def in_double(self, function: Callable, *args: Vector) -> Vector:
         """A single's function computed by the double's, and rounded."""
-        k = Kernels(self.builder, "d", self.width)
+        k = Kernels(self.builder, "d", self.width, self.elsewhere)
         results = function(k, *(Vector(k, self.wide(a).value) for a in args))
         return self.narrow(Vector(self, results.value))
 
     # ---- functions and branches ----
     def call(self, function: Callable, *args: Vector) -> Vector:
         """The kernel as a function of its own, written once a module: for what is long, or used in several places."""
-        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}.{self.letter}.{self.width}"
+        name = f"diffkit.{function.__module__.rpartition('.')[2]}.{function.__name__}.{self.letter}.{self.width}"
         module = self.builder.module
         found = module.globals.get(name)
         if found is None:
             types = [a.value.type for a in args]
             result = ir.VectorType(self.element, self.width)
             found = ir.Function(module, ir.FunctionType(result, types), name)
-            found.linkage = "internal"
-            found.attributes.add("noinline")
-            inner = Kernels(ir.IRBuilder(found.append_basic_block("entry")), self.letter, self.width)
-            inner.builder.ret(function(inner, *(Vector(inner, a) for a in found.args)).value)
+            if name not in self.elsewhere:
+                found.attributes.add("noinline")
+                entry = ir.IRBuilder(found.append_basic_block("entry"))
+                inner = Kernels(entry, self.letter, self.width, self.elsewhere)
+                inner.builder.ret(function(inner, *(Vector(inner, a) for a in found.args)).value)
         return Vector(self, self.builder.call(found, [a.value for a in args]))
 
     def rarely(self, mask: Vector, slow: Callable, fast: Vector, *args: Vector) -> Vector:

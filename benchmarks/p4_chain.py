@@ -1,0 +1,166 @@
+"""P4: a long straight line. The gradient of a chain z ← sin z + y·z of 100,000 steps, traced from Python.
+
+Tools that compile the unrolled chain take minutes at that length, so they take part at 1,000 steps. "First" is the time to build:
+from the Python function to the first answer. A process of its own runs a million steps, for cost and memory.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .harness import Bench, Contestant, Run, ratio
+from .machine import available_bytes
+from .peers import casadi_bound, casadi_functions, jax_modules, namespace, own, peer
+
+TITLE = "A long chain: gradient of z ← sin z + y·z"
+#: steps for tools that compile an unrolled program, for all others, and for the run in a process of its own
+STEPS = {"tiny": (50, 500, 2_000), "full": (1_000, 100_000, 1_000_000)}
+START = np.array([0.3, -0.01])  # z and y: the chain settles, so that no derivative overflows
+MEMORY_BYTES = 6e9
+TIERS: tuple[tuple[str, int | None], ...] = (("auto", None),)
+
+
+def chain(m: Any, z: Any, y: Any, steps: int) -> Any:
+    for _ in range(steps):
+        z = m.sin(z) + y * z
+    return z
+
+
+def by_hand(steps: int) -> np.ndarray:
+    """Both derivatives by carrying tangents along."""
+    (z, y), by_z, by_y = START, 1.0, 0.0
+    for _ in range(steps):
+        slope = np.cos(z) + y
+        by_z, by_y, z = slope * by_z, slope * by_y + z, np.sin(z) + y * z
+    return np.array([by_z, by_y])
+
+
+def diffkit_run(steps: int) -> Run:
+    import diffkit as dk
+
+    def f(x: Any) -> Any:
+        return chain(np, x[0], x[1], steps)
+
+    call, x, out = dk.grad(f), START.copy(), np.zeros(2)
+
+    def run() -> list[Any]:
+        call(x, out=out)
+        return [out]
+
+    return run
+
+
+def casadi_run(steps: int) -> Run:
+    import casadi
+
+    x = casadi.SX.sym("x", 2)
+    f = chain(casadi_functions(), x[0], x[1], steps)
+    inputs, out = START.copy(), np.zeros(2)
+    call = casadi_bound(casadi.Function("gradient", [x], [casadi.gradient(f, x)]), [inputs], [out])
+
+    def run() -> list[Any]:
+        call()
+        return [out]
+
+    return run
+
+
+def torch_run(steps: int) -> Run:
+    import torch
+
+    m, x = namespace("torch", "torch.erf"), torch.from_numpy(START.copy()).requires_grad_()
+    return lambda: torch.autograd.grad(chain(m, x[0], x[1], steps), x)
+
+
+def autograd_run(steps: int) -> Run:
+    from autograd import grad
+
+    m, x = namespace("autograd.numpy", "autograd.scipy.special.erf"), START.copy()
+    call = grad(lambda x: chain(m, x[0], x[1], steps))
+    return lambda: [call(x)]
+
+
+def jax_run(steps: int) -> Run:
+    jax, m = jax_modules()
+    x = jax.numpy.asarray(START)
+    call = jax.jit(jax.grad(lambda x: chain(m, x[0], x[1], steps)))
+    return lambda: [call(x).block_until_ready()]
+
+
+def heyoka_run(steps: int) -> Run:
+    import heyoka as hy
+
+    z, y = hy.make_vars("z", "y")
+    f = chain(SimpleNamespace(sin=hy.sin), z, y, steps)
+    gradient = hy.diff_tensors([f], diff_args=[z, y], diff_order=1).gradient
+    call = hy.cfunc(gradient, [z, y], compact_mode=True)  # without it the time to compile grows with the square
+    x, out = START.copy(), np.zeros(2)
+    return lambda: [call(x, outputs=out)]
+
+
+def contestants(steps: int, compilers: bool) -> list[Contestant]:
+    def at(build: Callable[[int], Run]) -> Callable[[], Run]:
+        return lambda: build(steps)
+
+    made = [
+        *own(at(diffkit_run), "dk.grad of a Python function, arrays given", TIERS),
+        peer("casadi", "CasADi", "SX, its interpreter, buffers bound beforehand", at(casadi_run)),
+        peer("torch", "PyTorch, eager", "autograd.grad, which traces at every call", at(torch_run)),
+        peer("autograd", "HIPS autograd", "grad, which traces at every call", at(autograd_run)),
+    ]
+    if compilers:
+        made += [
+            peer("jax", "JAX", "jit of grad, unrolled", at(jax_run)),
+            peer("heyoka", "heyoka", "cfunc, compact_mode", at(heyoka_run)),
+        ]
+    return made
+
+
+def memory_child(steps: int) -> None:
+    """In a process of its own: seconds to build and to run, and the most memory it took, as a line of JSON."""
+    from .p8_scaling import peak_bytes
+
+    start = perf_counter()
+    run = diffkit_run(steps)
+    run()
+    built = perf_counter() - start
+    start = perf_counter()
+    run()
+    print(json.dumps({"build": built, "run": perf_counter() - start, "peak": peak_bytes()}))
+
+
+def in_a_process(module: str, call: str) -> dict[str, Any]:
+    """What a function of a benchmark prints, run in a fresh interpreter."""
+    code = f"from diffkit.cli import benchmarks; benchmarks({module!r}).{call}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{module}.{call} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def run(bench: Bench) -> None:
+    short, long, longest = STEPS[bench.size]
+    small = bench.table(f"{TITLE}, {short:,} steps", contestants(short, True), [by_hand(short)], per="call")
+    table = bench.table(f"{TITLE}, {long:,} steps", contestants(long, False), [by_hand(long)], per="call")
+    mine, theirs = (next((r for r in table.rows if r.name == n), None) for n in ("diffkit, auto", "CasADi"))
+    bench.claim("build ÷ CasADi", ratio(mine and mine.first, theirs and theirs.first), 0.3)
+    bench.claim("run ÷ CasADi", ratio(mine and mine.median, theirs and theirs.median), 0.6)
+    first = next((r.first for r in small.rows if r.own), None)
+    compiled = min((r.first for r in small.rows if r.name in ("JAX", "heyoka") and r.first), default=None)
+    bench.claim(f"build at {short:,} steps ÷ best compiler", ratio(first, compiled), 0.3)
+    if available_bytes() < MEMORY_BYTES * 1.2:
+        return
+    bench.say(f"{longest:,} steps in a process of its own")
+    found = in_a_process("p4", f"memory_child({longest})")
+    growth = longest / long
+    bench.claim(f"{longest:,} steps: peak memory", found["peak"] and found["peak"] / 1e9, MEMORY_BYTES / 1e9, unit="GB")
+    bench.claim(f"{longest:,} steps: build a step ÷ {long:,}", ratio(found["build"] / growth, mine and mine.first), 1.5)
+    bench.claim(f"{longest:,} steps: run a step ÷ {long:,}", ratio(found["run"] / growth, mine and mine.median), 1.5)

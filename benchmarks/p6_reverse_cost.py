@@ -1,0 +1,136 @@
+"""P6: what a gradient costs: time of value and gradient by reverse mode over the time of the value, over the corpus.
+
+The theory's bound is 5 (Baur and Strassen 1983) and for memory traffic included 3 to 4 (Griewank and Walther 2008, 4.2). For every formula the two are timed
+in turn, on the same machine with the same threads, arrays for the results given; the geometric mean over all formulas is reported, with
+the 10th and 90th percentile as the spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .harness import MEASURED, TURN_SECONDS, Bench, Contestant, Row, Table, judged, timed
+from .p5_corpus import FEW, formulas, source_function
+from .peers import casadi_bound, own, peer
+
+TITLE = "Value and gradient over value, reverse mode, geometric mean over the corpus"
+POINTS = {"tiny": 200, "full": 100_000}
+LIMIT = 2.3
+#: pairs of turns a formula
+PAIRS = {"tiny": 2, "full": 7}
+TIERS: tuple[tuple[str, int | None], ...] = (("interpreted", None), ("fused", None), ("fused", 1))
+
+#: from a formula's text, variables and points: (value, value and gradient), both to be timed
+Pair = tuple[Callable[[], Any], Callable[[], Any]]
+Build = Callable[[str, Sequence[str], Sequence[np.ndarray]], Pair]
+
+
+def diffkit_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -> Pair:
+    import diffkit as dk
+
+    f, given = dk.parse(text), dict(zip(names, values, strict=True))
+    call = dk.value_and_grad(f, wrt=list(names))
+    value = np.zeros(values[0].shape)
+    gradient = {n: np.zeros_like(value) for n in names}
+    return lambda: f(given, out=value), lambda: call(given, out=(value, gradient))
+
+
+def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -> Pair:
+    """CasADi's interpreter on its graph after common subexpressions are shared, mapped over the points."""
+    import casadi
+
+    function, order = source_function(text, "numpy", {"numpy": _CasadiNumpy(), "scipy": _CasadiScipy()})
+    x = casadi.SX.sym("x", len(names))
+    f = function(*(x[names.index(n)] for n in order))
+    inputs, both = np.ascontiguousarray(np.stack(values, axis=-1)), [f, casadi.vertcat(f, casadi.gradient(f, x))]
+    pair = []
+    for wanted in both:
+        one = casadi.Function("one", [x], [casadi.densify(casadi.cse([wanted])[0])])
+        out = np.zeros((len(inputs), one.numel_out(0)))
+        pair.append(casadi_bound(one.map(len(inputs)), [inputs], [out]))
+    return pair[0], pair[1]
+
+
+class _CasadiNumpy:
+    """NumPy's names for CasADi's functions, so that source written for NumPy makes its graph."""
+
+    OTHER = {  # noqa: RUF012
+        "where": "if_else", "maximum": "fmax", "minimum": "fmin", "abs": "fabs", "arctan2": "atan2", "power": "power",
+        **{f"arc{n}": f"a{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    }  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        import casadi
+
+        return getattr(casadi, self.OTHER.get(name, name))
+
+    float64 = float
+    bool_ = bool
+
+    def asarray(self, x: Any, dtype: Any = None) -> Any:
+        return x
+
+
+class _CasadiScipy:
+    @property
+    def special(self) -> SimpleNamespace:
+        import casadi
+
+        return SimpleNamespace(erf=casadi.erf, erfc=lambda x: 1 - casadi.erf(x))
+
+
+def contestants() -> list[tuple[Contestant, Build, int]]:
+    """With the share of the points that each works on: CasADi's interpreter is slow, and its ratio does not depend on it."""
+    nothing = lambda: lambda: ()
+    return [
+        *((c, diffkit_pair, 1) for c in own(nothing, "dk.value_and_grad, arrays for the results given", TIERS)),
+        (peer("casadi", "CasADi", "SX with cse, its interpreter, mapped, buffers bound", nothing), casadi_pair, 20),
+    ]
+
+
+def cost(pair: Pair, rounds: int) -> float:
+    """Median of the second's time over the first's, timed in turn."""
+    calls = []
+    for one in pair:
+        one()
+        calls.append(max(1, math.ceil(TURN_SECONDS / max(timed(one), 1e-9))))
+    times = np.array([[timed(one, n) for one, n in zip(pair, calls, strict=True)] for _ in range(rounds)])
+    return float(np.median(times[:, 1]) / np.median(times[:, 0]))
+
+
+def run(bench: Bench) -> None:
+    chosen = formulas(FEW if bench.tiny else None)
+    table = Table(TITLE, "", unit="×")
+    bench.tables.append(table)
+    notes = []
+    for c, build, share in contestants():
+        if not bench.takes_part(c.tool):
+            continue
+        row = Row.of(c)
+        table.rows.append(row)
+        costs, failing = [], []
+        for k, f in enumerate(chosen):
+            bench.say(f"{c.name}: {k + 1} of {len(chosen)}: {f.name}")
+            values = {n: v for n, v in f.points(max(1, POINTS[bench.size] // share)).items() if n not in f.unused}
+            try:
+                c.prepare()
+                costs.append(cost(build(f.text, list(values), list(values.values())), PAIRS[bench.size]))
+            except Exception as problem:  # a formula that a tool cannot do is counted, and the others go on
+                row.outcome, row.reason = judged(problem)
+                failing.append(f.name)
+                if isinstance(problem, ImportError):
+                    break
+        if costs:
+            row.outcome, row.reason = MEASURED, ""
+            row.median = float(np.exp(np.mean(np.log(costs))))
+            row.low, row.high = (float(q) for q in np.quantile(costs, (0.1, 0.9)))
+            row.rounds, row.calls = PAIRS[bench.size], len(costs)
+            notes.append(f"{c.name}: {len(costs)} formulas" + (f", {len(failing)} it cannot do." if failing else "."))
+    table.note = " ".join(notes)
+    for tier in ("fused", "interpreted"):
+        bench.claim(f"{tier}: value and gradient ÷ value", table.figure(f"diffkit, {tier}"), LIMIT)

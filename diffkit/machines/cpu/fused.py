@@ -1,0 +1,287 @@
+"""The fused tier: one tape as one kernel. All registers are vector registers, and no value goes through memory in between.
+
+The kernel is written from the interpreter's own code, instruction by instruction and row by row, with the very bodies of
+its kernels, so its answers have the same bits. It is ``void(io, begin, end)``: `io` holds the addresses of inputs, then outputs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+
+from .emit import MEMORY, POINTER, Primitive, load, primitives, store, vector_function
+from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
+from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
+from .threads import in_pieces
+from .vectors import I8, I32, I64, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: bodies of at most this many instructions are written out, longer ones are called
+INLINE = 60
+#: more instructions than this are not fused: compile time and spilled registers grow, and dispatch no longer matters
+MOST_INSTRUCTIONS = 4000
+#: registers a value, so that one chain of operations fills the time in which another waits
+UNROLL = 2
+#: lanes of the widest vector: the kernel computes at least so many points
+LEAST_POINTS = 64
+#: rows of an array up to which points are interleaved with shuffles rather than one element at a time
+SHUFFLED_ROWS = 4
+
+
+@lru_cache(maxsize=1)
+def _primitives() -> dict[str, Primitive]:
+    return {p.symbol: p for p in primitives()}
+
+
+@lru_cache(maxsize=None)
+def body_length(symbol: str) -> int:
+    """Instructions of a primitive's body."""
+    module, primitive = ir.Module(), _primitives()[symbol]
+    function = ir.Function(module, vector_function(primitive)[1], "body")
+    b = ir.IRBuilder(function.append_basic_block())
+    primitive.write(b, list(function.args))
+    return sum(len(block.instructions) for block in function.blocks)
+
+
+def unrolled(plan: Plan) -> int:
+    """Instructions that a fused kernel of this plan would have, one a row and term."""
+    code = plan.code
+    rows, terms = np.maximum(code[:, 6], 1), np.where(code[:, 0] == CALL, 1, np.maximum(code[:, 5], 1))
+    return int((rows * terms).sum())
+
+
+class _Writer:
+    """Writes the kernel of a plan for one pattern of inputs that are the same at all points."""
+
+    def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
+        self.plan, self.uniform = plan, uniform
+        self.chosen = [_primitives()[s] for s in plan.symbols]
+        letters = {t for p in self.chosen for t in (*p.operands, p.result)} | {p.letter for p in [*plan.inputs, *plan.outputs]}
+        self.width = WIDTH * UNROLL * (1 if "d" in letters else 2)
+        self.module = ir.Module("fused")
+        self.registers: dict[int, ir.Value] = {}
+
+    def text(self) -> str:
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64]), "fused")
+        io, begin, end = function.args
+        entry, loop, done = (function.append_basic_block(n) for n in ("entry", "loop", "done"))
+        self.b = b = ir.IRBuilder(entry)
+        table = b.bitcast(io, I64.as_pointer())
+        count = len(self.plan.inputs) + len(self.plan.outputs)
+        slots = (b.gep(table, [ir.Constant(I64, k)], source_etype=I64) for k in range(count))
+        self.pointers = [b.inttoptr(b.load(s, typ=I64), POINTER) for s in slots]
+        self._constants()
+        for pointer, place, same in zip(self.pointers, self.plan.inputs, self.uniform, strict=False):
+            if same:
+                self._load_uniform(pointer, place)
+        b.branch(loop)
+        b.position_at_end(loop)
+        start = b.phi(I64)
+        start.add_incoming(begin, entry)
+        # the last vector ends with the last point: it computes some points once more, to the same bits
+        latest = b.sub(end, ir.Constant(I64, self.width))
+        self.lane = b.select(b.icmp_signed("<", start, latest), start, latest)
+        for pointer, place, same in zip(self.pointers, self.plan.inputs, self.uniform, strict=False):
+            if not same:
+                self._load(pointer, place)
+        for row in self.plan.code.tolist():
+            self._instruction(*row)
+        for pointer, place in zip(self.pointers[len(self.plan.inputs) :], self.plan.outputs, strict=True):
+            self._store(pointer, place)
+        following = b.add(start, ir.Constant(I64, self.width))
+        start.add_incoming(following, b.block)
+        b.cbranch(b.icmp_signed("<", following, end), loop, done)
+        b.position_at_end(done)
+        b.ret_void()
+        return str(self.module)
+
+    # ---- instructions ----
+    def _instruction(
+        self, opcode: int, symbol: int, dst: int, a: int, b: int, c: int, rows: int, first: int, size: int
+    ) -> None:
+        registers, table = self.registers, self.plan.table
+        if opcode == CALL:
+            primitive = self.chosen[symbol]
+            places = (a, b, c)[: len(primitive.operands)]
+            sizes, step = [SIZE[t] for t in primitive.operands], SIZE[primitive.result]
+            for r in range(rows):
+                values = [registers[p + r * s] for p, s in zip(places, sizes, strict=True)]
+                registers[dst + r * step] = self._apply(primitive, values)
+        elif opcode == COPY:
+            values = [registers[p] for p in table[first : first + rows].tolist()]
+            registers.update((dst + r * size, v) for r, v in enumerate(values))
+        elif opcode in (FOLD, ADD):
+            fold, terms = self.chosen[symbol], c
+            for r in range(rows):
+                places = table[first + r * terms : first + (r + 1) * terms].tolist()
+                total = registers[places.pop(0)] if opcode == FOLD else registers[dst]
+                for p in places:
+                    total = self._apply(fold, [total, registers[p]])
+                registers[dst + r * size] = total
+        else:
+            fold, multiply = self.chosen[symbol], self.chosen[int(table[first + 1])]
+            terms, columns = c, int(table[first])
+            for r in range(rows):
+                left, right = a + (r // columns) * terms * size, b + (r % columns) * size
+                total = self._apply(multiply, [registers[left], registers[right]])
+                for k in range(1, terms):
+                    pair = [registers[left + k * size], registers[right + k * columns * size]]
+                    total = self._apply(fold, [total, *pair])
+                registers[dst + r * size] = total
+
+    def _apply(self, primitive: Primitive, values: list[ir.Value]) -> ir.Value:
+        if body_length(primitive.symbol) <= INLINE:
+            return primitive.write(self.b, values, library().exported)
+        name, kind = vector_function(primitive)
+        function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        w, own = self.width, primitive.width
+        if w == own:
+            return self.b.call(function, values)
+        if w < own:
+            wide = [self._shuffled([v], [k % w for k in range(own)]) for v in values]
+            return self._shuffled([self.b.call(function, wide)], list(range(w)))
+        parts = [
+            self.b.call(function, [self._shuffled([v], list(range(k, k + own))) for v in values]) for k in range(0, w, own)
+        ]
+        while len(parts) > 1:
+            size = 2 * parts[0].type.count
+            parts = [self._shuffled(pair, list(range(size))) for pair in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    # ---- memory ----
+    def _constants(self) -> None:
+        for value, place in self.plan.constants:
+            kind = ir.VectorType(ir.IntType(1) if place.letter == "b" else MEMORY[place.letter], self.width)
+            for r, x in enumerate(value.ravel().tolist()):
+                self.registers[place.at + r * SIZE[place.letter]] = ir.Constant(kind, [x] * self.width)
+
+    def _rows(self, place: Place) -> list[int]:
+        return [place.at + r * SIZE[place.letter] for r in range(place.rows)]
+
+    def _load_uniform(self, pointer: ir.Value, place: Place) -> None:
+        for r, at in enumerate(self._rows(place)):
+            self.registers[at] = self._from_lanes([self._element(pointer, place.letter, r)] * self.width, place.letter)
+
+    def _element(self, pointer: ir.Value, letter: str, index: ir.Value | int) -> ir.Value:
+        """One element, index in elements."""
+        kind = MEMORY[letter]
+        index = ir.Constant(I64, index) if isinstance(index, int) else index
+        where = self.b.gep(self.b.bitcast(pointer, kind.as_pointer()), [index], source_etype=kind)
+        return self.b.load(where, typ=kind)
+
+    def _from_lanes(self, elements: list[ir.Value], letter: str) -> ir.Value:
+        kind = ir.VectorType(MEMORY[letter], self.width)
+        value: ir.Value = ir.Constant(kind, ir.Undefined)
+        for k, x in enumerate(elements):
+            value = self.b.insert_element(value, x, ir.Constant(I32, k))
+        return self.b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * self.width)) if letter == "b" else value
+
+    def _shuffled(self, vectors: list[ir.Value], mask: list[int]) -> ir.Value:
+        first = vectors[0]
+        second = vectors[1] if len(vectors) > 1 else ir.Constant(first.type, ir.Undefined)
+        return self.b.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, len(mask)), mask))
+
+    def _offset(self, pointer: ir.Value, place: Place, vector: int) -> ir.Value:
+        """Address of a vector of what a place holds for the points from this lane on."""
+        step = ir.Constant(I64, place.rows * SIZE[place.letter])
+        index = self.b.add(self.b.mul(self.lane, step), ir.Constant(I64, vector * self.width * SIZE[place.letter]))
+        return self.b.gep(pointer, [index], source_etype=I8)
+
+    def _load(self, pointer: ir.Value, place: Place) -> None:
+        rows, w = place.rows, self.width
+        if rows <= SHUFFLED_ROWS:
+            vectors = [load(self.b, place.letter, self._offset(pointer, place, m), w) for m in range(rows)]
+            for r, at in enumerate(self._rows(place)):
+                self.registers[at] = self._picked(vectors, [k * rows + r for k in range(w)])
+            return
+        first = self.b.mul(self.lane, ir.Constant(I64, rows))
+        for r, at in enumerate(self._rows(place)):
+            index = [self.b.add(first, ir.Constant(I64, k * rows + r)) for k in range(w)]
+            self.registers[at] = self._from_lanes([self._element(pointer, place.letter, j) for j in index], place.letter)
+
+    def _store(self, pointer: ir.Value, place: Place) -> None:
+        rows, w = place.rows, self.width
+        values = [self.registers[at] for at in self._rows(place)]
+        if rows <= SHUFFLED_ROWS:
+            for m in range(rows):
+                picked = self._picked(values, [(p % rows) * w + p // rows for p in range(m * w, (m + 1) * w)])
+                store(self.b, place.letter, picked, self._offset(pointer, place, m))
+            return
+        kind = MEMORY[place.letter]
+        first = self.b.mul(self.lane, ir.Constant(I64, rows))
+        target = self.b.bitcast(pointer, kind.as_pointer())
+        for r, value in enumerate(values):
+            plain = self.b.zext(value, ir.VectorType(I8, w)) if place.letter == "b" else value
+            for k in range(w):
+                where = self.b.gep(target, [self.b.add(first, ir.Constant(I64, k * rows + r))], source_etype=kind)
+                self.b.store(self.b.extract_element(plain, ir.Constant(I32, k)), where)
+
+    def _picked(self, vectors: list[ir.Value], positions: list[int]) -> ir.Value:
+        """Lanes out of vectors laid end to end."""
+        w = self.width
+        if len(vectors) == 1:
+            return vectors[0] if positions == list(range(w)) else self._shuffled(vectors, positions)
+        result = ir.Constant(vectors[0].type, ir.Undefined)
+        for m, vector in enumerate(vectors):
+            mask = [w + p % w if p // w == m else k for k, p in enumerate(positions)]
+            result = self._shuffled([result, vector], mask)
+        return result
+
+
+class Fused:
+    """A fused kernel in memory."""
+
+    def __init__(self, names: Sequence[str], data: bytes) -> None:
+        for name in names:
+            llvm.add_symbol(name, library().address(name))
+        self._loaded = Loaded(data)
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._call: Callable[..., None] = kind(self._loaded.address("fused"))
+
+    def run(self, inputs: Sequence[int], outputs: Sequence[int], points: int, work: int) -> None:
+        """On addresses of inputs and outputs; at least LEAST_POINTS of them."""
+        io = np.array([*inputs, *outputs], np.int64)
+        address, call = io.ctypes.data, self._call
+        in_pieces(lambda begin, end: call(address, begin, end), points, 64, work)
+
+
+def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
+    digest = hashlib.sha256(fingerprint().encode())
+    digest.update(repr((plan.symbols, plan.inputs, plan.outputs, list(uniform), INLINE)).encode())
+    for array in (plan.code, plan.table):
+        digest.update(array.tobytes() + b"|")
+    for value, place in plan.constants:
+        digest.update(repr(place).encode() + value.tobytes())
+    return cache_folder() / f"fused-{digest.hexdigest()[:32]}.o"
+
+
+def fusable(plan: Plan) -> bool:
+    """Whether it is short enough, and made of diffkit's own kernels alone (a registered one may change under its name)."""
+    own = all(p.body.__module__.startswith("diffkit.") for s in plan.symbols if (p := _primitives().get(s)) or True)
+    return own and 0 < len(plan.code) and unrolled(plan) <= MOST_INSTRUCTIONS
+
+
+def load_kept(plan: Plan, uniform: Sequence[bool]) -> Fused | None:
+    """The kernel, if the cache has it."""
+    data = kept(_path(plan, uniform))
+    return None if data is None else Fused(*unpacked(data))
+
+
+def compile_fused(plan: Plan, uniform: Sequence[bool]) -> Fused:
+    """The kernel, compiled now and kept."""
+    writer = _Writer(plan, uniform)
+    text = writer.text()
+    names = [f.name for f in writer.module.functions if f.is_declaration and f.name.startswith("diffkit.")]
+    data = packed(names, compiled(text, 1))
+    keep(_path(plan, uniform), data)
+    return Fused(*unpacked(data))
