@@ -33,7 +33,7 @@ LEAST_ROUNDS = 3
 LONG_CALL_SECONDS = 0.5
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A contestant cannot take part; the message says why."""
 
 
@@ -41,9 +41,9 @@ class Unavailable(Exception):
 class Contestant:
     """A tool in one configuration.
 
-    `tool` is the name of its package, which is imported before any clock runs. `build` makes the callable to be timed, which gives
-    a sequence of arrays: the answer. ImportError or Unavailable from either means that the tool is not there. `prepare` is called before every turn and is not timed. `work` is the number of points of
-    one call where that is not the table's.
+    `tool` is the name of its package, which is imported before any clock runs. `build` makes the callable to be timed, which
+    gives a sequence of arrays: the answer. ImportError or UnavailableError from either means that the tool is not there. `prepare` is
+    called before every turn, `warm` once before the clock of the first answer; neither is timed.
     """
 
     tool: str
@@ -52,7 +52,7 @@ class Contestant:
     build: Callable[[], Run]
     version: str = ""
     prepare: Callable[[], Any] = lambda: None
-    work: int | None = None
+    warm: Callable[[], Any] = lambda: None
 
     @property
     def own(self) -> bool:
@@ -88,7 +88,7 @@ class Row:
 
 @dataclass
 class Table:
-    """Contestants at the same work. `unit` is "s" for times a unit of work, or "×" for plain ratios; `per` names the unit of work."""
+    """Contestants at the same work. Figures are seconds per `per`, or where `unit` is "×" plain ratios."""
 
     title: str
     per: str
@@ -96,9 +96,9 @@ class Table:
     unit: str = "s"
     note: str = ""
 
-    def figure(self, name: str) -> float | None:
-        """The median of a row; None where there is none."""
-        return next((r.median for r in self.rows if r.name == name and r.outcome == MEASURED), None)
+    def figure(self, name: str, which: str = "median") -> float | None:
+        """The median of a row, or its time to the first answer (`which="first"`); None where it was not measured."""
+        return next((getattr(r, which) for r in self.rows if r.name == name and r.outcome == MEASURED), None)
 
     def best(self, chosen: Callable[[Row], bool] = lambda r: not r.own) -> float | None:
         """The least median among some rows, of the peers by default."""
@@ -167,7 +167,10 @@ class Bench:
         note: str = "",
         into: Table | None = None,
     ) -> Table:
-        """Measure contestants side by side, as a new table or as more rows of another. Without a reference the first answer is one."""
+        """Measure contestants side by side, as a new table or as more rows of another.
+
+        Each answer must lie within `tolerance` of the reference (see `difference`); without one, of the first answer found.
+        """
         made = into or Table(title, per, note=note)
         if into is None:
             self.tables.append(made)
@@ -219,7 +222,7 @@ def difference(answer: Any, reference: Sequence[np.ndarray]) -> float:
 
 def judged(problem: Exception) -> tuple[str, str]:
     """(outcome, reason) of an exception: a tool that is not installed is skipped, anything else has failed."""
-    if isinstance(problem, Unavailable):
+    if isinstance(problem, UnavailableError):
         return SKIPPED, str(problem)
     if isinstance(problem, ImportError) and problem.name and not problem.name.startswith("diffkit"):
         return SKIPPED, f"{problem.name} is not installed"
@@ -275,6 +278,7 @@ def measure(
         try:
             import_module(c.tool)
             c.prepare()
+            c.warm()
             start = perf_counter()
             run = c.build()
             answer = run()
@@ -299,7 +303,7 @@ def measure(
             if not one.done:
                 one.turn()
     for one in running:
-        summarise(one.row, one.times, one.contestant.work or work, one.calls)
+        summarise(one.row, one.times, work, one.calls)
     return rows
 
 

@@ -1,7 +1,7 @@
 """P1c: from the text (or the Python function) to the first answer at 1,000 points, in a process that is warm.
 
-Every call makes a formula that was never seen before (a constant in it is new), so that no cache of compiled code can help, neither in
-memory nor on disk. A warm process has the tool imported and has made one other answer with it.
+Every call makes a formula that was never seen before (a constant in it is new), so that no cache of compiled code can help,
+neither in memory nor on disk. A warm process has the tool imported and has made one other answer with it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from .peers import Problem, column_contestants, own
 
 TITLE = "Bundle adjustment: Jacobian 2×15"
 POINTS = {"tiny": 2_000, "full": 100_000}
-NAMES = tuple("r1 r2 r3 C1 C2 C3 f u0 v0 k1 k2 X1 X2 X3 w m1 m2".split())
+NAMES = ("r1", "r2", "r3", "C1", "C2", "C3", "f", "u0", "v0", "k1", "k2", "X1", "X2", "X3", "w", "m1", "m2")
 #: one without rotation among so many observations
 UNROTATED = 1000
 
@@ -28,7 +28,8 @@ def reprojection_error(m: Any, *columns: Any) -> tuple[Any, Any]:
     Y1, Y2, Y3 = X1 - C1, X2 - C2, X3 - C3
     squared = r1 * r1 + r2 * r2 + r3 * r3
     rotated = m.greater(squared, 0.0)
-    angle = m.sqrt(m.where(rotated, squared, 1.0))  # 1: the branch not taken must have finite derivatives, in most tools
+    # 1, since in most tools the branch that is not taken must have finite derivatives all the same
+    angle = m.sqrt(m.where(rotated, squared, 1.0))
     a1, a2, a3 = r1 / angle, r2 / angle, r3 / angle
     c, s = m.cos(angle), m.sin(angle)
     along = (a1 * Y1 + a2 * Y2 + a3 * Y3) * (1 - c)
@@ -43,14 +44,8 @@ def reprojection_error(m: Any, *columns: Any) -> tuple[Any, Any]:
 
 def by_hand(*columns: np.ndarray) -> list[np.ndarray]:
     """The 30 derivatives by the chain rule, each link derived by hand: the reference, and NumPy's contestant."""
-    r, C, (f, u0, v0, k1, k2), X, w, feature = (
-        columns[:3],
-        columns[3:6],
-        columns[6:11],
-        columns[11:14],
-        columns[14],
-        columns[15:],
-    )
+    r, C, X, feature = columns[:3], columns[3:6], columns[11:14], columns[15:]
+    f, u0, v0, k1, k2, w = *columns[6:11], columns[14]
     Z, dr, dX = _rotated(r, [x - c for x, c in zip(X, C, strict=True)])
     u, v = Z[0] / Z[2], Z[1] / Z[2]
     q = u * u + v * v

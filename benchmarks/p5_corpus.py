@@ -24,6 +24,8 @@ FEW = 4
 #: answers that differ by more, relative to the median of their array, are reported: these formulas are hard on purpose
 TOLERANCE = 1e-6
 WARM_CALLS = 3
+#: formulas named in a note
+NAMED = 6
 
 #: from a formula's text, variables and points: a callable that answers with [value, *derivatives]
 Build = Callable[[str, list[str], list[np.ndarray]], Callable[[], Sequence[Any]]]
@@ -49,11 +51,11 @@ def diffkit_build(text: str, names: list[str], values: list[np.ndarray]) -> Call
     return run
 
 
-def source_function(text: str, target: str, scope: dict[str, Any] | None = None) -> tuple[Callable[..., Any], list[str]]:
-    """A formula as a function for another tool, and the order of its arguments."""
+def source_function(text: str, target: str, **scope: Any) -> tuple[Callable[..., Any], list[str]]:
+    """A formula as a function for another tool, and the order of its arguments. `scope` stands in for modules of the source."""
     import diffkit as dk
 
-    f, scope = dk.parse(text), {} if scope is None else scope
+    f = dk.parse(text)
     exec(f.to_source(target, name="formula"), scope)  # text that diffkit wrote
     return scope["formula"], list(f.variables)
 
@@ -176,5 +178,6 @@ def _note(totals: list[Total], common: int, count: int) -> str:
             continue
         for what, found in (("differs from the first tool on", t.differing), ("fails on", t.failing)):
             if found:
-                said.append(f"{t.row.name} {what} {len(found)}: {', '.join(found[:6])}{' …' if len(found) > 6 else ''}.")
+                names = ", ".join(found[:NAMED]) + " …" * (len(found) > NAMED)
+                said.append(f"{t.row.name} {what} {len(found)}: {names}.")
     return " ".join(said)

@@ -1,8 +1,8 @@
 """P6: what a gradient costs: time of value and gradient by reverse mode over the time of the value, over the corpus.
 
-The theory's bound is 5 (Baur and Strassen 1983) and for memory traffic included 3 to 4 (Griewank and Walther 2008, 4.2). For every formula the two are timed
-in turn, on the same machine with the same threads, arrays for the results given; the geometric mean over all formulas is reported, with
-the 10th and 90th percentile as the spread.
+Theory bounds it by 5 in operations (Baur and Strassen 1983) and by 3 to 4 with memory traffic counted in (Griewank and Walther,
+Evaluating Derivatives, 2nd ed. 2008, section 3.3). For every formula the two are timed in turn, with the same threads, arrays for
+the results given; reported is the geometric mean over all formulas, with the 10th and 90th percentile as its range.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -
     """CasADi's interpreter on its graph after common subexpressions are shared, mapped over the points."""
     import casadi
 
-    function, order = source_function(text, "numpy", {"numpy": _CasadiNumpy(), "scipy": _CasadiScipy()})
+    function, order = _casadi_function(text)
     x = casadi.SX.sym("x", len(names))
     f = function(*(x[names.index(n)] for n in order))
     inputs, both = np.ascontiguousarray(np.stack(values, axis=-1)), [f, casadi.vertcat(f, casadi.gradient(f, x))]
@@ -54,6 +54,11 @@ def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -
         out = np.zeros((len(inputs), one.numel_out(0)))
         pair.append(casadi_bound(one.map(len(inputs)), [inputs], [out]))
     return pair[0], pair[1]
+
+
+def _casadi_function(text: str) -> tuple[Callable[..., Any], list[str]]:
+    """The source for NumPy, less its import of the real modules, over CasADi's functions under their names."""
+    return source_function(text, "numpy", numpy=_CasadiNumpy(), scipy=_CasadiScipy())
 
 
 class _CasadiNumpy:

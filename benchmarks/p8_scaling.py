@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 from .harness import Bench, Contestant, ratio
 from .machine import available_bytes
 from .p1_black_scholes import by_hand, points, problem

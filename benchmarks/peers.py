@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .harness import Contestant, Run, Unavailable
+from .harness import Contestant, Run, UnavailableError
 
 #: tools that diffkit is measured against, by the name of their package
 TOOLS = ("jax", "torch", "heyoka", "casadi", "autograd", "sympy", "numpy")
@@ -55,7 +56,7 @@ class Problem:
         """Arrays to be reused, one a row of the answer."""
         return np.zeros((self.rows, self.points), self.inputs.dtype)
 
-    def in_order(self, values: Sequence[Any], derivatives: Sequence[Sequence[Any]]) -> list[Any]:
+    def in_order(self, values: Sequence[Any], derivatives: Iterable[Iterable[Any]]) -> list[Any]:
         return [*(values if self.values else ()), *(d for row in derivatives for d in row)]
 
     def split(self, columns: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -88,7 +89,8 @@ def pool() -> ThreadPoolExecutor:
 
 def namespace(module: str, erf: str, **more: str) -> SimpleNamespace:
     """The functions that formulas use, from a module with NumPy's names; `erf` and `more` are found elsewhere."""
-    found = {n: f"{module}.{n}" for n in ("exp", "log", "sqrt", "sin", "cos", "where", "greater")} | {"erf": erf, **more}
+    names = ("exp", "log", "sqrt", "sin", "cos", "where", "greater")
+    found = {**{n: f"{module}.{n}" for n in names}, "erf": erf, **more}
     return SimpleNamespace(**{n: _attribute(path) for n, path in found.items()})
 
 
@@ -111,14 +113,16 @@ def diffkit_as(tier: str, threads: int | None = None) -> Callable[[], None]:
     return prepare
 
 
-def own(build: Callable[[], Run], how: str, tiers: Sequence[tuple[str, int | None]], note: str = "") -> list[Contestant]:
+def own(
+    build: Callable[[], Run], how: str, tiers: Sequence[tuple[str, int | None]], note: str = "", **more: Any
+) -> list[Contestant]:
     """diffkit in several tiers and thread counts."""
     from diffkit import __version__
 
     made = []
     for tier, threads in tiers:
         name = f"diffkit, {tier}" + (f", {threads} thread" + "s" * (threads > 1) if threads else "") + note
-        made.append(Contestant("diffkit", name, how, build, __version__, prepare=diffkit_as(tier, threads)))
+        made.append(Contestant("diffkit", name, how, build, __version__, prepare=diffkit_as(tier, threads), **more))
     return made
 
 
@@ -222,7 +226,7 @@ def torch_compiled_run(p: Problem) -> Run:
     import torch
 
     if not shutil.which(os.environ.get("CXX", "g++")):
-        raise Unavailable("torch.compile needs a C++ compiler")
+        raise UnavailableError("torch.compile needs a C++ compiler")
     m = namespace("torch", "torch.erf")
 
     def derivatives(*columns: Any) -> list[Any]:
@@ -247,7 +251,7 @@ def autograd_run(p: Problem) -> Run:
 
     def derivatives(*columns: Any) -> list[Any]:
         moving, fixed = p.split(columns)
-        pullback, values = make_vjp(lambda x: anp.array(p.function(m, *x, *fixed)))(moving)
+        pullback, values = make_vjp(lambda x: anp.array(p.function(m, *x, *fixed)))(moving)  # type: ignore[misc]
         seeds = np.repeat(np.eye(p.outputs, dtype=values.dtype)[..., None], values.shape[1], axis=-1)
         return p.in_order(list(values), [pullback(seed) for seed in seeds])
 
@@ -269,7 +273,7 @@ def casadi_run(p: Problem) -> Run:
     import casadi
 
     if p.inputs.dtype != np.float64:
-        raise Unavailable("CasADi computes in float64 only")
+        raise UnavailableError("CasADi computes in float64 only")
     symbols = casadi.SX.sym("x", len(p.names))
     f = casadi.vertcat(*p.function(casadi_functions(), *casadi.vertsplit(symbols)))
     jacobian = casadi.densify(casadi.jacobian(f, symbols)[:, : p.wrt])
@@ -278,7 +282,7 @@ def casadi_run(p: Problem) -> Run:
     inputs, out = np.ascontiguousarray(p.inputs.T), np.zeros((p.points, p.rows))
     workers = min(processors(), p.points)
     bounds = [k * p.points // workers for k in range(workers + 1)]
-    parts = [_casadi_part(one, inputs[a:b], out[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [_casadi_part(one, inputs[a:b], out[a:b]) for a, b in pairwise(bounds)]
 
     def run() -> Any:
         list(pool().map(lambda part: part(), parts))
@@ -313,9 +317,9 @@ def casadi_bound(function: Any, inputs: Columns, outputs: Columns) -> Callable[[
     """A call on arrays that are bound beforehand, which spares CasADi's conversions."""
     bound, trigger = function.buffer()
     for k, array in enumerate(inputs):
-        bound.set_arg(k, memoryview(array.reshape(-1)))
+        bound.set_arg(k, array.reshape(-1).data)
     for k, array in enumerate(outputs):
-        bound.set_res(k, memoryview(array.reshape(-1)))
+        bound.set_res(k, array.reshape(-1).data)
 
     def run(held: Any = (function, bound, inputs, outputs)) -> None:
         trigger()
@@ -358,11 +362,9 @@ def numpy_run(p: Problem, by_hand: Callable[..., Sequence[Any]]) -> Run:
 
 
 # ---- all of them ------------------------------------------------------------------------------------------------------
-def column_contestants(
-    p: Problem, by_hand: Callable[..., Sequence[Any]], tiers: Sequence[tuple[str, int | None]] = TIERS, tiny: bool = False
-) -> list[Contestant]:
+def column_contestants(p: Problem, by_hand: Callable[..., Sequence[Any]], tiny: bool = False) -> list[Contestant]:
     """diffkit and every peer on one problem."""
-    made = own(lambda: diffkit_run(p), "reverse mode, arrays for the results given", tiers)
+    made = own(lambda: diffkit_run(p), "reverse mode, arrays for the results given", TIERS)
     made += [
         peer("heyoka", "heyoka", "cfunc, 512-bit batches, all threads, outputs given", lambda: heyoka_run(p)),
         peer("torch", "PyTorch, eager", "autograd.grad, all threads", lambda: torch_eager_run(p)),
@@ -376,4 +378,3 @@ def column_contestants(
              lambda: numpy_run(p, by_hand)),
     ]  # fmt: skip
     return [c for c in made if not (tiny and c.name == "torch.compile")]  # it compiles for twenty seconds
-

@@ -91,6 +91,7 @@ def best_peer(table: Data) -> float | None:
 
 
 COLUMNS = ("", "median", "range", "÷ best peer", "first answer", "configuration")
+CLAIM_COLUMNS = ("target", "limit", "measured", "met")
 
 
 def cells(row: Data, table: Data, best: float | None) -> list[str]:
@@ -98,7 +99,8 @@ def cells(row: Data, table: Data, best: float | None) -> list[str]:
     how = f"{row['version']}: {row['how']}" if row["version"] else row["how"]
     if row["outcome"] != MEASURED:
         return [row["name"], row["outcome"], "", "", time_text(row["first"]) if row["first"] else "", row["reason"]]
-    spread = "" if row["low"] is None else f"{quantity(row['low'], table['unit'])} … {quantity(row['high'], table['unit'])}"
+    low, high = (quantity(row[key], table["unit"]) for key in ("low", "high"))
+    spread = "" if row["low"] is None else f"{low} … {high}"
     over = f"{row['median'] / best:.2f}" if best and table["unit"] == "s" else ""
     first = time_text(row["first"]) if row["first"] else ""
     return [row["name"], quantity(row["median"], table["unit"]), spread, over, first, how]
@@ -118,7 +120,7 @@ def claim_cells(claim: Data) -> list[str]:
 def machine_lines(machine: Data) -> list[str]:
     """The machine and its ceilings."""
     lines = [
-        f"{machine['processor']}, {machine['processors']} processors, caches {machine['caches']}, {machine['memory_gb']} GB; "
+        f"{machine['processor']}, {machine['processors']} processors, caches {machine['caches']}, {machine['memory_gb']} GB",
         f"{machine['system']}; Python {machine['python']}, NumPy {machine['numpy']}, diffkit {machine['diffkit']}; {machine['date']}",
         f"Instruction set: {machine['ceilings']['instruction_set']}",
     ]
@@ -147,7 +149,7 @@ def markdown(data: Data) -> str:
         if found["error"]:
             parts.append(f"**Ended early:** {found['error']}\n")
         if found["claims"]:
-            parts.append(_markdown_table(("target", "limit", "measured", "met"), map(claim_cells, found["claims"])))
+            parts.append(_markdown_table(CLAIM_COLUMNS, map(claim_cells, found["claims"])))
         for table in found["tables"]:
             best = best_peer(table)
             parts.append(f"**{heading(table)}**\n")
@@ -190,10 +192,9 @@ def show(name: str, found: Data, console: Any) -> None:
             console.print(Text(table["note"], style="dim"))
     if found["claims"]:
         colours = {True: "green", False: "yellow", None: "dim"}
-        printed(
-            f"{name.upper()} targets" + " (meant for the full size)" * (found["size"] == "tiny"), ("target", "limit", "measured", "met"),
-            [claim_cells(c) for c in found["claims"]], [colours[c["met"]] for c in found["claims"]],
-        )  # fmt: skip
+        title = f"{name.upper()} targets" + " (meant for the full size)" * (found["size"] == "tiny")
+        rows = [claim_cells(c) for c in found["claims"]]
+        printed(title, CLAIM_COLUMNS, rows, [colours[c["met"]] for c in found["claims"]])
     if found["error"]:
         console.print(Text(f"{name.upper()} ended early: {found['error']}", style="red"))
 

@@ -51,7 +51,8 @@ def run_benchmarks(
     data = read(folder)
     with Progress(len(names), progress) as bar:
         bar.stage("bench")
-        said: Callable[[str], None] = bar.say if bar.bar is not None else lambda text: None  # a line a step is for terminals
+        # a line a step is for terminals
+        said: Callable[[str], None] = bar.say if bar.bar is not None else lambda text: None
         said("the machine's ceilings")
         machine = facts(tiny=size == "tiny")
         data["machine"] = machine

@@ -323,7 +323,7 @@ def benchmarks(module: str | None = None) -> Any:
         places = [folder / "benchmarks" / "__init__.py" for folder in (package, package.parent)]
         start = next((p for p in places if p.is_file()), None)
         if start is None:
-            raise ArgumentError(f"the benchmarks are not here: neither {places[0].parent} nor {places[1].parent} exists")
+            raise ArgumentError(f"the benchmarks are neither in {places[0].parent} nor in {places[1].parent}")
         spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(start.parent)])
         sys.modules[name] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(sys.modules[name])  # type: ignore[union-attr]
@@ -338,7 +338,11 @@ def benchmarks(module: str | None = None) -> Any:
     "--size", type=click.Choice(["full", "tiny"]), default="full", show_default=True, help="tiny: to see that all runs."
 )
 @click.option(
-    "--out", default="reports/benchmarks", show_default=True, type=click.Path(file_okay=False), help="Folder to write into."
+    "--out",
+    default="reports/benchmarks",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Folder to write into.",
 )
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of interleaved turns; 9 by default, 3 for tiny.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+from ..expr.collector import paused
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape
 from ..tape.tape import plan
@@ -100,20 +102,17 @@ class Sweep:
         rules: dict[tuple, Bound | None] = {}
         for i in range(self.size - 1, -1, -1):
             mine = adjoint.get(i)
-            if mine is None:
+            args = all_args[i]
+            if mine is None or not args:
                 continue
-            args, kind = all_args[i], kinds[i]
-            lit = alive.get(i, ALWAYS)
-            about = (kinds[mine].signature, lit if lit == ALWAYS else kinds[lit].signature)
-            count = len(args)
-            if count == 2:
-                key = (kind, about, tags[args[0]], tags[args[1]])
-            elif count == 1:
-                key = (kind, about, tags[args[0]])
-            elif count:
-                key = (kind, about, *[tags[a] for a in args])
+            kind, lit = kinds[i], alive.get(i, ALWAYS)
+            about: Any = kinds[mine].signature
+            if lit != ALWAYS:
+                about = (about, kinds[lit].signature)
+            if len(args) == 2:
+                key: tuple = (kind, about, tags[args[0]], tags[args[1]])
             else:
-                continue
+                key = (kind, about, *[tags[a] for a in args])
             try:
                 rule = rules[key]
             except KeyError:
@@ -135,7 +134,11 @@ class Sweep:
                         kinds.append(step)
                         all_args.append(operands)
                     values.append(index)
-                add(args[j], values[contribution], here if here == ALWAYS else values[here])
+                a = args[j]
+                if here == ALWAYS and a not in adjoint:
+                    adjoint[a] = values[contribution]
+                else:
+                    add(a, values[contribution], here if here == ALWAYS else values[here])
 
     def _instruction(self, i: int) -> Instruction:
         kind, args = self.builder.kinds[i], self.builder.args[i]
@@ -173,6 +176,10 @@ class Reverse:
     name = "reverse"
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
+        with paused():
+            return self._program(tape, wrt)
+
+    def _program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
         outs, ins = shapes_of(tape, wrt)
         if len(outs) == 1 and math.prod(outs[0]) == 1:
             return TapeProgram(self.name, self._gradient_tape(tape, wrt), outs, ins, "blocks")

@@ -7,6 +7,7 @@ same arguments are the same object, so common subexpressions are shared from bir
 
 from __future__ import annotations
 
+import itertools
 import struct
 import weakref
 from collections.abc import Iterator, Mapping
@@ -30,11 +31,13 @@ class Kind:
     Kinds are interned: one object for each distinct one, shared by expressions and tapes.
     """
 
-    __slots__ = ("dtype", "kwargs", "op", "params", "shape", "signature")
+    __slots__ = ("dtype", "kwargs", "number", "op", "params", "shape", "signature")
+    _numbers = itertools.count()
 
     def __init__(self, op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> None:
         self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
         self.kwargs = dict(params)
+        self.number = next(Kind._numbers)
         #: a number for all of this value that what is written about it depends on: shape, dtype, and of a constant which
         #: neutral number it is, or that it is another
         self.signature = _signatures.setdefault((shape, dtype, _constancy(op, params)), len(_signatures))
@@ -321,12 +324,13 @@ _set_kind, _set_args = Expr.__dict__["kind"].__set__, Expr.__dict__["args"].__se
 def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     """The one node of this kind with these arguments."""
     count = len(args)
+    number = kind.number  # a key of numbers alone is nothing that the garbage collector looks at
     key: tuple = (
-        (kind, id(args[0]), id(args[1]))
+        (number, id(args[0]), id(args[1]))
         if count == 2
-        else (kind, id(args[0]))
+        else (number, id(args[0]))
         if count == 1
-        else (kind, *[id(a) for a in args])
+        else (number, *[id(a) for a in args])
     )
     ref = _nodes.get(key)
     if ref is not None:

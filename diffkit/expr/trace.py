@@ -16,6 +16,7 @@ import numpy as np
 import optree
 
 from ..errors import ArgumentError, DtypeError, TracingError
+from .collector import paused
 from .functions import as_expr
 from .node import Expr, free_variables, variable
 
@@ -104,7 +105,8 @@ def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -
                 inputs.append(symbol)
             made.append(symbol)
         symbolic.append(optree.tree_unflatten(structure, made))
-    result = function(*symbolic)
+    with paused():
+        result = function(*symbolic)
     leaves, structure = flatten(result)
     outputs = [_output(leaf, function) for leaf in leaves]
     own = set(map(id, inputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..expr.collector import paused
 from ..expr.node import WEAK, Kind
 from . import templates
 from .tape import Builder, Tape
@@ -16,10 +17,11 @@ def lower(tape: Tape, needed: Callable[[Kind], bool] = lambda kind: True) -> Tap
         return tape
     builder = Builder()
     place: list[int] = []
-    for kind, args in zip(tape.kinds, tape.args, strict=True):
-        arguments = tuple([place[a] for a in args])
-        place.append(_lowered(builder, kind, arguments, needed) if args else builder.leaf(kind))
-    return builder.finish((place[i] for i in tape.inputs), (place[i] for i in tape.outputs), tape.labels)
+    with paused():
+        for kind, args in zip(tape.kinds, tape.args, strict=True):
+            arguments = tuple([place[a] for a in args])
+            place.append(_lowered(builder, kind, arguments, needed) if args else builder.leaf(kind))
+        return builder.finish((place[i] for i in tape.inputs), (place[i] for i in tape.outputs), tape.labels)
 
 
 def _lowered(builder: Builder, kind: Kind, args: tuple[int, ...], needed: Callable[[Kind], bool]) -> int:

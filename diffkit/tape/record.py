@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import ArgumentError
+from ..expr.collector import paused
 from ..expr.functions import RULES
 from ..expr.node import Expr, Kind, node, topological
 from ..ops import VARIABLE
@@ -23,6 +24,11 @@ def record(
     `as_written` keeps every node as an instruction of its own: nothing is folded or simplified (tables for people).
     """
     roots = (roots,) if isinstance(roots, Expr) else tuple(roots)
+    with paused():
+        return _recorded(roots, inputs, labels, as_written)
+
+
+def _recorded(roots: Sequence[Expr], inputs: Sequence[Expr] | None, labels: Iterable[str], as_written: bool) -> Tape:
     order = topological(*roots)
     variables = [n for n in order if n.kind.op is VARIABLE] if inputs is None else inputs
     builder = Builder()

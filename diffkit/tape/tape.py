@@ -92,6 +92,14 @@ _plans: dict[tuple, Plan] = {}
 
 def plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
     """How `op` is written for operands of these kinds. ShapeError or DtypeError where it cannot be applied."""
+    key = (op, parameter_bits(params) if params else (), *[k.signature for k in operands])
+    found = _plans.get(key)
+    if found is None:
+        found = _plans[key] = _plan(op, params, operands)
+    return found
+
+
+def _plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
     dtypes = _common_dtypes(op, operands) if op is not CAST else None
     kind = infer(op, params, tuple(operands))
     if dtypes is not None:
@@ -117,6 +125,8 @@ class Builder:
         self.args: list[tuple[int, ...]] = []
         #: kind -> operands -> the value's number
         self.known: defaultdict[Kind, dict[tuple[int, ...], int]] = defaultdict(dict)
+        #: for `again`: (kind, signatures of operands) -> the kind that results, its part of `known`, and a plan that is not plain
+        self._prepared: dict[tuple, tuple[Kind, dict[tuple[int, ...], int], Plan | None]] = {}
 
     @classmethod
     def copy_of(cls, tape: Tape) -> Builder:
@@ -155,24 +165,28 @@ class Builder:
     def emit(self, op: Op, params: tuple, args: tuple[int, ...]) -> int:
         """The value of `op` applied to earlier values, written now unless it is known, constant or trivial."""
         kinds = self.kinds
-        key = (op, parameter_bits(params) if params else (), *[kinds[a].signature for a in args])
-        made = _plans.get(key)
-        if made is None:
-            made = _plans[key] = plan(op, params, [kinds[a] for a in args])
-        return self._write(made, args)
+        return self._write(plan(op, params, [kinds[a] for a in args]), args)
 
     def again(self, kind: Kind, args: tuple[int, ...]) -> int:
         """As `emit`, with the operation and parameters of a kind; of shape and dtype as the operands make it."""
         kinds = self.kinds
-        key: tuple = (
-            (kind, kinds[args[0]].signature, kinds[args[1]].signature)
-            if len(args) == 2
-            else (kind, *[kinds[a].signature for a in args])
-        )
-        made = _plans.get(key)
-        if made is None:
-            made = _plans[key] = plan(kind.op, kind.params, [kinds[a] for a in args])
-        return self._write(made, args)
+        if len(args) == 2:
+            key: tuple = (kind, kinds[args[0]].signature, kinds[args[1]].signature)
+        else:
+            key = (kind, *[kinds[a].signature for a in args])
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            made = plan(kind.op, kind.params, [kinds[a] for a in args])
+            prepared = self._prepared[key] = (made.kind, self.known[made.kind], None if made.plain else made)
+        result, known, special = prepared
+        if special is not None:
+            return self._write(special, args)
+        index = known.get(args)
+        if index is None:
+            index = known[args] = len(kinds)
+            kinds.append(result)
+            self.args.append(args)
+        return index
 
     def _write(self, made: Plan, args: tuple[int, ...]) -> int:
         kind, dtypes, rule, folds = made
@@ -229,23 +243,26 @@ class Builder:
         for p, i in enumerate(order):
             place[i] = p
         kinds = [self.kinds[i] for i in order]
-        args = self.args[:moved] + [tuple([place[a] for a in self.args[i]]) for i in order[moved:]]
+        args = self.args[:moved]
+        for i in order[moved:]:
+            old = self.args[i]
+            if len(old) == 2:  # by far the most
+                x, y = old
+                args.append((place[x], place[y]))
+            else:
+                args.append(tuple([place[a] for a in old]))
         return Tape(kinds, args, tuple([place[i] for i in inputs]), tuple([place[i] for i in outputs]), labels)
 
     def _needed(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
         """Values that an output needs, in order, without the inputs."""
-        size = len(self.kinds)
-        # if every value is read by another or is an output, every one is needed: that is found without a loop in Python
-        used = np.zeros(size, bool)
-        used[np.fromiter(chain(inputs, outputs, chain.from_iterable(self.args)), np.intp)] = True
-        if not used.all():
-            needed = bytearray(size)
-            for i in outputs:
-                needed[i] = 1
-            for i in range(size - 1, -1, -1):
-                if needed[i]:
-                    for a in self.args[i]:
-                        needed[a] = 1
-            used = np.frombuffer(needed, bool).copy()
-        used[list(inputs)] = False
-        return np.flatnonzero(used).tolist()
+        readers = np.bincount(
+            np.fromiter(chain(outputs, inputs, chain.from_iterable(self.args)), np.intp), minlength=len(self.kinds)
+        )
+        unread = np.flatnonzero(readers == 0).tolist()
+        while unread:
+            for a in self.args[unread.pop()]:
+                readers[a] -= 1
+                if not readers[a]:
+                    unread.append(a)
+        readers[list(inputs)] = 0
+        return np.flatnonzero(readers).tolist()

@@ -53,6 +53,17 @@ class Primitive:
         return self.body(k, *(Vector(k, v) for v in values)).value
 
 
+def is_own(kernel: Callable) -> bool:
+    """Whether a kernel is diffkit's, and not a user's, whose name may come to mean another one."""
+    return kernel.__module__.startswith("diffkit.")
+
+
+def symbol_of(op: Op, letter: str) -> str:
+    """Symbol of an operation's kernel in one precision."""
+    assert op.kernel is not None
+    return f"{op.name}_{letter}" if is_own(op.kernel) else f"{op.name}.{id(op.kernel):x}_{letter}"
+
+
 def operand_letters(op: Op, letter: str) -> tuple[str, ...]:
     """Types of an operation's operands in this precision."""
     assert op.arity is not None
@@ -101,10 +112,10 @@ def primitives() -> Iterator[Primitive]:
         if op.kernel is None:
             continue
         if op.conditions == op.arity:
-            yield Primitive(f"{op.name}_b", "b", operand_letters(op, "b"), op.kernel)
+            yield Primitive(symbol_of(op, "b"), "b", operand_letters(op, "b"), op.kernel)
             continue
         for t in "df":
-            yield Primitive(f"{op.name}_{t}", "b" if op.result == "bool" else t, operand_letters(op, t), op.kernel)
+            yield Primitive(symbol_of(op, t), "b" if op.result == "bool" else t, operand_letters(op, t), op.kernel)
     for t in "df":
         for name in ("add", "multiply", "maximum", "minimum"):
             yield Primitive(f"fold_{name}_{t}", t, (t, t), TABLE[name].kernel, True)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from .emit import MEMORY, POINTER, Primitive, load, primitives, store, vector_function
+from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, vector_function
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
 from .threads import in_pieces
@@ -267,7 +267,7 @@ def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
 
 def fusable(plan: Plan) -> bool:
     """Whether it is short enough, and made of diffkit's own kernels alone (a registered one may change under its name)."""
-    own = all(p.body.__module__.startswith("diffkit.") for s in plan.symbols if (p := _primitives().get(s)) or True)
+    own = all(s in _primitives() and is_own(_primitives()[s].body) for s in plan.symbols)
     return own and 0 < len(plan.code) and unrolled(plan) <= MOST_INSTRUCTIONS
 
 

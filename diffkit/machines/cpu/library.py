@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -106,6 +106,7 @@ class Library:
         #: functions that objects made later may call
         self.exported = frozenset(names)
         self._objects = [Loaded(data)]
+        self._kernels: list[Callable] = []
         self._addresses: dict[str, int] = {}
 
     def address(self, symbol: str) -> int:
@@ -122,6 +123,7 @@ class Library:
         new = [p for p in primitives() if p.symbol == symbol]
         if not new:
             return 0
+        self._kernels.append(new[0].body)  # kept alive: its symbol holds its identity
         self._objects.append(Loaded(compiled(str(module(new)))))
         return self._objects[-1].address(symbol)
 

@@ -15,7 +15,7 @@ from ...ops import CAST, CONSTANT
 from ...tape import Tape
 from ...tape.lower import lower
 from ..numpy import call
-from .emit import PAIRS, pair_name
+from .emit import PAIRS, pair_name, symbol_of
 
 #: opcodes of the interpreter (driver.py)
 CALL, COPY, FOLD, PRODUCT, ADD = 0, 1, 2, 3, 4
@@ -170,8 +170,8 @@ class _Planner:
         numbers = []
         for u in unique.tolist():
             (k, t), p = divmod(u // (len(PAIRS) + 1), 3), u % (len(PAIRS) + 1) - 1
-            name = pair_name(*PAIRS[p]) if p >= 0 else self.kinds[k].op.name
-            numbers.append(self._symbol(f"{name}_{'dfb'[t]}", self.kinds[k]))
+            pair = f"{pair_name(*PAIRS[p])}_{'dfb'[t]}" if p >= 0 else None
+            numbers.append(self._symbol(pair or self._operation(self.kinds[k], "dfb"[t]), self.kinds[k]))
         rows[:, 1] = np.array(numbers, np.int64)[inverse] if numbers else 0
         # operands: those of the inner operation of a pair, then the rest
         whole = rule[chosen] < 0
@@ -205,6 +205,11 @@ class _Planner:
         by_hand = np.array(self.code, np.int64).reshape(-1, COLUMNS)
         order = np.argsort(np.concatenate([chosen, np.array(owner, np.int64)]), kind="stable")
         return np.ascontiguousarray(np.concatenate([rows, by_hand])[order])
+
+    def _operation(self, kind: Kind, letter: str) -> str:
+        if kind.op.kernel is None:
+            raise self._unsupported(kind)
+        return symbol_of(kind.op, letter)
 
     def _symbol(self, name: str, kind: Kind) -> int:
         from .library import library
@@ -242,7 +247,7 @@ class _Planner:
 
     def _stretched(self, i: int, kind: Kind, args: tuple[int, ...]) -> None:
         """A core shape is stretched: row by row."""
-        symbol = self._symbol(f"{kind.op.name}_{self._letter(args[-1])}", kind)
+        symbol = self._symbol(self._operation(kind, self._letter(args[-1])), kind)
         operands = [self._row_places(a, kind.shape) for a in args]
         for r, dst in enumerate(self._all_rows(i).tolist()):
             self._call(symbol, dst, [o[r] for o in operands], 1)

@@ -5,6 +5,7 @@ Errors are the largest met, in units in the last place of the true value: double
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from .common import fast_two_sum, horner, two_product, two_sum
@@ -216,62 +217,72 @@ def _slope(k: Any, quadrant: Any, r: Any, low: Any) -> Any:
 # ---- inverses --------------------------------------------------------------------------------------------------------
 
 
-def _angle(k: Any, base: Any, base_low: Any, s: Any, small: Any) -> Any:
-    """base + base_low + s + small, where base is 0 or above s, and s above the others."""
-    high, low = fast_two_sum(k, base, s)
-    return high + (low + base_low + small)
-
-
-def _root(k: Any, z: Any) -> tuple[Any, Any]:
-    """√z and what it lacks: (z − s²)/2s, where for 1/2s a guess by the exponent does."""
-    s = k.sqrt(z)
-    guess = k.as_float(k.int(0x5FD6EB50C7B537A9 if k.double else 0x5EB759DF) - (k.as_int(z) >> 1))
-    return s, k.fma(-s, s, z) * guess
+def _angle(k: Any, base: Any, factor: Any, s: Any, small: Any) -> Any:
+    """base + factor·(s + small) for a base of 0, π/2 or π, by its first piece, and a factor of ±1 or ±2; `small` has few bits."""
+    first, second = _RIGHT[k.double]
+    high = k.fma(factor, s, base)
+    low = k.fma(base, second / first, k.fma(factor, s, base - high))
+    return high + k.fma(factor, small, low)
 
 
 def _half_angle(k: Any, a: Any) -> tuple[Any, Any, Any]:
-    """Whether a > ½, and s with arcsin s = s + small: s = a, but √((1 − a)/2) in that case, when arcsin a = π/2 − 2·arcsin s."""
+    """Whether a > ½, and s and what arcsin s has beyond it: s = a, but √((1 − a)/2) where a > ½, as arcsin a = π/2 − 2·arcsin s.
+
+    The root's rounding error is (z − s²)/2s, where for 1/2s a guess by the exponent does.
+    """
     far = a > 0.5
     z = k.select(far, k.fma(a, -0.5, 0.5), a * a)
-    root, lack = _root(k, z)
+    root = k.sqrt(z)
+    guess = k.as_float(k.int(0x5FD6EB50C7B537A9 if k.double else 0x5EB759DF) - (k.as_int(z) >> 1))
     s = k.select(far, root, a)
-    return far, s, k.fma(s * z, horner(k, z, _ARCSINE[k.double]), k.select(far, lack, 0.0))
+    lack = k.select(far, k.fma(-root, root, z) * guess, 0.0)
+    return far, s, k.fma(s * z, horner(k, z, _ARCSINE[k.double]), lack)
 
 
 def arcsin(k: Any, x: Any) -> Any:
     """The arcsine."""
-    right, right_low = _RIGHT[k.double]
     far, s, small = _half_angle(k, k.abs(x))
-    factor = k.select(far, -2.0, 1.0)
-    angle = _angle(k, k.select(far, right, 0.0), k.select(far, right_low, 0.0), factor * s, factor * small)
-    return _flipped(k, angle, x)
+    return _flipped(k, _angle(k, k.select(far, _RIGHT[k.double][0], 0.0), k.select(far, -2.0, 1.0), s, small), x)
 
 
 def arccos(k: Any, x: Any) -> Any:
     """The arccosine."""
-    right, right_low = _RIGHT[k.double]
+    right = _RIGHT[k.double][0]
     far, s, small = _half_angle(k, k.abs(x))
-    factor = _flipped(k, k.select(far, 2.0, -1.0), x)
-    turns = k.select(far, k.select(x < 0.0, 2.0, 0.0), 1.0)
-    return _angle(k, turns * right, turns * right_low, factor * s, factor * small)
+    base = k.select(far, k.select(x < 0.0, 2 * right, 0.0), right)
+    return _angle(k, base, _flipped(k, k.select(far, 2.0, -1.0), x), s, small)
+
+
+def _slanted(k: Any, base: Any, factor: Any, t: Any, lack: Any) -> Any:
+    """base + factor·arctan(t + lack) for 0 ≤ t ≤ 1."""
+    z = t * t
+    lack = k.fma(k.fma(t, t, -z), -0.3 * t, lack * k.fma(z, -0.5, 1.0))
+    return _angle(k, base, factor, t, k.fma(t * z, horner(k, z, _ARCTANGENT[k.double]), lack))
 
 
 def arctan(k: Any, x: Any) -> Any:
     """The arctangent."""
-    right, right_low = _RIGHT[k.double]
     a = k.abs(x)
     a = k.select(a > 1e19, 1e19, a)  # no infinities
-    far = a > 1.0
-    t = k.select(far, 1.0 / a, a)
-    z = t * t
-    cube = t * z
-    lack = k.select(far, k.fma(-t, a, 1.0) * k.fma(-0.5, cube, t), 0.0)
-    small = k.fma(cube, horner(k, z, _ARCTANGENT[k.double]), lack)
-    sign = k.select(far, k.number(-0.0), 0.0)
-    base, base_low = k.select(far, right, 0.0), k.select(far, right_low, 0.0)
-    return _flipped(k, _angle(k, base, base_low, _flipped(k, t, sign), _flipped(k, small, sign)), x)
+    steep = a > 1.0
+    t = k.select(steep, 1.0 / a, a)
+    lack = k.select(steep, k.fma(-t, a, 1.0) * t, 0.0)
+    base, factor = k.select(steep, _RIGHT[k.double][0], 0.0), k.select(steep, -1.0, 1.0)
+    return _flipped(k, _slanted(k, base, factor, t, lack), x)
 
 
 def arctan2(k: Any, y: Any, x: Any) -> Any:
     """The angle of the point (x, y)."""
-    return k.library("atan2", y, x)
+    right = _RIGHT[k.double][0]
+    a, b = k.abs(y), k.abs(x)
+    steep, left = a > b, k.as_int(x) < 0
+    above, below = k.select(steep, b, a), k.select(steep, a, b)
+    special = (below == 0.0) | (below == inf)
+    above = k.select(special, k.select(above == inf, 1.0, 0.0 * above), above)  # NaN stays
+    below = k.select(special, 1.0, below)
+    t = above / below
+    guess = k.int(0x7FDE5F73AABB2400 if k.double else 0x7EF311C7) - k.as_int(below)
+    guess = k.as_float(k.select(below < (2.0**1000 if k.double else 2.0**120), guess, k.int(0)))
+    lack = k.fma(-t, below, above) * guess
+    base = k.select(steep, right, k.select(left, 2 * right, 0.0))
+    return _flipped(k, _slanted(k, base, k.select(steep ^ left, -1.0, 1.0), t, lack), y)
