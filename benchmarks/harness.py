@@ -10,7 +10,11 @@ rounds, with the fastest and the slowest.
 from __future__ import annotations
 
 import gc
+import json
 import math
+import subprocess
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -42,8 +46,8 @@ class Contestant:
     """A tool in one configuration.
 
     `tool` is the name of its package, which is imported before any clock runs. `build` makes the callable to be timed, which
-    gives a sequence of arrays: the answer. ImportError or UnavailableError from either means that the tool is not there. `prepare` is
-    called before every turn, `warm` once before the clock of the first answer; neither is timed.
+    gives a sequence of arrays: the answer. ImportError or UnavailableError from either means that the tool is not there.
+    `prepare` is called before every turn, `warm` once before the clock of the first answer; neither is timed.
     """
 
     tool: str
@@ -130,6 +134,27 @@ class Claim:
 
 def ratio(figure: float | None, base: float | None) -> float | None:
     return None if figure is None or not base else figure / base
+
+
+def scaled(figure: float | None, factor: float) -> float | None:
+    return None if figure is None else figure * factor
+
+
+#: a process of its own is ended after so many seconds
+PROCESS_SECONDS = 600
+
+
+def in_a_process(module: str, call: str) -> dict[str, Any]:
+    """The JSON that a function of a benchmark prints, run in a fresh interpreter; None for every key if it took too long."""
+    code = f"from diffkit.cli import benchmarks; benchmarks({module!r}).{call}"
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PROCESS_SECONDS)
+    except subprocess.TimeoutExpired:
+        return defaultdict(lambda: None)
+    if done.returncode:
+        raise RuntimeError(f"{module}.{call} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
 
 
 class Bench:

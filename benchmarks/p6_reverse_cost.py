@@ -1,7 +1,7 @@
 """P6: what a gradient costs: time of value and gradient by reverse mode over the time of the value, over the corpus.
 
 Theory bounds it by 5 in operations (Baur and Strassen 1983) and by 3 to 4 with memory traffic counted in (Griewank and Walther,
-Evaluating Derivatives, 2nd ed. 2008, section 3.3). For every formula the two are timed in turn, with the same threads, arrays for
+Evaluating Derivatives, 2nd ed. 2008). For every formula the two are timed in turn, with the same threads, arrays for
 the results given; reported is the geometric mean over all formulas, with the 10th and 90th percentile as its range.
 """
 

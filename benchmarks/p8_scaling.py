@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .harness import Bench, Contestant, ratio
+from .harness import Bench, Contestant, in_a_process, ratio, scaled
 from .machine import available_bytes
 from .p1_black_scholes import by_hand, points, problem
 from .peers import diffkit_as, diffkit_run, own, processors
@@ -58,8 +58,6 @@ def memory_child(count: int) -> None:
 
 
 def run(bench: Bench) -> None:
-    from .p4_chain import in_a_process
-
     sizes = [n for n in POINTS[bench.size] if 2 * array_bytes(n) < available_bytes()]
     table, large, largest = None, LARGE[bench.size], sizes[-1]
     for n in sizes:
@@ -76,6 +74,6 @@ def run(bench: Bench) -> None:
     bench.say("memory, in a process of its own")
     extra = in_a_process("p8", f"memory_child({large})")["extra"]
     bench.claim(
-        f"memory beyond inputs and outputs, {large:,} points", extra if extra is None else extra / 1e6,
+        f"memory beyond inputs and outputs, {large:,} points", scaled(extra, 1e-6),
         EXTRA_BYTES / 1e6, unit="MB",
     )  # fmt: skip

@@ -231,7 +231,7 @@ def torch_compiled_run(p: Problem) -> Run:
 
     def derivatives(*columns: Any) -> list[Any]:
         moving, fixed = p.split(columns)
-        values, pullback = torch.func.vjp(lambda *x: p.function(m, *x, *fixed), *moving)
+        values, pullback = torch.func.vjp(lambda *x: p.function(m, *x, *fixed), *moving)  # type: ignore[misc]
         zeros = [torch.zeros_like(v) for v in values]
         ones = [(*zeros[:k], torch.ones_like(v), *zeros[k + 1 :]) for k, v in enumerate(values)]
         return p.in_order(values, [pullback(seed) for seed in ones])

@@ -121,7 +121,7 @@ def machine_lines(machine: Data) -> list[str]:
     """The machine and its ceilings."""
     lines = [
         f"{machine['processor']}, {machine['processors']} processors, caches {machine['caches']}, {machine['memory_gb']} GB",
-        f"{machine['system']}; Python {machine['python']}, NumPy {machine['numpy']}, diffkit {machine['diffkit']}; {machine['date']}",
+        f"{machine['system']}; Python {machine['python']}, NumPy {machine['numpy']}, diffkit {machine['diffkit']}",
         f"Instruction set: {machine['ceilings']['instruction_set']}",
     ]
     for label in ("one", "all"):
@@ -157,6 +157,40 @@ def markdown(data: Data) -> str:
             if table["note"]:
                 parts.append(f"{table['note']}\n")
     return "\n".join(parts)
+
+
+MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
+
+
+def summary(data: Data) -> str:
+    """The results in short: for every table diffkit's best beside the best peer, and all targets."""
+    compared, targets = [], []
+    for name, found in data["workloads"].items():
+        for table in found["tables"]:
+            measured = [r for r in table["rows"] if r["outcome"] == MEASURED and r["median"]]
+            ours, peers = ([r for r in measured if (r["tool"] == "diffkit") is own] for own in (True, False))
+            if ours and peers:
+                a, b = (min(rows, key=lambda r: r["median"]) for rows in (ours, peers))
+                both = [f"{quantity(r['median'], table['unit'])} ({r['name']})" for r in (a, b)]
+                compared.append([name.upper(), heading(table), *both, f"{a['median'] / b['median']:.2f}"])
+        targets += [[name.upper(), *claim_cells(c)] for c in found["claims"]]
+    return "\n".join(
+        [
+            _markdown_table(("", "work", "diffkit's best", "best peer", "÷"), compared),
+            _markdown_table(("", *CLAIM_COLUMNS), targets),
+        ]
+    )
+
+
+def fill_document(path: str | Path, folder: str | Path) -> None:
+    """Replace what stands between the marks of a document by the summary of the results in a folder."""
+    text, data = Path(path).read_text(encoding="utf-8"), read(Path(folder))
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise DataError(f"{path} has no place for results between {MARKS[0]} and {MARKS[1]}")
+    machine = "".join(f"- {line}\n" for line in machine_lines(data["machine"])) if data["machine"] else ""
+    write_atomically(path, f"{before}{begin}\n{machine}\n{summary(data)}{end}{after}")
 
 
 def _markdown_table(head: Sequence[str], rows: Any) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..expr.collector import paused
+from ..expr.node import Kind, constant, infer
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape
-from ..tape.tape import plan
 from .engine import (
     TapeProgram,
     as_dtype,
@@ -26,9 +26,10 @@ from .engine import (
     needs_derivative,
     shapes_of,
 )
-from .pullback import ALWAYS, RECIPROCAL, Bound, Instruction, bound, found, summed_to
+from .pullback import ALWAYS, Bound, Instruction, bound, found, summed_to
 
 _ADD, _OR = TABLE["add"], TABLE["logical_or"]
+_SUM = infer(_ADD, (), (constant(0.0).kind,) * 2)
 
 
 class Sweep:
@@ -39,7 +40,6 @@ class Sweep:
         self.adjoint: dict[int, int] = {}
         #: the condition under which a value is alive, where that is not always
         self.alive: dict[int, int] = {}
-        self._sums: dict[tuple[int, int], tuple] = {}
         self.active = bytearray(size)
         for i in sources:
             self.active[i] = 1
@@ -47,19 +47,18 @@ class Sweep:
 
     def _find_active(self) -> None:
         """Values that depend on a source; and of every value a number for all that a rule asks of an operand."""
-        active, derivable, kinds = self.active, {}, self.builder.kinds
-        self._tags: list[int] = []
+        active, kinds = self.active, self.builder.kinds
+        derivable: dict[Kind, bool] = {}
         for i, args in enumerate(self.builder.args[: self.size]):
-            kind = kinds[i]
-            if not active[i]:
-                for a in args:
-                    if active[a]:
-                        on = derivable.get(kind)
-                        if on is None:
-                            on = derivable[kind] = needs_derivative(kind)
-                        active[i] = on
-                        break
-            self._tags.append(4 * kind.signature + 2 * (kind.op is RECIPROCAL) + active[i])
+            for a in args:
+                if active[a]:
+                    if not active[i]:
+                        kind = kinds[i]
+                        if kind not in derivable:
+                            derivable[kind] = needs_derivative(kind)
+                        active[i] = derivable[kind]
+                    break
+        self._tags = [2 * kind.signature + on for kind, on in zip(kinds, active, strict=False)]
 
     def seed(self, i: int, adjoint: int) -> None:
         """Start from output `i` with this adjoint; several outputs add up."""
@@ -69,7 +68,7 @@ class Sweep:
     def add(self, i: int, contribution: int, alive: int) -> None:
         """One more contribution to a value's adjoint, and one more condition under which it is alive."""
         known = self.adjoint.get(i)
-        self.adjoint[i] = contribution if known is None else self._sum(known, contribution)
+        self.adjoint[i] = contribution if known is None else self.builder.again(_SUM, (known, contribution))
         if alive == ALWAYS:
             self.alive.pop(i, None)
         elif known is None:
@@ -77,40 +76,27 @@ class Sweep:
         elif i in self.alive:
             self.alive[i] = self.builder.emit(_OR, (), (self.alive[i], alive))
 
-    def _sum(self, x: int, y: int) -> int:
-        builder = self.builder
-        kinds = builder.kinds
-        key = (kinds[x].signature, kinds[y].signature)
-        plain = self._sums.get(key)
-        if plain is None:
-            made = plan(_ADD, (), (kinds[x], kinds[y]))
-            plain = self._sums[key] = (made.kind, builder.known[made.kind]) if made.plain else (None, None)
-        kind, known = plain
-        if kind is None:
-            return builder.emit(_ADD, (), (x, y))
-        index = known.get((x, y))
-        if index is None:
-            index = known[x, y] = len(kinds)
-            kinds.append(kind)
-            builder.args.append((x, y))
-        return index
-
     def run(self) -> None:
         """Hand every value's adjoint on to its operands, last value first."""
         builder, adjoint, alive, tags = self.builder, self.adjoint, self.alive, self._tags
-        kinds, all_args, add = builder.kinds, builder.args, self.add
+        kinds, all_args, again, add = builder.kinds, builder.args, builder.again, self.add
+        append_kind, append_args = kinds.append, all_args.append
         rules: dict[tuple, Bound | None] = {}
         for i in range(self.size - 1, -1, -1):
-            mine = adjoint.get(i)
-            args = all_args[i]
-            if mine is None or not args:
+            if i not in adjoint:
                 continue
-            kind, lit = kinds[i], alive.get(i, ALWAYS)
+            args = all_args[i]
+            if not args:
+                continue
+            mine, kind = adjoint[i], kinds[i]
+            lit: int = ALWAYS
             about: Any = kinds[mine].signature
-            if lit != ALWAYS:
+            if i in alive:
+                lit = alive[i]
                 about = (about, kinds[lit].signature)
-            if len(args) == 2:
-                key: tuple = (kind, about, tags[args[0]], tags[args[1]])
+            if len(args) == 2:  # by far the most
+                x, y = args
+                key: tuple = (kind, about, tags[x], tags[y])
             else:
                 key = (kind, about, *[tags[a] for a in args])
             try:
@@ -131,14 +117,16 @@ class Sweep:
                         index = identity(builder, operands)
                     if index is None:
                         index = known[operands] = len(kinds)
-                        kinds.append(step)
-                        all_args.append(operands)
+                        append_kind(step)
+                        append_args(operands)
                     values.append(index)
                 a = args[j]
-                if here == ALWAYS and a not in adjoint:
-                    adjoint[a] = values[contribution]
-                else:
+                if here != ALWAYS or alive:
                     add(a, values[contribution], here if here == ALWAYS else values[here])
+                elif a in adjoint:
+                    adjoint[a] = again(_SUM, (adjoint[a], values[contribution]))
+                else:
+                    adjoint[a] = values[contribution]
 
     def _instruction(self, i: int) -> Instruction:
         kind, args = self.builder.kinds[i], self.builder.args[i]

@@ -38,20 +38,20 @@ class Kind:
         self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
         self.kwargs = dict(params)
         self.number = next(Kind._numbers)
-        #: a number for all of this value that what is written about it depends on: shape, dtype, and of a constant which
-        #: neutral number it is, or that it is another
-        self.signature = _signatures.setdefault((shape, dtype, _constancy(op, params)), len(_signatures))
+        #: a number for all of this value that what is written about it depends on
+        self.signature = _signatures.setdefault((shape, dtype, _trait(op, params)), len(_signatures))
 
     def __repr__(self) -> str:
         parameters = "".join(f", {k}={v!r}" for k, v in self.params)
         return f"<kind {self.op.name}{parameters} {self.dtype}{list(self.shape)}>"
 
 
-def _constancy(op: Op, params: tuple) -> str | None:
+def _trait(op: Op, params: tuple) -> str | None:
+    """What is looked at beside shape and dtype: a constant, which neutral number it is, and a reciprocal (a factor to divide by)."""
     if op is not CONSTANT:
-        return None
+        return "reciprocal" if op.name == "reciprocal" else None
     ((_, value),) = params
-    return repr(float(value)) if isinstance(value, (int, float)) and value in (0, 1, -1) else "another"
+    return repr(float(value)) if isinstance(value, (int, float)) and value in (0, 1, -1) else "constant"
 
 
 _signatures: dict[tuple, int] = {}

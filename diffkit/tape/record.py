@@ -36,7 +36,10 @@ def _recorded(roots: Sequence[Expr], inputs: Sequence[Expr] | None, labels: Iter
     place: dict[Expr, int] = {v: builder.leaf(v.kind) for v in variables}
     for n in order:
         args = n.args
-        if args:
+        if len(args) == 2:  # by far the most
+            x, y = args
+            place[n] = write(n.kind, (place[x], place[y]))
+        elif args:
             place[n] = write(n.kind, tuple([place[a] for a in args]))
         elif n in place:
             continue

@@ -235,26 +235,17 @@ class Builder:
         inputs, outputs, labels = tuple(inputs), tuple(outputs), tuple(labels)
         if not prune:
             return Tape(self.kinds, self.args, inputs, outputs, labels)
-        order = [*inputs, *self._needed(inputs, outputs)]
-        moved = next((p for p, i in enumerate(order) if p != i), len(order))
-        if moved == len(self.kinds):
-            return Tape(self.kinds.copy(), self.args.copy(), inputs, outputs, labels)
-        place = [0] * len(self.kinds)
-        for p, i in enumerate(order):
-            place[i] = p
-        kinds = [self.kinds[i] for i in order]
-        args = self.args[:moved]
-        for i in order[moved:]:
-            old = self.args[i]
-            if len(old) == 2:  # by far the most
-                x, y = old
-                args.append((place[x], place[y]))
-            else:
-                args.append(tuple([place[a] for a in old]))
-        return Tape(kinds, args, tuple([place[i] for i in inputs]), tuple([place[i] for i in outputs]), labels)
+        order = self._needed(inputs, outputs)
+        change = np.flatnonzero(order != np.arange(len(order)))
+        moved = int(change[0]) if change.size else len(order)
+        place = np.zeros(len(self.kinds), np.intp)
+        place[order] = np.arange(len(order))
+        kinds = self.kinds[:moved] + [self.kinds[i] for i in order[moved:].tolist()]
+        args = self.args[:moved] + self._renumbered(order[moved:].tolist(), place.tolist())
+        return Tape(kinds, args, tuple(place[list(inputs)].tolist()), tuple(place[list(outputs)].tolist()), labels)
 
-    def _needed(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
-        """Values that an output needs, in order, without the inputs."""
+    def _needed(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> np.ndarray:
+        """The inputs, then the values that an output needs, in order."""
         readers = np.bincount(
             np.fromiter(chain(outputs, inputs, chain.from_iterable(self.args)), np.intp), minlength=len(self.kinds)
         )
@@ -265,4 +256,16 @@ class Builder:
                 if not readers[a]:
                     unread.append(a)
         readers[list(inputs)] = 0
-        return np.flatnonzero(readers).tolist()
+        return np.concatenate([np.array(inputs, np.intp), np.flatnonzero(readers)])
+
+    def _renumbered(self, values: Sequence[int], place: Sequence[int]) -> list[tuple[int, ...]]:
+        """The operands of these values at their new places."""
+        renumbered = []
+        for i in values:
+            args = self.args[i]
+            if len(args) == 2:  # by far the most
+                x, y = args
+                renumbered.append((place[x], place[y]))
+            else:
+                renumbered.append(tuple([place[a] for a in args]))
+        return renumbered

@@ -45,6 +45,11 @@ class Primitive:
         """Lanes of its vectors: 512 bits, of singles where nothing wider takes part."""
         return 2 * WIDTH if self.letter == "f" and "d" not in (self.result, *self.operands) else WIDTH
 
+    @property
+    def wide(self) -> int:
+        """Lanes of its vector function: two registers, so that one fills the time in which the other waits."""
+        return 2 * self.width
+
     def write(
         self, builder: ir.IRBuilder, values: Sequence[ir.Value], elsewhere: frozenset[str] = frozenset()
     ) -> ir.Value:
@@ -141,8 +146,8 @@ def module(chosen: Iterable[Primitive]) -> ir.Module:
 
 def vector_function(primitive: Primitive) -> tuple[str, ir.FunctionType]:
     """Name and type of a primitive's vector function."""
-    operands = [vector_type(t, primitive.width) for t in primitive.operands]
-    return f"diffkit.vector.{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.width), operands)
+    operands = [vector_type(t, primitive.wide) for t in primitive.operands]
+    return f"diffkit.vector.{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.wide), operands)
 
 
 def _emit(made: ir.Module, primitive: Primitive) -> None:
@@ -176,7 +181,8 @@ class _Loop:
     """A loop kernel: whole vectors, then what is left over, staged through the stack."""
 
     def __init__(self, made: ir.Module, primitive: Primitive, vector: ir.Function) -> None:
-        self.primitive, self.vector, self.width = primitive, vector, primitive.width
+        self.primitive, self.vector = primitive, vector
+        self.width, self.wide = primitive.width, primitive.wide
         self.function = ir.Function(made, SIGNATURE, primitive.symbol)
         self.function.args[0].add_attribute("noalias")
         arguments = self.function.args[:4]
@@ -207,10 +213,10 @@ class _Loop:
         b.position_at_end(stage)
         staged = []
         for p, t, buffer in zip(self.sources, self.primitive.operands, buffers, strict=False):
-            whole_vector = ir.VectorType(MEMORY[t], self.width)  # the lanes that are not there hold zero
+            whole_vector = ir.VectorType(MEMORY[t], self.wide)  # the lanes that are not there hold zero
             b.store(ir.Constant(whole_vector, None), b.bitcast(buffer, whole_vector.as_pointer()))
             self._copy(b, self._at(b, p, t, whole), buffer, t, left)
-            staged.append(load(b, t, buffer, self.width))
+            staged.append(load(b, t, buffer, self.wide))
         store(b, self.primitive.result, b.call(self.vector, staged), buffers[-1])
         target = self._at(b, f.args[0], self.primitive.result, whole)
         self._copy(b, buffers[-1], target, self.primitive.result, left)
@@ -219,7 +225,7 @@ class _Loop:
         b.ret_void()
 
     def _buffer(self, b: ir.IRBuilder, letter: str) -> ir.Value:
-        held = b.alloca(ir.ArrayType(MEMORY[letter], self.width))
+        held = b.alloca(ir.ArrayType(MEMORY[letter], self.wide))
         held.align = 64
         return b.bitcast(held, POINTER)
 

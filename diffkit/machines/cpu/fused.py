@@ -21,7 +21,7 @@ from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, v
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
 from .threads import in_pieces
-from .vectors import I8, I32, I64, WIDTH
+from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ class _Writer:
             return primitive.write(self.b, values, library().exported)
         name, kind = vector_function(primitive)
         function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
-        w, own = self.width, primitive.width
+        w, own = self.width, primitive.wide
         if w == own:
             return self.b.call(function, values)
         if w < own:
@@ -161,9 +161,8 @@ class _Writer:
     # ---- memory ----
     def _constants(self) -> None:
         for value, place in self.plan.constants:
-            kind = ir.VectorType(ir.IntType(1) if place.letter == "b" else MEMORY[place.letter], self.width)
-            for r, x in enumerate(value.ravel().tolist()):
-                self.registers[place.at + r * SIZE[place.letter]] = ir.Constant(kind, [x] * self.width)
+            for at, x in zip(self._rows(place), value.ravel().tolist(), strict=True):
+                self.registers[at] = splat(ELEMENT[place.letter], x, self.width)
 
     def _rows(self, place: Place) -> list[int]:
         return [place.at + r * SIZE[place.letter] for r in range(place.rows)]

@@ -83,9 +83,9 @@ class _Planner:
 
     def _tabulate(self) -> None:
         """The tape as integer arrays: for every value the number of its kind, for every kind its properties."""
-        number: dict[Kind, int] = {}
-        self.kind = np.array([number.setdefault(k, len(number)) for k in self.tape.kinds], np.int64)
-        self.kinds = list(number)
+        self.kinds = list(dict.fromkeys(self.tape.kinds))
+        number = {k: n for n, k in enumerate(self.kinds)}
+        self.kind = np.fromiter(map(number.__getitem__, self.tape.kinds), np.int64, len(self.tape.kinds))
         count = np.fromiter(map(len, self.tape.args), np.int64, len(self.tape.args))
         self.start = np.concatenate(([0], np.cumsum(count)))
         self.args = np.fromiter(chain.from_iterable(self.tape.args), np.int64, int(self.start[-1]))
@@ -166,13 +166,14 @@ class _Planner:
         # symbols: an operation in the precision of its last operand
         last = self.args[self.start[1:][chosen] - 1]
         key = (self.kind[chosen] * 3 + letter[last]) * (len(PAIRS) + 1) + rule[chosen] + 1
-        unique, inverse = np.unique(key, return_inverse=True)
-        numbers = []
-        for u in unique.tolist():
+        numbers = np.zeros(int(key.max(initial=-1)) + 1, np.int64)  # symbol by key
+        present = np.zeros(len(numbers), bool)
+        present[key] = True
+        for u in np.flatnonzero(present).tolist():
             (k, t), p = divmod(u // (len(PAIRS) + 1), 3), u % (len(PAIRS) + 1) - 1
             pair = f"{pair_name(*PAIRS[p])}_{'dfb'[t]}" if p >= 0 else None
-            numbers.append(self._symbol(pair or self._operation(self.kinds[k], "dfb"[t]), self.kinds[k]))
-        rows[:, 1] = np.array(numbers, np.int64)[inverse] if numbers else 0
+            numbers[u] = self._symbol(pair or self._operation(self.kinds[k], "dfb"[t]), self.kinds[k])
+        rows[:, 1] = numbers[key]
         # operands: those of the inner operation of a pair, then the rest
         whole = rule[chosen] < 0
         for column in range(3):

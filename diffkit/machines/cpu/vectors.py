@@ -7,10 +7,13 @@ but its operands: not on the lane, not on the neighbours, and not on the kernel 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import llvm_version_info
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 DOUBLE, FLOAT = ir.DoubleType(), ir.FloatType()
@@ -27,6 +30,29 @@ _FLOAT_OF, _INT_OF = {I64: DOUBLE, I32: FLOAT}, {DOUBLE: I64, FLOAT: I32}
 
 def vector_type(letter: str, width: int = WIDTH) -> ir.VectorType:
     return ir.VectorType(ELEMENT[letter], width)
+
+
+class Splat(ir.Constant):
+    """One number in every lane, in LLVM's short spelling where it has one."""
+
+    def __init__(self, element: ir.Type, value: Any, width: int) -> None:
+        number = ir.Constant(element, value)
+        super().__init__(ir.VectorType(element, width), [number] * width)
+        self._short = f"splat ({element} {number.get_reference()})"
+
+    def _get_reference(self) -> str:
+        return self._short if llvm_version_info[0] >= 19 else super()._get_reference()
+
+
+@lru_cache(maxsize=4096)
+def _splat(element: ir.Type, value: Any, width: int, sign: float) -> Splat:
+    return Splat(element, value, width)
+
+
+def splat(element: ir.Type, value: Any, width: int) -> Splat:
+    """A constant vector; made once, because its text is long."""
+    value = float(value) if element in (DOUBLE, FLOAT) else int(value)
+    return _splat(element, value, width, math.copysign(1, value))
 
 
 class Vector:
@@ -151,8 +177,7 @@ class Kernels:
     # ---- constants ----
     def splat(self, value: Any, element: ir.Type | None = None) -> ir.Value:
         element = element or self.element
-        number = ir.Constant(element, float(value) if element in (DOUBLE, FLOAT) else int(value))
-        return ir.Constant(ir.VectorType(element, self.width), [number] * self.width)
+        return splat(element, value, self.width)
 
     def number(self, value: float) -> Vector:
         return Vector(self, self.splat(value))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .common import horner, nearest, power_of_two, scaled, two_product
+from .common import estrin, horner, nearest, power_of_two, scaled, two_product
 
 #: 
 _NEAR = {
@@ -60,7 +61,7 @@ _EXPM1 = {
 #: 
 _SCALED = {
     True: (
-        0.7198735840164467, 3.1321533736972618, 12.700359162024432, 47.534716360524925, 162.00564180880582,
+        0.7198735840164467, 3.132153373697263, 12.700359162024432, 47.534716360524925, 162.00564180880582,
         492.46635201202713, 1288.785070957662, 2698.716406348172, 3609.8537242399457, -1274.1552034924066,
         -23130.76995141578, -60589.87898583537, -22098.705664691388, 323553.036069431, 1821852.3457635895,
         -8880706.26808225, 60521220.99021076, -416287923.5939427, 1569879415.284745, -3279194187.487174,
@@ -72,16 +73,22 @@ _SCALED = {
     ),  # 2^-26.6
 }
 
+def _two_chains(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """A polynomial as even and odd part: half the chain of Horner's scheme for one more operation."""
+    square = x * x
+    return k.fma(x, horner(k, square, coefficients[1::2]), horner(k, square, coefficients[::2]))
+
+
 def erf(k: Any, x: Any) -> Any:
     """Below 1: x + x·P(x²). From 1 on: 1 − 2^F(x), F fitted to log₂ erfc with the weight erfc."""
     size = k.abs(x)
     near = k.fma(x, horner(k, x * x, _NEAR[k.double]), x)
     limit = 5.95 if k.double else 3.95
-    g = horner(k, k.select(size > limit, limit, size), _FAR[k.double])
+    g = estrin(k, k.select(size > limit, limit, size), _FAR[k.double])
     n, i = nearest(k, g)
     r = g - n
     power = power_of_two(k, i)
-    far = k.fma(-power, r * horner(k, r, _EXP2[k.double]), 1.0 - power)
+    far = k.fma(-power, r * estrin(k, r, _EXP2[k.double]), 1.0 - power)
     return k.select(size < 1.0, near, k.copysign(far, x))
 
 
@@ -104,10 +111,10 @@ def erfc(k: Any, x: Any) -> Any:
     size = k.select(size > limit, limit, size)
     y = size + shift
     s = 1.0 / y
-    h = horner(k, s - 0.0625, _SCALED[k.double])
+    h = _two_chains(k, s - 0.0625, _SCALED[k.double])
     a, a_low = two_product(k, s, h)
     square, square_low = two_product(k, size, size)
-    correction = k.fma(shift - y + size, -s, k.fma(-y, s, 1.0))
+    correction = k.fma(shift - y + size, -s, k.fma(-y, s, 1.0)) * k.fma(k.fma(s, 27.0, 2.5), s, 1.0)
     q, i = _exp_parts(k, -square, correction - square_low)
     right = scaled(k, a + k.fma(a, q, a_low), i)
     return k.select(x < 0.0, 2.0 - right, right)

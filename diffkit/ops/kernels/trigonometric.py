@@ -20,7 +20,7 @@ _PIECES = {
 #: π/2 as a sum of two
 _RIGHT = {True: (1.5707963267948966, 6.123233995736766e-17), False: (1.5707963705062866, -4.371138828673793e-08)}
 #: where these pieces do not reach
-_FAR = {True: 16777216.0, False: 4096.0}
+_FAR = {True: 16777216.0, False: 16384.0}
 _TWO_OVER_PI = 0.6366197723675814
 #: adding it moves the nearest integer to the last bits
 _MAGIC = {True: 6755399441055744.0, False: 12582912.0}
@@ -256,8 +256,8 @@ def arccos(k: Any, x: Any) -> Any:
 def _slanted(k: Any, base: Any, factor: Any, t: Any, lack: Any) -> Any:
     """base + factor·arctan(t + lack) for 0 ≤ t ≤ 1."""
     z = t * t
-    lack = k.fma(k.fma(t, t, -z), -0.3 * t, lack * k.fma(z, -0.5, 1.0))
-    return _angle(k, base, factor, t, k.fma(t * z, horner(k, z, _ARCTANGENT[k.double]), lack))
+    small = k.fma(t * z, horner(k, z, _ARCTANGENT[k.double]), lack * k.fma(z, -0.5, 1.0))
+    return _angle(k, base, factor, t, small)
 
 
 def arctan(k: Any, x: Any) -> Any:
@@ -282,7 +282,7 @@ def arctan2(k: Any, y: Any, x: Any) -> Any:
     below = k.select(special, 1.0, below)
     t = above / below
     guess = k.int(0x7FDE5F73AABB2400 if k.double else 0x7EF311C7) - k.as_int(below)
-    guess = k.as_float(k.select(below < (2.0**1000 if k.double else 2.0**120), guess, k.int(0)))
+    guess = k.as_float(k.select(below < (2.0**1020 if k.double else 2.0**124), guess, k.int(0)))
     lack = k.fma(-t, below, above) * guess
     base = k.select(steep, right, k.select(left, 2 * right, 0.0))
     return _flipped(k, _slanted(k, base, k.select(steep ^ left, -1.0, 1.0), t, lack), y)
