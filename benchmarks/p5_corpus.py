@@ -52,11 +52,14 @@ def diffkit_build(text: str, names: list[str], values: list[np.ndarray]) -> Call
 
 
 def source_function(text: str, target: str, **scope: Any) -> tuple[Callable[..., Any], list[str]]:
-    """A formula as a function for another tool, and the order of its arguments. `scope` stands in for modules of the source."""
+    """A formula as a function for another tool, and the order of its arguments. `scope` stands in for the modules it imports."""
     import diffkit as dk
 
     f = dk.parse(text)
-    exec(f.to_source(target, name="formula"), scope)  # text that diffkit wrote
+    source = f.to_source(target, name="formula")
+    if scope:
+        source = "\n".join(line for line in source.splitlines() if not line.startswith("import "))
+    exec(source, scope)  # text that diffkit wrote
     return scope["formula"], list(f.variables)
 
 

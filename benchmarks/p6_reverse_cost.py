@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .harness import MEASURED, TURN_SECONDS, Bench, Contestant, Row, Table, judged, timed
-from .p5_corpus import FEW, formulas, source_function
+from .harness import MEASURED, TURN_SECONDS, Bench, Contestant, Row, Table, difference, judged, timed
+from .p5_corpus import FEW, TOLERANCE, formulas, source_function
 from .peers import casadi_bound, own, peer
 
 TITLE = "Value and gradient over value, reverse mode, geometric mean over the corpus"
@@ -25,7 +25,7 @@ LIMIT = 2.3
 PAIRS = {"tiny": 2, "full": 7}
 TIERS: tuple[tuple[str, int | None], ...] = (("interpreted", None), ("fused", None), ("fused", 1))
 
-#: from a formula's text, variables and points: (value, value and gradient), both to be timed
+#: from a formula's text, variables and points: (value, value and gradient), both to be timed; the second gives its answer
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 Build = Callable[[str, Sequence[str], Sequence[np.ndarray]], Pair]
 
@@ -37,14 +37,19 @@ def diffkit_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) 
     call = dk.value_and_grad(f, wrt=list(names))
     value = np.zeros(values[0].shape)
     gradient = {n: np.zeros_like(value) for n in names}
-    return lambda: f(given, out=value), lambda: call(given, out=(value, gradient))
+
+    def both() -> list[np.ndarray]:
+        call(given, out=(value, gradient))
+        return [value, *gradient.values()]
+
+    return lambda: f(given, out=value), both
 
 
 def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -> Pair:
     """CasADi's interpreter on its graph after common subexpressions are shared, mapped over the points."""
     import casadi
 
-    function, order = _casadi_function(text)
+    function, order = source_function(text, "numpy", numpy=_CasadiNumpy(), scipy=_CasadiScipy())
     x = casadi.SX.sym("x", len(names))
     f = function(*(x[names.index(n)] for n in order))
     inputs, both = np.ascontiguousarray(np.stack(values, axis=-1)), [f, casadi.vertcat(f, casadi.gradient(f, x))]
@@ -52,13 +57,14 @@ def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -
     for wanted in both:
         one = casadi.Function("one", [x], [casadi.densify(casadi.cse([wanted])[0])])
         out = np.zeros((len(inputs), one.numel_out(0)))
-        pair.append(casadi_bound(one.map(len(inputs)), [inputs], [out]))
-    return pair[0], pair[1]
+        pair.append((casadi_bound(one.map(len(inputs)), [inputs], [out]), out.T))
+    (value, _), (gradient, answer) = pair
 
+    def run() -> np.ndarray:
+        gradient()
+        return answer
 
-def _casadi_function(text: str) -> tuple[Callable[..., Any], list[str]]:
-    """The source for NumPy, less its import of the real modules, over CasADi's functions under their names."""
-    return source_function(text, "numpy", numpy=_CasadiNumpy(), scipy=_CasadiScipy())
+    return value, run
 
 
 class _CasadiNumpy:
@@ -110,32 +116,34 @@ def cost(pair: Pair, rounds: int) -> float:
 
 def run(bench: Bench) -> None:
     chosen = formulas(FEW if bench.tiny else None)
-    table = Table(TITLE, "", unit="×")
-    bench.tables.append(table)
-    notes = []
-    for c, build, share in contestants():
-        if not bench.takes_part(c.tool):
-            continue
-        row = Row.of(c)
-        table.rows.append(row)
-        costs, failing = [], []
-        for k, f in enumerate(chosen):
-            bench.say(f"{c.name}: {k + 1} of {len(chosen)}: {f.name}")
+    competing = [(c, build, share, Row.of(c)) for c, build, share in contestants() if bench.takes_part(c.tool)]
+    costs: dict[str, list[float]] = {c.name: [] for c, *_ in competing}
+    for k, f in enumerate(chosen):
+        bench.say(f"{k + 1} of {len(chosen)}: {f.name}")
+        reference: list[np.ndarray] | None = None
+        for c, build, share, row in competing:
             values = {n: v for n, v in f.points(max(1, POINTS[bench.size] // share)).items() if n not in f.unused}
             try:
                 c.prepare()
-                costs.append(cost(build(f.text, list(values), list(values.values())), PAIRS[bench.size]))
-            except Exception as problem:  # a formula that a tool cannot do is counted, and the others go on
+                pair = build(f.text, list(values), list(values.values()))
+                answer = [np.array(a) for a in pair[1]()]
+                reference = reference or answer
+                if difference(answer, [a[: len(answer[0])] for a in reference]) <= TOLERANCE:
+                    costs[c.name].append(cost(pair, PAIRS[bench.size]))
+            except Exception as problem:  # a formula that a tool cannot do is passed over, and the others go on
                 row.outcome, row.reason = judged(problem)
-                failing.append(f.name)
-                if isinstance(problem, ImportError):
-                    break
-        if costs:
-            row.outcome, row.reason = MEASURED, ""
-            row.median = float(np.exp(np.mean(np.log(costs))))
-            row.low, row.high = (float(q) for q in np.quantile(costs, (0.1, 0.9)))
-            row.rounds, row.calls = PAIRS[bench.size], len(costs)
-            notes.append(f"{c.name}: {len(costs)} formulas" + (f", {len(failing)} it cannot do." if failing else "."))
-    table.note = " ".join(notes)
+    table = Table(TITLE, "", [row for *_, row in competing], unit="×")
+    bench.tables.append(table)
+    notes = []
+    for row in table.rows:
+        found = costs[row.name]
+        notes.append(f"{row.name}: {len(found)} of {len(chosen)} formulas.")
+        if not found or (row.own and row.outcome != MEASURED):
+            continue
+        row.outcome, row.reason = MEASURED, ""
+        row.median = float(np.exp(np.mean(np.log(found))))
+        row.low, row.high = (float(q) for q in np.quantile(found, (0.1, 0.9)))
+        row.rounds, row.calls = PAIRS[bench.size], len(found)
+    table.note = " ".join(notes) + " Formulas that a tool cannot do, or on which it differs, are passed over."
     for tier in ("fused", "interpreted"):
         bench.claim(f"{tier}: value and gradient ÷ value", table.figure(f"diffkit, {tier}"), LIMIT)

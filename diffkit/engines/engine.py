@@ -124,13 +124,14 @@ class TapeProgram:
         bounded = any(k.op.domain != "all reals" for k in self.tape.kinds)
 
         def run(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
+            if self.layout == "blocks":
+                flat = executable(values, out, self._mask_outside_the_domain if bounded else None)
+                return self._assemble(flat, flat[0].ndim - len(self.out_shapes[0]) if flat else 0)
             rank = self._loop_rank(values)
-            direct = out is not None and self.layout == "blocks"
-            flat = executable([*values, *self._seeds(rank)], out if direct else None)
-            outputs, blocks = self._assemble(flat, rank)
+            outputs, blocks = self._assemble(executable([*values, *self._seeds(rank)]), rank)
             if bounded:
                 _no_derivative_outside_the_domain(outputs, blocks)
-            if out is not None and not direct:
+            if out is not None:
                 for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
                     buffer[...] = result
             return outputs, blocks
@@ -138,6 +139,11 @@ class TapeProgram:
         run.register_bytes = executable.register_bytes  # type: ignore[attr-defined]
         run.executable, run.bounded = executable, bounded  # type: ignore[attr-defined]
         return run
+
+    def _mask_outside_the_domain(self, flat: list[np.ndarray]) -> None:
+        """On the outputs of some points: (points, *core) each."""
+        outputs, blocks = self._assemble(flat, 1)
+        _no_derivative_outside_the_domain(outputs, blocks)
 
     def _loop_rank(self, values: Sequence[Any]) -> int:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]

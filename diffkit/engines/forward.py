@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
+from ..expr.collector import paused
 from ..expr.functions import apply
 from ..expr.node import Kind, constant
 from ..ops import TABLE, Op
@@ -199,6 +200,10 @@ class Forward:
     UNROLLED = 32
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
+        with paused():
+            return self._program(tape, wrt)
+
+    def _program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
         outs, ins = shapes_of(tape, wrt)
         unrolled = sum(math.prod(s) for s in ins) <= self.UNROLLED
         tape = differentiable_tape(tape)

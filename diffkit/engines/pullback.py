@@ -1,8 +1,8 @@
 """The reverse rule of one instruction, written once and then copied.
 
 What the sweep writes for an instruction depends on kinds alone: the instruction's, its operands', the adjoint's, and which
-operands are active. So the rule is run once on stand-ins (`found`), and what it wrote is kept as steps; a sweep
-copies them with its own values in the place of the stand-ins.
+operands are active. So the rule of instructions that come again and again is run once on stand-ins (`parts_of`), and what it
+wrote is kept as steps; the sweep copies them (`bound`) with its own values in the place of the stand-ins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from ..expr.node import Kind, intern_kind
 from ..ops import CONSTANT, TABLE, VARIABLE
-from ..ops.kinks import current as kink_policy
 from ..tape import Builder, templates
 from ..tape.simplify import Rule
 from ..tape.tape import plan
@@ -150,21 +149,11 @@ class _Scratch(Builder):
             raise _Unknown
 
 
-_found: dict[tuple, list[Part] | None] = {}
-
-
-def found(key: tuple, at: Instruction) -> list[Part] | None:
+def parts_of(at: Instruction) -> list[Part] | None:
     """What the rule writes for an instruction like this one; None where that depends on more than kinds.
 
     Places: adjoint, condition (the value itself where it is always alive), value, operands, then one a step.
     """
-    key = (kink_policy(), *key)
-    if key not in _found:
-        _found[key] = _written(at)
-    return _found[key]
-
-
-def _written(at: Instruction) -> list[Part] | None:
     kinds = at.builder.kinds
     if any(kinds[a].op is RECIPROCAL for a in at.args):
         return None  # a division by what is inside it
@@ -209,8 +198,3 @@ def _getter(places: tuple[int, ...]) -> Callable[[list[int]], Any]:
         return lambda values: ()
     (place,) = places
     return lambda values: (values[place],)
-
-
-def forget() -> None:
-    """Drop what was kept: an operation is being taken out of the table."""
-    _found.clear()

@@ -9,8 +9,12 @@ which they are alive.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from ..expr.collector import paused
 from ..expr.node import Kind, constant, infer
@@ -26,9 +30,11 @@ from .engine import (
     needs_derivative,
     shapes_of,
 )
-from .pullback import ALWAYS, Bound, Instruction, bound, found, summed_to
+from .pullback import ALWAYS, Bound, Instruction, bound, parts_of, summed_to
 
-_ADD, _OR = TABLE["add"], TABLE["logical_or"]
+_ADD, _OR, _STACK, _RESHAPE = (TABLE[n] for n in ("add", "logical_or", "stack", "reshape"))
+#: a rule that is asked for more often in one sweep is copied
+PATIENCE = 8
 _SUM = infer(_ADD, (), (constant(0.0).kind,) * 2)
 
 
@@ -40,6 +46,8 @@ class Sweep:
         self.adjoint: dict[int, int] = {}
         #: the condition under which a value is alive, where that is not always
         self.alive: dict[int, int] = {}
+        #: what instructions have in common -> how many there were, then the rule to copy, or None
+        self._rules: dict[tuple, int | Bound | None] = {}
         self.active = bytearray(size)
         for i in sources:
             self.active[i] = 1
@@ -65,6 +73,11 @@ class Sweep:
         if self.active[i]:
             self.add(i, adjoint, ALWAYS)
 
+    def restart(self) -> None:
+        """Forget all adjoints: another sweep over the same values."""
+        self.adjoint.clear()
+        self.alive.clear()
+
     def add(self, i: int, contribution: int, alive: int) -> None:
         """One more contribution to a value's adjoint, and one more condition under which it is alive."""
         known = self.adjoint.get(i)
@@ -81,7 +94,7 @@ class Sweep:
         builder, adjoint, alive, tags = self.builder, self.adjoint, self.alive, self._tags
         kinds, all_args, again, add = builder.kinds, builder.args, builder.again, self.add
         append_kind, append_args = kinds.append, all_args.append
-        rules: dict[tuple, Bound | None] = {}
+        rules = self._rules
         for i in range(self.size - 1, -1, -1):
             if i not in adjoint:
                 continue
@@ -99,12 +112,13 @@ class Sweep:
                 key: tuple = (kind, about, tags[x], tags[y])
             else:
                 key = (kind, about, *[tags[a] for a in args])
-            try:
-                rule = rules[key]
-            except KeyError:
-                parts = found(key, self._instruction(i))
+            rule = rules.get(key, 0)
+            if rule.__class__ is int and rule == PATIENCE:
+                parts = parts_of(self._instruction(i))
                 rule = rules[key] = None if parts is None else bound(parts, builder)
-            if rule is None:
+            if rule is None or rule.__class__ is int:
+                if rule is not None:
+                    rules[key] = rule + 1
                 for j, contribution, here in self._instruction(i).contributions():
                     add(args[j], contribution, here)
                 continue
@@ -162,29 +176,79 @@ class Reverse:
     """One pass an output element gives the derivative by all inputs."""
 
     name = "reverse"
+    #: up to so many output elements get a sweep each on one tape, which shares what sweeps have in common, if that tape has at
+    #: most so many values; for more, the seed becomes a loop dim
+    SWEEPS, VALUES = 16, 100_000
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
-        with paused():
-            return self._program(tape, wrt)
-
-    def _program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
         outs, ins = shapes_of(tape, wrt)
-        if len(outs) == 1 and math.prod(outs[0]) == 1:
-            return TapeProgram(self.name, self._gradient_tape(tape, wrt), outs, ins, "blocks")
-        return TapeProgram(self.name, adjoint_tape(tape, wrt), outs, ins, "seeded rows", identity_seeds(outs))
+        sizes = [math.prod(o) for o in outs]
+        total = sum(sizes)
+        with paused():
+            if sizes == [1] or (
+                sizes and min(sizes) and total <= self.SWEEPS and total * len(tape.kinds) <= self.VALUES
+            ):
+                return TapeProgram(self.name, _swept_for_each_element(tape, wrt), outs, ins, "blocks")
+            return TapeProgram(self.name, adjoint_tape(tape, wrt), outs, ins, "seeded rows", identity_seeds(outs))
 
-    def _gradient_tape(self, tape: Tape, wrt: Sequence[int]) -> Tape:
-        """A single scalar output: its adjoint is the constant 1."""
-        tape = differentiable_tape(tape)
-        builder = Builder.copy_of(tape)
-        sweep = Sweep(builder, len(tape.kinds), [tape.inputs[w] for w in wrt])
-        (output,) = tape.outputs
-        kind = tape.kinds[output]
-        if kind.op is not CONSTANT and float_dtype(kind) not in ("bool", "int64"):
-            sweep.seed(output, filled(builder, 1.0, kind.shape, kind.dtype))
-        sweep.run()
-        labels = (*tape.labels, *(f"d/d{tape.kinds[tape.inputs[w]].kwargs['name']}" for w in wrt))
-        return builder.finish(tape.inputs, (output, *(sweep.result(tape.inputs[w]) for w in wrt)), labels)
+
+def _swept_for_each_element(tape: Tape, wrt: Sequence[int]) -> Tape:
+    """Outputs followed by the blocks: each row the adjoints of one output element, whose own is the constant 1."""
+    tape = differentiable_tape(tape)
+    builder = Builder.copy_of(tape)
+    inputs = [tape.inputs[w] for w in wrt]
+    sweep = Sweep(builder, len(tape.kinds), inputs)
+    blocks: list[int] = []
+    for o in tape.outputs:
+        shape = tape.kinds[o].shape
+        rows = []
+        for element in range(math.prod(shape)):
+            sweep.restart()
+            _seed_element(sweep, *_origin(tape, o, element))
+            sweep.run()
+            rows.append([sweep.result(i) for i in inputs])
+        for i, column in zip(inputs, zip(*rows, strict=True), strict=True):
+            blocks.append(_block(builder, column, (*shape, *tape.kinds[i].shape)))
+    labels = (*tape.labels, *(f"d/d{tape.names[w]}" for _ in tape.outputs for w in wrt))
+    return builder.finish(tape.inputs, (*tape.outputs, *blocks), labels)
+
+
+def _block(builder: Builder, rows: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    axis = -1 - len(builder.kinds[rows[0]].shape)
+    block = rows[0] if len(rows) == 1 else builder.emit(_STACK, (("axis", axis),), rows)
+    return block if builder.kinds[block].shape == shape else builder.emit(_RESHAPE, (("shape", shape),), (block,))
+
+
+#: an element is followed through movements of at most so many elements
+TRACKED = 4096
+
+
+def _origin(tape: Tape, value: int, element: int) -> tuple[int, int]:
+    """The value and element that an output's element is moved from: a sweep from there carries no zeros."""
+    while tape.kinds[value].op.family == "movement":
+        kind, args = tape.kinds[value], tape.args[value]
+        ends = list(accumulate(math.prod(tape.kinds[a].shape) for a in args))
+        if ends[-1] > TRACKED:
+            break
+        numbers = np.split(np.arange(ends[-1]), ends[:-1])
+        numbered = [n.reshape(1, *tape.kinds[a].shape) for n, a in zip(numbers, args, strict=True)]
+        number = int(kind.op.numpy(*numbered, **kind.kwargs).reshape(-1)[element])
+        which = bisect_right(ends, number)
+        value, element = args[which], number - (ends[which] - math.prod(tape.kinds[args[which]].shape))
+    return value, element
+
+
+def _seed_element(sweep: Sweep, value: int, element: int) -> None:
+    builder = sweep.builder
+    kind = builder.kinds[value]
+    if kind.op is CONSTANT or kind.dtype in ("bool", "int64"):
+        return
+    if math.prod(kind.shape) == 1:
+        sweep.seed(value, filled(builder, 1.0, kind.shape, kind.dtype))
+    else:
+        unit = np.zeros(kind.shape, float_dtype(kind))
+        unit.reshape(-1)[element] = 1
+        sweep.seed(value, builder.leaf(constant(unit).kind))
 
 
 ENGINE = Reverse()

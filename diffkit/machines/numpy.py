@@ -10,7 +10,7 @@ import numpy as np
 from ..expr.node import Kind, constant_value
 from ..ops import CONSTANT
 from ..tape import Tape
-from .protocol import bind, check_out, lanes
+from .protocol import After, bind, check_out, lanes
 
 
 def call(kind: Kind, args: Sequence[np.ndarray]) -> np.ndarray:
@@ -55,22 +55,23 @@ class NumpyExecutable:
         self.tape = tape
         self.register_bytes = sum(8 * max(1, int(np.prod(k.shape))) for k in tape.kinds)
 
-    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    def __call__(
+        self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None
+    ) -> list[np.ndarray]:
         inputs, loop = laned_inputs(self.tape, values)
         if out is not None:
             check_out(out, self.tape, loop)
         computed = run(self.tape, inputs)
-        results = []
-        for k, o in enumerate(self.tape.outputs):
-            kind = self.tape.kinds[o]
-            count = int(np.prod(loop))
-            full = np.broadcast_to(computed[o], (count, *kind.shape)).reshape((*loop, *kind.shape))
-            if out is None:
-                results.append(np.array(full))
-            else:
-                out[k][...] = full
-                results.append(out[k])
-        return results
+        count, shapes = int(np.prod(loop)), [self.tape.kinds[o].shape for o in self.tape.outputs]
+        results = [np.array(np.broadcast_to(computed[o], (count, *s))) for o, s in zip(self.tape.outputs, shapes, strict=True)]
+        if after is not None:
+            after(results)
+        results = [r.reshape((*loop, *s)) for r, s in zip(results, shapes, strict=True)]
+        if out is None:
+            return results
+        for buffer, result in zip(out, results, strict=True):
+            buffer[...] = result
+        return list(out)
 
 
 class NumpyMachine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,13 +12,19 @@ from ..errors import DtypeError, ShapeError
 from ..tape import Tape
 
 
+After = Callable[[list[np.ndarray]], None] | None
+
+
 class Executable(Protocol):
     """A tape made ready on a machine. Values in and out have loop dims in front of core dims."""
 
     #: bytes of registers it works in, for one call at the block size it chose
     register_bytes: int
 
-    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]: ...
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None) -> list[np.ndarray]:
+        """The outputs, written into `out` where given. `after` is called with all outputs, (points, *core) each, of every
+        part of the points when they are computed, while they are still in cache; from several threads; it may change them."""
+        ...
 
 
 class Machine(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...tape import Tape
-from ..protocol import bind, check_out
+from ..protocol import After, bind, check_out
 from .plan import NUMPY, SIZE, Place, Plan, plan
 from .point import Point
 from .threads import in_pieces
@@ -44,19 +44,24 @@ class CpuExecutable:
             self._point = Point(self.plan)
         return self._point
 
-    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    def __call__(
+        self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None
+    ) -> list[np.ndarray]:
         arrays, loop = bind(self.tape, values)
         if out is not None:
             check_out(out, self.tape, loop)
         points = math.prod(loop)
         if points == 1:
             single = self.point([a.reshape(p.shape) for a, p in zip(arrays, self.plan.inputs, strict=True)])
+            results = [np.asarray(r)[None] for r in single]
+            if after is not None:
+                after(results)
             shapes = [(*loop, *p.shape) for p in self.plan.outputs]
-            return self._finish([np.asarray(r).reshape(s) for r, s in zip(single, shapes, strict=True)], out)
+            return self._finish([r.reshape(s) for r, s in zip(results, shapes, strict=True)], out)
         places = self.plan.outputs
         direct = [self._target(k, p, loop, arrays, out) for k, p in enumerate(places)]
         if points:
-            self._run(arrays, loop, points, direct)
+            self._run(arrays, loop, points, direct, after)
         return self._finish(direct, out)
 
     def _target(
@@ -80,7 +85,9 @@ class CpuExecutable:
             for r, o in zip(results, self.tape.outputs, strict=True)
         ]
 
-    def _run(self, arrays: list[np.ndarray], loop: tuple[int, ...], points: int, results: list[np.ndarray]) -> None:
+    def _run(
+        self, arrays: list[np.ndarray], loop: tuple[int, ...], points: int, results: list[np.ndarray], after: After
+    ) -> None:
         """Inputs and outputs as addresses, and all points in pieces."""
         inputs, held = [], []
         for array, place in zip(arrays, self.plan.inputs, strict=True):
@@ -93,16 +100,29 @@ class CpuExecutable:
             inputs.append((laid.ctypes.data, uniform))
         outputs = [r.ctypes.data for r in results]
         fused = self.tiers.fused([same for _, same in inputs], points)
+        block = 64
         if fused is not None:
-            fused.run([address for address, _ in inputs], outputs, points, points * len(self.plan.code))
+            compute = fused.on([address for address, _ in inputs], outputs)
         else:
-            with self.tiers.measured():
-                self._interpret(inputs, outputs, points)
+            block = block_size(self.plan.lane_bytes, points)
+            compute = self._interpreter(inputs, outputs, block)
+        flat = [r.reshape((points, *p.shape)) for r, p in zip(results, self.plan.outputs, strict=True)]
 
-    def _interpret(self, inputs: list[tuple[int, bool]], outputs: list[int], points: int) -> None:
+        def piece(begin: int, end: int) -> None:
+            compute(begin, end)
+            if after is not None:
+                after([r[begin:end] for r in flat])
+
+        with self.tiers.measured(fused is None):
+            in_pieces(piece, points, block, points * max(1, len(self.plan.code)))
+
+    def _interpreter(
+        self, inputs: list[tuple[int, bool]], outputs: list[int], block: int
+    ) -> Callable[[int, int], None]:
+        """The interpreter on these addresses, for points begin … end."""
         from .driver import interpret
 
-        plan, block = self.plan, block_size(self.plan.lane_bytes, points)
+        plan = self.plan
         slots = np.zeros((plan.slots, 2), np.int64)
         uniform, loads, stores = [], [], []
         extra = plan.lane_bytes  # registers for slots that one value serves
@@ -128,7 +148,7 @@ class CpuExecutable:
                 stores.append((address, place.at, SIZE[place.letter], place.rows))
         tables = [np.array(rows, np.int64).reshape(-1, 4) for rows in (uniform, loads, stores)]
 
-        def piece(begin: int, end: int) -> None:
+        def compute(begin: int, end: int) -> None:
             workspace = self._workspace(extra * block + 64)
             own = slots.copy()
             base = workspace.ctypes.data
@@ -138,7 +158,7 @@ class CpuExecutable:
             interpret(plan.code, plan.table, self.tiers.addresses, own, *tables, workspace, block, begin, end)
             self._spare.append(workspace)
 
-        in_pieces(piece, points, block, points * max(1, len(plan.code)))
+        return compute
 
     def _workspace(self, size: int) -> np.ndarray:
         while self._spare:

@@ -20,7 +20,6 @@ from llvmlite import ir
 from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, vector_function
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
-from .threads import in_pieces
 from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
 
 if TYPE_CHECKING:
@@ -247,11 +246,15 @@ class Fused:
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._call: Callable[..., None] = kind(self._loaded.address("fused"))
 
-    def run(self, inputs: Sequence[int], outputs: Sequence[int], points: int, work: int) -> None:
-        """On addresses of inputs and outputs; at least LEAST_POINTS of them."""
+    def on(self, inputs: Sequence[int], outputs: Sequence[int]) -> Callable[[int, int], None]:
+        """The kernel on addresses of inputs and outputs, for points begin … end; LEAST_POINTS of them in all at least."""
         io = np.array([*inputs, *outputs], np.int64)
         address, call = io.ctypes.data, self._call
-        in_pieces(lambda begin, end: call(address, begin, end), points, 64, work)
+
+        def compute(begin: int, end: int, io: np.ndarray = io) -> None:  # `io` must live as long as its address is used
+            call(address, begin, end)
+
+        return compute
 
 
 def _path(plan: Plan, uniform: Sequence[bool]) -> Path:

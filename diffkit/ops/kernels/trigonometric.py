@@ -154,7 +154,11 @@ def _reduced_far(k: Any, a: Any) -> tuple[Any, Any, Any]:
 
     j = (((k.as_int(a) >> 52) - (1023 + 20)) >> 5) & 31  # in the table, whatever is in this lane
     X = k.as_float(k.as_int(a) - (j << 57))
-    window = [k.gather(_WINDOWS, (j << 2) + i) for i in range(4)]
+    window = [_WINDOWS[i::4] for i in range(4)]
+    for bit in range(5):
+        odd = (j & (1 << bit)) != 0
+        window = [[k.select(odd, y, x) for x, y in zip(w[::2], w[1::2], strict=True)] for w in window]
+    window = [w for (w,) in window]
     (high, middle), (low, lower), (least, last) = (two_product(k, X, w) for w in window[:3])
     total, rest = two_sum(k, part(part(high) + part(middle)), part(low))
     q = k.rint(total)
