@@ -165,7 +165,8 @@ class Truth:
             unit = np.maximum(unit, np.frexp(magnitude)[1] - bits)
         with np.errstate(all="ignore"):
             error = np.ldexp(size, power - unit) - np.ldexp(head, exponent - unit) - np.ldexp(tail, exponent - unit)
-        wrong_zero = (computed == 0) & (np.signbit(computed) != np.signbit(self.head))
+        # underflow keeps the sign; a zero by cancellation is judged by its distance
+        wrong_zero = (computed == 0) & (self.exponent <= smallest) & (np.signbit(computed) != np.signbit(self.head))
         error = np.where(np.isnan(computed) | wrong_zero, np.inf, np.abs(error))
         return np.where(self.settled, error, exact)
 
@@ -472,7 +473,7 @@ def row(op: Op, dtype: str, points: int) -> Row:
     worst = int(np.argmax(judged))
     usual = [np.random.default_rng(1).uniform(*USUAL.get(op.name, (0.1, 0.9)), LANES) for _ in args]
     base = multiply_add(dtype)
-    finite = plain[np.isfinite(plain)]
+    finite = judged[np.isfinite(judged)]
     return Row(
         op.name, dtype, float(plain.max()), float(finite.mean()), float(bounded.max()) if op.magnitude else None,
         tuple(float(a[worst]) for a in args), plain.size, run.nanoseconds(usual), base.nanoseconds([usual[0]] * 3),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,7 +50,7 @@ def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -
     """CasADi's interpreter on its graph after common subexpressions are shared, mapped over the points."""
     import casadi
 
-    function, order = source_function(text, "numpy", numpy=_CasadiNumpy(), scipy=_CasadiScipy())
+    function, order = source_function(text, "numpy", **casadi_modules())
     x = casadi.SX.sym("x", len(names))
     f = function(*(x[names.index(n)] for n in order))
     inputs, both = np.ascontiguousarray(np.stack(values, axis=-1)), [f, casadi.vertcat(f, casadi.gradient(f, x))]
@@ -67,32 +68,47 @@ def casadi_pair(text: str, names: Sequence[str], values: Sequence[np.ndarray]) -
     return value, run
 
 
-class _CasadiNumpy:
-    """NumPy's names for CasADi's functions, so that source written for NumPy makes its graph."""
+@cache
+def casadi_modules() -> dict[str, Any]:
+    """CasADi's functions under the names that NumPy and SciPy have for them, so that source written for those makes its graph."""
+    import casadi as ca
 
-    OTHER = {  # noqa: RUF012
-        "where": "if_else", "maximum": "fmax", "minimum": "fmin", "abs": "fabs", "arctan2": "atan2", "power": "power",
-        **{f"arc{n}": f"a{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    }  # fmt: skip
-
-    def __getattr__(self, name: str) -> Any:
-        import casadi
-
-        return getattr(casadi, self.OTHER.get(name, name))
-
-    float64 = float
-    bool_ = bool
-
-    def asarray(self, x: Any, dtype: Any = None) -> Any:
-        return x
-
-
-class _CasadiScipy:
-    @property
-    def special(self) -> SimpleNamespace:
-        import casadi
-
-        return SimpleNamespace(erf=casadi.erf, erfc=lambda x: 1 - casadi.erf(x))
+    same = (
+        "exp",
+        "log",
+        "log10",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "floor",
+        "ceil",
+        "sign",
+    )
+    inverse = ("sin", "cos", "tan", "sinh", "cosh", "tanh")
+    numpy = SimpleNamespace(
+        **{n: getattr(ca, n) for n in (*same, "hypot")},
+        **{f"arc{n}": getattr(ca, f"a{n}") for n in inverse},
+        arctan2=ca.atan2,
+        abs=ca.fabs,
+        maximum=ca.fmax,
+        minimum=ca.fmin,
+        where=ca.if_else,
+        log2=lambda x: ca.log(x) / math.log(2),
+        cbrt=lambda x: ca.sign(x) * ca.fabs(x) ** (1 / 3),
+        clip=lambda x, low, high: ca.fmin(ca.fmax(x, low), high),
+        logaddexp=lambda x, y: ca.fmax(x, y) + ca.log1p(ca.exp(-ca.fabs(x - y))),
+        asarray=lambda x, dtype: x,
+        float64=float,
+        bool_=bool,
+    )
+    special = SimpleNamespace(erf=ca.erf, erfc=lambda x: 1 - ca.erf(x), expit=lambda x: 1 / (1 + ca.exp(-x)))
+    return {"numpy": numpy, "scipy": SimpleNamespace(special=special)}
 
 
 def contestants() -> list[tuple[Contestant, Build, int]]:

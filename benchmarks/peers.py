@@ -296,13 +296,14 @@ def casadi_options() -> dict[str, Any]:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         return {}
-    flags = {"compiler": compiler, "flags": ["-O3", "-march=native"], "directory": f"{_folder()}/"}
+    flags = {"compiler": compiler, "flags": ["-O3", "-march=native"], "directory": f"{_folder().name}/"}
     return {"jit": True, "compiler": "shell", "jit_options": flags}
 
 
 @cache
-def _folder() -> str:
-    return tempfile.mkdtemp(prefix="diffkit-bench-")
+def _folder() -> tempfile.TemporaryDirectory:
+    """For generated C; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="diffkit-bench-")
 
 
 def _casadi_part(one: Any, inputs: np.ndarray, out: np.ndarray) -> Callable[[], None]:

@@ -257,7 +257,7 @@ def figure(data: Data) -> str:
     for y, (_, best) in enumerate(reversed(lines)):
         for tool, seconds in best.items():
             marker, colour = "D" if tool == "diffkit" else "o", COLOURS.get(tool, "#000000")
-            axes.plot(seconds / best["diffkit"], y, marker, color=colour, markersize=8, alpha=0.9)
+            axes.plot(seconds / best["diffkit"], y, marker, color=colour, markersize=8, alpha=0.75)
     for tool in dict.fromkeys(t for _, best in lines for t in best):
         axes.plot([], [], "D" if tool == "diffkit" else "o", color=COLOURS.get(tool, "#000000"), label=tool)
     axes.set_yticks(range(len(lines)), [label for label, _ in reversed(lines)])
@@ -265,7 +265,7 @@ def figure(data: Data) -> str:
     axes.set_xscale("log")
     axes.axvline(1, color="#d62728", linewidth=0.8)
     axes.grid(True, axis="x", linewidth=0.4)
-    axes.set_xlabel("time of a tool's best configuration ÷ time of diffkit's best   (right of 1: slower than diffkit)")
+    axes.set_xlabel("time of a tool's best ÷ time of diffkit's best")
     if lines:
         drawing.legend(loc="outside upper center", ncols=8, frameon=False)
     out = io.StringIO()

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from diffkit.errors import ArgumentError
-from diffkit.report.progress import Progress
 
 from . import WORKLOADS, module
 from .harness import Bench
@@ -18,6 +18,8 @@ from .results import Data, entry, read, show, write
 
 #: width of tables where there is no terminal to ask
 PLAIN_WIDTH = 120
+#: of what is said beside the bar: a line that wraps would not be wiped away
+TEXT_WIDTH = 60
 
 
 def chosen_from(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
@@ -44,27 +46,49 @@ def run_benchmarks(
     """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
     names = chosen_from(workloads, list(WORKLOADS), "workload")
     tools = None if peers is None else chosen_from(peers, TOOLS, "peer") if peers else []
-    folder, console, sound = Path(out), Console(width=None if terminal else PLAIN_WIDTH), True
+    folder, sound = Path(out), True
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     data = read(folder)
-    with Progress(len(names), progress) as bar:
-        bar.stage("bench")
-        # a line a step is for terminals
-        said: Callable[[str], None] = bar.say if bar.bar is not None else lambda text: None
-        said("the machine's ceilings")
-        machine = facts(tiny=size == "tiny")
-        data["machine"] = machine
-        for name in names:
-            found, well = one(name, Bench(size, tools, repeats, partial(_prefixed, said, name)), machine)
-            data["workloads"][name] = found
-            write(folder, data, list(WORKLOADS))
-            show(name, found, bar.bar.console if bar.bar is not None and terminal else console)
-            sound = sound and well
-            bar.step(name)
-    console.print(f"written: {folder / 'results.json'}, results.md, results.svg", highlight=False)
+    bar = _bar(progress)
+    task = bar.add_task("", total=len(names))
+
+    def say(text: str) -> None:
+        bar.update(task, description=text[:TEXT_WIDTH], refresh=True)
+
+    with bar:
+        say("the machine's ceilings")
+        data["machine"] = machine = facts(tiny=size == "tiny")
+    for name in names:
+        with bar:  # wiped away while tables are printed
+            found, well = one(name, Bench(size, tools, repeats, partial(_prefixed, say, name)), machine)
+        data["workloads"][name] = found
+        write(folder, data, list(WORKLOADS))
+        show(name, found, console)
+        sound = sound and well
+        bar.advance(task)
+    console.print(f"written: {folder / 'results.json'}, results.md, results.svg", highlight=False, soft_wrap=True)
     return sound
+
+
+def _bar(shown: bool) -> Any:
+    """A progress bar on standard error, where that is a terminal. It is drawn when something is said, and by no thread of its own:
+    one that wakes ten times a second would be measured too."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    shown = shown and sys.stderr.isatty()
+    return Progress(
+        *columns,
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not shown,
+    )
 
 
 def _prefixed(say: Callable[[str], None], name: str, text: str) -> None:

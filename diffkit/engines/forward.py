@@ -19,7 +19,7 @@ from ..expr.functions import apply
 from ..expr.node import Kind, constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
-from ..tape.templates import Ref
+from ..tape.templates import Ref, Template
 from .engine import (
     TapeProgram,
     as_dtype,
@@ -44,25 +44,35 @@ def push(
     """
     directions = len(next(iter(seeds.values()))) if seeds else 0
     tangents: dict[int, list[int | None]] = {i: list(s) for i, s in seeds.items()}
+    kinds = builder.kinds
+    rules: dict[tuple, Rule] = {}
     for i in range(size):
-        args, kind = builder.args[i], builder.kinds[i]
-        if i in tangents or not any(a in tangents for a in args):
+        args, kind = builder.args[i], kinds[i]
+        if i in tangents or not any([a in tangents for a in args]) or not needs_derivative(kind):
             continue
-        if not needs_derivative(kind):
-            continue
-        moved = (_elementwise if kind.op.jvp is None else _structured)(builder, kind, i, args, tangents, directions)
-        if any(t is not None for t in moved):
+        if kind.op.jvp is not None:
+            moved = _structured(builder, kind, i, args, tangents, directions)
+        else:
+            key = (kind, *[kinds[a].signature for a in args])
+            rule = rules.get(key)
+            if rule is None:
+                arguments = [kinds[a] for a in args]
+                rule = rules[key] = (templates.partials(kind, arguments), templates.selects(kind, arguments))
+            moved = _elementwise(builder, rule, i, args, tangents, directions)
+        if any([t is not None for t in moved]):
             tangents[i] = moved
     return [tangents.get(t, [None] * directions) for t in targets]
 
 
+#: partials, and where an argument can influence the result (None: everywhere)
+Rule = tuple[Template, "Template | None"]
+
+
 def _elementwise(
-    builder: Builder, kind: Kind, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
+    builder: Builder, rule: Rule, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
 ) -> list[int | None]:
-    arguments = [builder.kinds[a] for a in args]
-    partials = templates.partials(kind, arguments).expand(builder, [i, *args])
-    chosen = templates.selects(kind, arguments)
-    masks = chosen.expand(builder, args) if chosen else [None] * len(args)
+    partials = rule[0].expand(builder, [i, *args])
+    masks = rule[1].expand(builder, args) if rule[1] else [None] * len(args)
     totals: list[int | None] = [None] * directions
     for a, partial, mask in zip(args, partials, masks, strict=True):
         if a not in tangents or partial is None or partial == 0:
@@ -74,7 +84,7 @@ def _elementwise(
             if mask is not None:
                 term = builder.emit(_WHERE, (), (mask.index, term, builder.number(0.0)))
             total = totals[d]
-            totals[d] = term if total is None else builder.emit(_ADD, (), (total, term))
+            totals[d] = term if total is None else builder.again(_ADD, (total, term))
     return totals
 
 

@@ -121,7 +121,7 @@ Part = tuple[list[Step], int, int, int]
 Bound = list[tuple[list[tuple[dict, Kind, Callable, "Rule | None"]], int, int, int]]
 
 
-class _Unknown(Exception):
+class _UnknownError(Exception):
     """The value of a constant that only stands in for others would be needed."""
 
 
@@ -134,7 +134,7 @@ class _Scratch(Builder):
             return self.leaf(intern_kind(VARIABLE, (("name", f"place{place}"), ("uid", -9)), kind.shape, kind.dtype))
         if kind.shape == () and kind.kwargs["value"] in (0, 1, -1):
             return self.leaf(kind)  # the signature tells the value
-        return self.append(Kind(CONSTANT, (("value", _Unknown),), kind.shape, kind.dtype), ())
+        return self.append(Kind(CONSTANT, (("value", _UnknownError),), kind.shape, kind.dtype), ())
 
     def cast(self, i: int, dtype: str) -> int:
         self._known_constants((i,))
@@ -145,8 +145,8 @@ class _Scratch(Builder):
         return super()._fold(kind, args)
 
     def _known_constants(self, values: Sequence[int]) -> None:
-        if any(self.kinds[i].kwargs.get("value") is _Unknown for i in values):
-            raise _Unknown
+        if any(self.kinds[i].kwargs.get("value") is _UnknownError for i in values):
+            raise _UnknownError
 
 
 def parts_of(at: Instruction) -> list[Part] | None:
@@ -162,9 +162,7 @@ def parts_of(at: Instruction) -> list[Part] | None:
     stand_ins = [scratch.stand_in(kinds[v], place) for place, v in enumerate(values)]
     place = {i: p for p, i in reversed(list(enumerate(stand_ins)))}
     adjoint, alive, i, *args = stand_ins
-    twin = Instruction(
-        scratch, at.kind, i, tuple(args), at.active, adjoint, ALWAYS if at.alive == ALWAYS else alive
-    )
+    twin = Instruction(scratch, at.kind, i, tuple(args), at.active, adjoint, ALWAYS if at.alive == ALWAYS else alive)
     parts: list[Part] = []
     done = len(scratch.kinds)
     try:
@@ -177,7 +175,7 @@ def parts_of(at: Instruction) -> list[Part] | None:
                 place[n] = len(values) + n - len(set(stand_ins))
             done = len(scratch.kinds)
             parts.append((steps, j, place[contribution], ALWAYS if lit == ALWAYS else place[lit]))
-    except _Unknown:
+    except _UnknownError:
         return None
     return parts
 

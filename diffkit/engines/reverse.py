@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..expr.collector import paused
-from ..expr.node import Kind, constant, infer
+from ..expr.node import Kind, constant
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape
 from .engine import (
@@ -35,7 +35,6 @@ from .pullback import ALWAYS, Bound, Instruction, bound, parts_of, summed_to
 _ADD, _OR, _STACK, _RESHAPE = (TABLE[n] for n in ("add", "logical_or", "stack", "reshape"))
 #: a rule that is asked for more often in one sweep is copied
 PATIENCE = 8
-_SUM = infer(_ADD, (), (constant(0.0).kind,) * 2)
 
 
 class Sweep:
@@ -81,7 +80,7 @@ class Sweep:
     def add(self, i: int, contribution: int, alive: int) -> None:
         """One more contribution to a value's adjoint, and one more condition under which it is alive."""
         known = self.adjoint.get(i)
-        self.adjoint[i] = contribution if known is None else self.builder.again(_SUM, (known, contribution))
+        self.adjoint[i] = contribution if known is None else self.builder.again(_ADD, (known, contribution))
         if alive == ALWAYS:
             self.alive.pop(i, None)
         elif known is None:
@@ -113,10 +112,10 @@ class Sweep:
             else:
                 key = (kind, about, *[tags[a] for a in args])
             rule = rules.get(key, 0)
-            if rule.__class__ is int and rule == PATIENCE:
+            if rule == PATIENCE:
                 parts = parts_of(self._instruction(i))
                 rule = rules[key] = None if parts is None else bound(parts, builder)
-            if rule is None or rule.__class__ is int:
+            if rule is None or isinstance(rule, int):
                 if rule is not None:
                     rules[key] = rule + 1
                 for j, contribution, here in self._instruction(i).contributions():
@@ -138,7 +137,7 @@ class Sweep:
                 if here != ALWAYS or alive:
                     add(a, values[contribution], here if here == ALWAYS else values[here])
                 elif a in adjoint:
-                    adjoint[a] = again(_SUM, (adjoint[a], values[contribution]))
+                    adjoint[a] = again(_ADD, (adjoint[a], values[contribution]))
                 else:
                     adjoint[a] = values[contribution]
 

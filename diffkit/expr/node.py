@@ -47,7 +47,7 @@ class Kind:
 
 
 def _trait(op: Op, params: tuple) -> str | None:
-    """What is looked at beside shape and dtype: a constant, which neutral number it is, and a reciprocal (a factor to divide by)."""
+    """What matters beside shape and dtype: of a constant which neutral number it is; a reciprocal (a factor to divide by)."""
     if op is not CONSTANT:
         return "reciprocal" if op.name == "reciprocal" else None
     ((_, value),) = params
@@ -340,8 +340,8 @@ def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     new = _new(Expr)
     _set_kind(new, kind)
     _set_args(new, args)
-    ref = _nodes[key] = _Ref(new, _forget)
-    ref.key = key
+    fresh = _nodes[key] = _Ref(new, _forget)
+    fresh.key = key
     return new
 
 
@@ -356,26 +356,38 @@ def _rebuild(rows: list[tuple]) -> Expr:
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 #: (operation, signatures of its arguments) -> kind, where an operation is applied without parameters and spelled as it is
 _plain: dict[tuple, Kind] = {}
+#: (operation, signature, constants) -> kind, where these constants as further arguments make it another operation of the first
+_respelled: dict[tuple, Kind] = {}
 
 
-def make(
-    op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMETERS, *, canonical: bool = True
-) -> Expr:
+def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMETERS, *, canonical: bool = True) -> Expr:
     """`op` applied to expressions; takes the operation's canonical spelling where it has one."""
     if params or not canonical:
         return _make(op, args, params, canonical)
-    count = len(args)
-    key: tuple = (
-        (op, args[0].kind.signature, args[1].kind.signature)
-        if count == 2
-        else (op, *[a.kind.signature for a in args])
-    )
+    if len(args) == 2:
+        x, y = args
+        key: tuple = (op, x.kind.signature, y.kind.signature)
+    else:
+        key = (op, *[a.kind.signature for a in args])
     kind = _plain.get(key)
     if kind is not None:
         return node(kind, args)
+    if op.canonical is not None and any(a.kind.op is CONSTANT for a in args):
+        return _canonical(op, args)
     made = _make(op, args, params, canonical)
-    if made.kind.op is op:
-        _plain[key] = made.kind
+    _plain[key] = made.kind
+    return made
+
+
+def _canonical(op: Op, args: tuple[Expr, ...]) -> Expr:
+    """With constants among the arguments, which may make another operation of it."""
+    key = (op, args[0].kind.signature, *[a.kind for a in args[1:]])
+    kind = _respelled.get(key)
+    if kind is not None:
+        return node(kind, args[:1])
+    made = _make(op, args, _NO_PARAMETERS, True)
+    if made.args == args[:1] and all(a.kind.op is CONSTANT for a in args[1:]):
+        _respelled[key] = made.kind
     return made
 
 

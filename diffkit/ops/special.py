@@ -113,6 +113,7 @@ def _digamma(o, x):
 
 define(
     "digamma", 1, "derivative of lgamma", _scipy("psi"), cost="special", aliases=("psi",),
+    kernel=special.digamma,
     partials=lambda o, out, x: (o.polygamma(x, n=1),),
     lower=_digamma,
     sympy=lambda s, x: s.digamma(x),

@@ -88,6 +88,8 @@ class Plan(NamedTuple):
 FOLD_SIZE = 64
 
 _plans: dict[tuple, Plan] = {}
+#: (constant, dtype) -> the same number of that dtype
+_cast: dict[tuple[Kind, str], Kind] = {}
 
 
 def plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
@@ -125,7 +127,7 @@ class Builder:
         self.args: list[tuple[int, ...]] = []
         #: kind -> operands -> the value's number
         self.known: defaultdict[Kind, dict[tuple[int, ...], int]] = defaultdict(dict)
-        #: for `again`: (kind, signatures of operands) -> the kind that results, its part of `known`, and a plan that is not plain
+        #: for `again`: (kind or operation, signatures) -> the kind that results, its part of `known`, a plan that is not plain
         self._prepared: dict[tuple, tuple[Kind, dict[tuple[int, ...], int], Plan | None]] = {}
 
     @classmethod
@@ -164,19 +166,24 @@ class Builder:
 
     def emit(self, op: Op, params: tuple, args: tuple[int, ...]) -> int:
         """The value of `op` applied to earlier values, written now unless it is known, constant or trivial."""
-        kinds = self.kinds
-        return self._write(plan(op, params, [kinds[a] for a in args]), args)
+        if not params:
+            return self.again(op, args)
+        return self._write(plan(op, params, [self.kinds[a] for a in args]), args)
 
-    def again(self, kind: Kind, args: tuple[int, ...]) -> int:
-        """As `emit`, with the operation and parameters of a kind; of shape and dtype as the operands make it."""
+    def again(self, like: Kind | Op, args: tuple[int, ...]) -> int:
+        """As `emit`, with the operation and parameters of a kind, or an operation without any.
+
+        Of the shape and dtype that the operands give it, which need not be the kind's.
+        """
         kinds = self.kinds
         if len(args) == 2:
-            key: tuple = (kind, kinds[args[0]].signature, kinds[args[1]].signature)
+            key: tuple = (like, kinds[args[0]].signature, kinds[args[1]].signature)
         else:
-            key = (kind, *[kinds[a].signature for a in args])
+            key = (like, *[kinds[a].signature for a in args])
         prepared = self._prepared.get(key)
         if prepared is None:
-            made = plan(kind.op, kind.params, [kinds[a] for a in args])
+            op, params = (like.op, like.params) if isinstance(like, Kind) else (like, ())
+            made = plan(op, params, [kinds[a] for a in args])
             prepared = self._prepared[key] = (made.kind, self.known[made.kind], None if made.plain else made)
         result, known, special = prepared
         if special is not None:
@@ -211,8 +218,11 @@ class Builder:
         if kind.dtype == dtype or (dtype == WEAK):
             return i
         if kind.op is CONSTANT and kind.shape == ():
-            value = np.asarray(kind.kwargs["value"]).astype(dtype).item()
-            return self.leaf(intern_kind(CONSTANT, (("value", value),), (), dtype))
+            other = _cast.get((kind, dtype))
+            if other is None:
+                value = np.asarray(kind.kwargs["value"]).astype(dtype).item()
+                other = _cast[kind, dtype] = intern_kind(CONSTANT, (("value", value),), (), dtype)
+            return self.leaf(other)
         return self.emit(CAST, (("dtype", dtype),), (i,))
 
     def _fold(self, kind: Kind, args: tuple[int, ...]) -> int:
@@ -260,7 +270,7 @@ class Builder:
 
     def _renumbered(self, values: Sequence[int], place: Sequence[int]) -> list[tuple[int, ...]]:
         """The operands of these values at their new places."""
-        renumbered = []
+        renumbered: list[tuple[int, ...]] = []
         for i in values:
             args = self.args[i]
             if len(args) == 2:  # by far the most

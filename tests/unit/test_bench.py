@@ -197,7 +197,9 @@ def test_the_summary_fills_a_document(tmp_path: Path) -> None:
         results.fill_document(document, tmp_path)
         text = document.read_text(encoding="utf-8")
         assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-        assert text.count("| P1 | A title (times per point) |") == 1 and "| P1 | ours ÷ best | ≤ 1 | 0.5 | yes |" in text
+        assert (
+            text.count("| P1 | A title (times per point) |") == 1 and "| P1 | ours ÷ best | ≤ 1 | 0.5 | yes |" in text
+        )
     document.write_text("no marks", encoding="utf-8")
     with pytest.raises(DataError, match="no place"):
         results.fill_document(document, tmp_path)

@@ -14,18 +14,20 @@ def horner(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
     return total
 
 
-def estrin(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
-    """The same polynomial with a chain of logarithmic length."""
+def estrin(k: Any, x: Any, coefficients: Sequence[float], levels: int = 64) -> Any:
+    """The same polynomial with a shorter chain: neighbours are paired in x, pairs in x², …, and after these levels follows Horner.
+
+    Each level halves the chain for one multiplication more. High powers of a small x underflow, which is slow: mind that in single.
+    """
     terms = [k.number(c) for c in coefficients]
-    power = x
-    while len(terms) > 1:
-        paired = [k.fma(b, power, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
-        if len(terms) % 2:
-            paired.append(terms[-1])
-        terms = paired
-        if len(terms) > 1:
-            power = power * power
-    return terms[0]
+    while levels and len(terms) > 2:
+        paired = [k.fma(b, x, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        terms = paired + terms[2 * len(paired) :]
+        x, levels = x * x, levels - 1
+    total = terms[-1]
+    for term in terms[-2::-1]:
+        total = k.fma(total, x, term)
+    return total
 
 
 def nearest(k: Any, x: Any) -> tuple[Any, Any]:
@@ -33,6 +35,12 @@ def nearest(k: Any, x: Any) -> tuple[Any, Any]:
     magic = 6755399441055744.0 if k.double else 12582912.0
     shifted = x + magic
     return shifted - magic, k.as_int(shifted) - k.as_int(k.number(magic))
+
+
+def clamped(k: Any, x: Any, low: float, high: float) -> Any:
+    """x within these bounds, NaN as it is."""
+    x = k.select(x < low, low, x)
+    return k.select(x > high, high, x)
 
 
 def to_float(k: Any, i: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from .common import estrin, horner, nearest, power_of_two, scaled, two_product
+from .common import estrin, fast_two_sum, horner, nearest, power_of_two, scaled, to_float, two_product
 
 #: 
 _NEAR = {
@@ -96,12 +97,13 @@ _LOG2E = 1.4426950408889634
 _LN2 = {True: (0.693147180559663, 2.8235290563031577e-13), False: (0.693145751953125, 1.4286068203094173e-06)}
 
 
-def _exp_parts(k: Any, high: Any, low: Any) -> tuple[Any, Any]:
-    """q and i such that exp(high + low) = (1 + q)·2ⁱ, |q| < 0.42."""
+def _exp_parts(k: Any, high: Any, low: Any) -> tuple[Any, Any, Any]:
+    """q, its rounding error and i such that exp(high + low) = (1 + q)·2ⁱ, |q| < 0.42."""
     n, i = nearest(k, high * _LOG2E)
     head, tail = _LN2[k.double]
-    r = k.fma(n, -head, high) + k.fma(n, -tail, low)
-    return k.fma(r * r, horner(k, r, _EXPM1[k.double]), r), i
+    r, r_low = fast_two_sum(k, k.fma(n, -head, high), k.fma(n, -tail, low))
+    q, q_low = fast_two_sum(k, r, k.fma(r * r, horner(k, r, _EXPM1[k.double]), r_low))
+    return q, q_low, i
 
 
 def erfc(k: Any, x: Any) -> Any:
@@ -120,10 +122,132 @@ def erfc(k: Any, x: Any) -> Any:
     a_low = k.fma(g, k.fma(v, slope, first - h), a_low)
     correction = k.fma(k.fma(1.25, size, 1.0 - y), -g, k.fma(-y, g, 1.0))
     square, square_low = two_product(k, size, size)
-    q, i = _exp_parts(k, -square, correction - square_low)
-    right = scaled(k, a + k.fma(a, q, a_low), i)
+    q, q_low, i = _exp_parts(k, -square, correction - square_low)
+    right = scaled(k, a + k.fma(a, q, k.fma(a, q_low, a_low)), i)
     return k.select(x < 0.0, 2.0 - right, right)
 
 
+#: (log(1 + f) − f)/f² for √½ ≤ 1 + f ≤ √2; error 2^-55.8 of the logarithm
+_LOG = (
+    -0.5000000000000002, 0.33333333333333354, -0.24999999999985556, 0.1999999999998065, -0.1666666666924709,
+    0.14285714290613874, -0.12499999791813624, 0.11111110596821382, -0.10000008930882007, 0.09090936748428517,
+    -0.08333118191984648, 0.0769146918996117, -0.07145646156212435, 0.06681432456022679, -0.062361593452061825,
+    0.05736332850623765, -0.05476704306066473, 0.059525032452975836, -0.061985109991721916, 0.042672433738626794,
+    -0.012675699249332355,
+)
+
+
+def _log(k: Any, x: Any) -> tuple[Any, Any]:
+    """log x and a tail, of a normal number, in double: together to 2⁻⁵⁶ (2⁻⁵⁹ beyond x = 2). Infinity counts as 2¹⁰²⁴, NaN as a number."""
+    least = k.as_int(k.number(0.7071067811865476))
+    bits = k.as_int(x) - least
+    exponent = to_float(k, k.shift_signed(bits, 52))
+    f = k.as_float((bits & 0xFFFFFFFFFFFFF) + least) - 1.0
+    head, tail = _LN2[True]
+    high, low = fast_two_sum(k, exponent * head, f)
+    return fast_two_sum(k, high, low + k.fma(f * f, _two_chains(k, f, _LOG), exponent * tail))
+
+
+#: lgamma(1 + y) = y (y − 1) · over/under for 0 ≤ y ≤ 1.5; relative error 2^-54.7
+_NEAR_OVER = (
+    0.5772156649015329, 1.4879999053850235, 1.410452386761167, 0.6016863447173587, 0.11260035392938782,
+    0.007364182729967782, 5.284798778490399e-05, -5.388717610288992e-07,
+)
+#: its denominator
+_NEAR_UNDER = (
+    1.0, 3.0027793410687766, 3.450103635017615, 1.8991874086862635, 0.5121742324949569, 0.06131000853453384,
+    0.002370320998182267,
+)
+#: lgamma(w + ½) = w log w − w + ½ log 2π + (…)/w, in w⁻², for w ≥ 2; error 2^-55.5
+_STIRLING = (
+    -0.04166666666666551, 0.0024305555548461335, -0.0007688490758911791, 0.0005905764713184496,
+    -0.0008395397885946798, 0.00189823619470816, -0.005993886251678862, 0.022523917484439472, -0.08471352418350554,
+    0.2764158302357055, -0.7026817920864941, 1.2618444437764622, -1.401731120071407, 0.7184715753778815,
+)
+#: ψ(w + ½) = log w + (…)/w², in w⁻², for w ≥ 3.5; error 2^-54.6
+_PSI = (
+    0.041666666666605165, -0.00729166663490417, 0.003844240349453775, -0.004133610553412148, 0.007535165737809449,
+    -0.020256754766027025, 0.06593137533266678, -0.19067143757408406, 0.3093224953840706,
+)
+#: sin πr = π (r + r³ (…)), in r², for |r| ≤ ½; error 2^-55.9
+_SINE = (
+    -1.6449340668482264, 0.8117424252833418, -0.19075182412156036, 0.026147847806418305, -0.0023460809020875036,
+    0.00014842787015893462, -6.972165728199887e-06, 2.450919050251338e-07,
+)
+#: cos πr, in r²; error 2^-53.3
+_COSINE = (
+    1.0, -4.934802200544676, 4.058712126416497, -1.3352627688434493, 0.23533063012955438, -0.025806888737123296,
+    0.0019295562728204485, -0.00010456655373695848, 4.149564290181197e-06,
+)
+
+
 def lgamma(k: Any, x: Any) -> Any:
-    return k.library("lgamma", x)
+    """log |Γ(x)|: of |x| everywhere, and by reflection where x is negative.
+
+    From 2.5 on, Stirling's formula about w = x − ½, which has half the terms, with the logarithm to more than double precision.
+    Below, (x − 1)(x − 2) times a quotient of polynomials, so that the zeros are exact; below 1 that holds for lgamma(x + 1) = lgamma(x) + log x.
+    """
+    if not k.double:
+        return k.in_double(lgamma, x)
+    size = k.abs(x)
+    near, below = size < 2.5, size < 1.0
+    w = size - 0.5
+    tiny = size < 2.2250738585072014e-308
+    log, log_low = _log(k, k.select(near, k.select(tiny, size * 2.0**54, size), w))
+    log = log - k.select(tiny, 54 * 0.6931471805599453, 0.0)
+    y = k.select(below, size, size - 1.0)
+    reciprocal = 1.0 / k.select(near, _two_chains(k, y, _NEAR_UNDER), w)
+    inner = y * (y - 1.0) * (_two_chains(k, y, _NEAR_OVER) * reciprocal) + k.select(below, -log, 0.0)
+    inner = k.select(size == 0.0, math.inf, inner)
+    product, product_low = two_product(k, w, log - 1.0)
+    series = k.fma(reciprocal, horner(k, reciprocal * reciprocal, _STIRLING), 0.9189385332046728)
+    outer = product + (k.fma(w, log_low, product_low) + series)
+    value = k.select(near, inner, k.select(product == math.inf, product, outer))
+    return k.rarely(x < 0.0, _lgamma_left, value, size, value)
+
+
+def _sine(k: Any, size: Any) -> tuple[Any, Any]:
+    """r = size − the nearest integer, exactly, and sin(πr)/π."""
+    r = size - k.rint(size)
+    square = r * r
+    return r, k.fma(r * square, horner(k, square, _SINE), r)
+
+
+def _lgamma_left(k: Any, size: Any, value: Any) -> Any:
+    """lgamma(−x) = −log(x |sin πx| / π) − lgamma(x) (DLMF 5.5.3); the same as lgamma(x) for the smallest x."""
+    r, sine = _sine(k, size)
+    log, _ = _log(k, k.abs(size * sine))
+    reflected = k.select(size < 2.0**-60, value, -value - log)
+    return k.select((r == 0.0) | (size == math.inf), math.inf, reflected)
+
+
+def digamma(k: Any, x: Any) -> Any:
+    """ψ(x): of |x| everywhere, and by reflection where x is negative.
+
+    From 4 on, log w + a series in w⁻² about w = x − ½. Below, that at x + 4, less 1/x + 1/(x + 1) + 1/(x + 2) + 1/(x + 3) with one division.
+    """
+    if not k.double:
+        return k.in_double(digamma, x)
+    size = k.abs(x)
+    near = size < 4.0
+    w = size + k.select(near, 3.5, -0.5)
+    rest = k.select(size < 1e-300, 1.0, horner(k, size, (6.0, 11.0, 6.0, 1.0)))
+    common = 1.0 / (size * rest)
+    inverse = common * rest
+    others = horner(k, size, (11.0, 12.0, 3.0)) * (common * size)
+    reciprocal = 1.0 / w
+    u = reciprocal * reciprocal
+    log, log_low = _log(k, w)
+    value = log + k.fma(u, horner(k, u, _PSI), log_low)
+    shifted = (value - inverse) - k.fma(k.fma(-inverse, size, 1.0), inverse, others)
+    value = k.select(near, shifted, k.select(w == math.inf, w, value))
+    value = k.rarely(x < 0.0, _digamma_left, value, size, value)
+    return k.select(size < 1e-300, k.copysign(inverse, -x), value)
+
+
+def _digamma_left(k: Any, size: Any, value: Any) -> Any:
+    """ψ(−x) = ψ(x) + 1/x + π cot πx (DLMF 5.5.2, 5.5.4); −ψ(x) for the smallest x."""
+    r, sine = _sine(k, size)
+    reflected = value + 1.0 / size + horner(k, r * r, _COSINE) / sine
+    reflected = k.select(size < 2.0**-60, -value, reflected)
+    return k.select(r == 0.0, math.nan, reflected)
