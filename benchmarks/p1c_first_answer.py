@@ -16,7 +16,17 @@ import numpy as np
 
 from .harness import Bench, Contestant, Run, scaled
 from .p1_black_scholes import NAMES, TEXT, by_hand, call_price, points
-from .peers import Problem, heyoka_run, jax_run, own, peer, sympy_run, torch_compiled_run, torch_eager_run
+from .peers import (
+    Problem,
+    heyoka_run,
+    jax_run,
+    own,
+    peer,
+    sympy_run,
+    torch_compiled_run,
+    torch_contestants,
+    torch_eager_run,
+)
 
 TITLE = "Black-Scholes: from nothing to the first answer"
 POINTS = {"tiny": 100, "full": 1_000}
@@ -59,12 +69,10 @@ def contestants(inputs: np.ndarray, tiny: bool) -> list[Contestant]:
     made = own(lambda: diffkit_build(inputs), "dk.value_and_grad of text", TIERS)
     made += [
         peer("heyoka", "heyoka", "expressions, diff_tensors, cfunc", fresh(heyoka_run)),
-        peer("torch", "PyTorch, eager", "autograd.grad: there is nothing to compile", fresh(torch_eager_run)),
+        *torch_contestants(fresh(torch_eager_run), None if tiny else fresh(torch_compiled_run)),
         peer("jax", "JAX", "jit of vjp", fresh(jax_run)),
         peer("sympy", "SymPy lambdify", "diff, lambdify with cse", fresh(sympy_run)),
     ]
-    if not tiny:
-        made.append(peer("torch", "torch.compile", "func.vjp, fullgraph", fresh(torch_compiled_run)))
     return made
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .harness import LONG_CALL_SECONDS, MEASURED, Bench, Contestant, Row, Table, difference, judged, ratio, timed
-from .peers import jax_modules, own, peer
+from .peers import jax_modules, own, peer, torch_contestants
 
 TITLE = "The corpus: value and gradient of every formula"
 POINTS = {"tiny": 200, "full": 100_000}
@@ -96,8 +96,8 @@ def contestants() -> list[tuple[Contestant, Build]]:
     tiers: tuple[tuple[str, int | None], ...] = (("auto", None), ("interpreted", None), ("fused", None))
     return [
         *((c, diffkit_build) for c in own(nothing, "dk.value_and_grad of text", tiers)),
-        (peer("jax", "JAX", "jit of vjp on columns, of to_source", nothing), jax_build),
-        (peer("torch", "PyTorch, eager", "autograd.grad, of to_source", nothing), torch_build),
+        (peer("jax", "JAX", "jit of vjp on columns of to_source", nothing), jax_build),
+        *((c, torch_build) for c in torch_contestants(nothing, how="autograd.grad of to_source")),
     ]
 
 

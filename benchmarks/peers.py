@@ -53,8 +53,8 @@ class Problem:
         return self.outputs * (self.wrt + self.values)
 
     def empty(self) -> np.ndarray:
-        """Arrays to be reused, one a row of the answer."""
-        return np.zeros((self.rows, self.points), self.inputs.dtype)
+        """Arrays to be reused, one a row of the answer. Written to, so that their pages are there (those of np.zeros are not)."""
+        return np.full((self.rows, self.points), 0.0, self.inputs.dtype)
 
     def in_order(self, values: Sequence[Any], derivatives: Iterable[Iterable[Any]]) -> list[Any]:
         return [*(values if self.values else ()), *(d for row in derivatives for d in row)]
@@ -204,6 +204,34 @@ def jax_run(p: Problem) -> Run:
 
 
 # ---- PyTorch ----------------------------------------------------------------------------------------------------------
+def torch_threads(threads: int | None = None) -> Callable[[], None]:
+    """Sets the number of threads; what a contestant of PyTorch does before its turn.
+
+    Eager mode joins its threads after every operation, so that on a small or busy machine one thread may do better.
+    """
+
+    def prepare() -> None:
+        import torch
+
+        torch.set_num_threads(threads or processors())
+
+    return prepare
+
+
+def torch_contestants(
+    eager: Callable[[], Run], compiled: Callable[[], Run] | None = None, how: str = "autograd.grad", note: str = ""
+) -> list[Contestant]:
+    """Eager on all threads and on one, and (where given) compiled."""
+    made = [
+        peer("torch", f"PyTorch, eager{note}", f"{how}, all threads", eager, prepare=torch_threads()),
+        peer("torch", f"PyTorch, eager, 1 thread{note}", f"{how}, one thread", eager, prepare=torch_threads(1)),
+    ]
+    if compiled is not None:
+        how = "func.vjp, fullgraph, static shapes, all threads"
+        made.append(peer("torch", f"torch.compile{note}", how, compiled, prepare=torch_threads()))
+    return made
+
+
 def torch_eager_run(p: Problem) -> Run:
     import torch
 
@@ -364,12 +392,11 @@ def numpy_run(p: Problem, by_hand: Callable[..., Sequence[Any]]) -> Run:
 
 # ---- all of them ------------------------------------------------------------------------------------------------------
 def column_contestants(p: Problem, by_hand: Callable[..., Sequence[Any]], tiny: bool = False) -> list[Contestant]:
-    """diffkit and every peer on one problem."""
+    """diffkit and every peer on one problem; without torch.compile, which takes twenty seconds, at the tiny size."""
     made = own(lambda: diffkit_run(p), "reverse mode, arrays for the results given", TIERS)
     made += [
         peer("heyoka", "heyoka", "cfunc, 512-bit batches, all threads, outputs given", lambda: heyoka_run(p)),
-        peer("torch", "PyTorch, eager", "autograd.grad, all threads", lambda: torch_eager_run(p)),
-        peer("torch", "torch.compile", "func.vjp, fullgraph, static shapes, all threads", lambda: torch_compiled_run(p)),
+        *torch_contestants(lambda: torch_eager_run(p), None if tiny else lambda: torch_compiled_run(p)),
         peer("jax", "JAX", "jit of vjp on columns, XLA's own threads", lambda: jax_run(p)),
         peer("casadi", "CasADi", "SX with cse, mapped, compiled by gcc -O3, bound buffers, a thread a processor",
              lambda: casadi_run(p)),
@@ -378,4 +405,4 @@ def column_contestants(p: Problem, by_hand: Callable[..., Sequence[Any]], tiny: 
         peer("numpy", "NumPy by hand", f"derived by hand, blocks of {BLOCK}, a thread a processor",
              lambda: numpy_run(p, by_hand)),
     ]  # fmt: skip
-    return [c for c in made if not (tiny and c.name == "torch.compile")]  # it compiles for twenty seconds
+    return made

@@ -48,7 +48,7 @@ def push(
     rules: dict[tuple, Rule] = {}
     for i in range(size):
         args, kind = builder.args[i], kinds[i]
-        if i in tangents or not any([a in tangents for a in args]) or not needs_derivative(kind):
+        if i in tangents or not any(a in tangents for a in args) or not needs_derivative(kind):
             continue
         if kind.op.jvp is not None:
             moved = _structured(builder, kind, i, args, tangents, directions)
@@ -59,7 +59,7 @@ def push(
                 arguments = [kinds[a] for a in args]
                 rule = rules[key] = (templates.partials(kind, arguments), templates.selects(kind, arguments))
             moved = _elementwise(builder, rule, i, args, tangents, directions)
-        if any([t is not None for t in moved]):
+        if any(t is not None for t in moved):
             tangents[i] = moved
     return [tangents.get(t, [None] * directions) for t in targets]
 

@@ -463,7 +463,11 @@ setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(a
 
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     name = ufunc.__name__
-    if method != "__call__" or name not in TABLE:
+    try:
+        op = TABLE[name] if method == "__call__" else None
+    except KeyError:
+        op = None
+    if op is None:
         call = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
         raise UnsupportedError(
             f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op"
@@ -472,7 +476,7 @@ def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwarg
         return matmul(*inputs)
     if kwargs and any(v is not None for v in kwargs.values()):
         raise UnsupportedError(f"numpy.{name}: {', '.join(kwargs)} cannot be used on an expression")
-    return apply(TABLE[name], inputs, {})
+    return apply(op, inputs, {})
 
 
 def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:

@@ -313,8 +313,9 @@ _nodes: dict[tuple, _Ref] = {}
 
 
 def _forget(ref: Any, nodes: dict = _nodes) -> None:
-    if nodes.get(ref.key) is ref:
-        del nodes[ref.key]
+    key = ref.key
+    if nodes.get(key) is ref:
+        del nodes[key]
 
 
 _new = object.__new__
@@ -479,23 +480,25 @@ def variable(name: str, shape: tuple[int, ...] = (), dtype: str = "float64", uid
 # ---- walking without recursion ----
 def topological(*roots: Expr) -> list[Expr]:
     """Every node below the roots, arguments before users, first argument first; each once."""
-    done: set[Expr] = set()
+    seen: set[Expr] = set()
     order: list[Expr] = []
-    for root in roots:
-        if root in done:
-            continue
-        path, rest = [root], [iter(root.args)]
-        while path:
-            for a in rest[-1]:
-                if a not in done:
-                    path.append(a)
-                    rest.append(iter(a.args))
-                    break
-            else:
-                rest.pop()
-                finished = path.pop()
-                done.add(finished)
-                order.append(finished)
+    # below a None lies a node all of whose arguments are done; nothing here is made that the garbage collector would track
+    stack: list[Expr | None] = [*reversed(roots)]
+    while stack:
+        current = stack.pop()
+        if current is None:
+            order.append(stack.pop())  # type: ignore[arg-type]
+        elif current not in seen:
+            seen.add(current)
+            args = current.args
+            if not args:
+                order.append(current)
+                continue
+            stack.append(current)
+            stack.append(None)
+            for a in reversed(args) if len(args) > 1 else args:
+                if a not in seen:
+                    stack.append(a)
     return order
 
 

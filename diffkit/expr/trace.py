@@ -107,10 +107,10 @@ def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -
         symbolic.append(optree.tree_unflatten(structure, made))
     with paused():
         result = function(*symbolic)
-    leaves, structure = flatten(result)
-    outputs = [_output(leaf, function) for leaf in leaves]
-    own = set(map(id, inputs))
-    captured = [v for v in free_variables(*outputs) if id(v) not in own]
+        leaves, structure = flatten(result)
+        outputs = [_output(leaf, function) for leaf in leaves]
+        own = set(map(id, inputs))
+        captured = [v for v in free_variables(*outputs) if id(v) not in own]
     return Traced(inputs, outputs, structure, captured)
 
 

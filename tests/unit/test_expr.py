@@ -76,6 +76,13 @@ def test_a_nan_payload_and_a_signed_zero_keep_their_bits():
     assert np.signbit(value(x * -0.0, x=1.0))
 
 
+def test_a_constant_exponent_is_part_of_the_operation_each_time():
+    assert x**2 is x**2.0 and (x**2).op.name == "pow" and (x**2).params["p"] == 2.0
+    assert (x**2.5).params["p"] == 2.5 and (x ** constant([1.0, 2.0])).op.name == "power"
+    assert x**0.0 is not x**-0.0
+    assert (dk.symbol("q", 3) ** 2).shape == (3,) and (x**y).op.name == "power"
+
+
 def test_nodes_are_forgotten_with_their_last_user():
     gc.collect()
     before = len(nodes._nodes)
@@ -517,6 +524,39 @@ def test_deleting_a_deep_chain_needs_no_recursion():
     assert len(nodes._nodes) <= before - DEEP - 1
 
 
+def test_a_wide_node_is_walked_in_linear_time():
+    many = [dk.symbol(f"w{k}") for k in range(20_000)]
+    assert free_variables(dk.stack(many)) == tuple(many)
+
+
+# ---- the garbage collector ----------------------------------------------------------------------------------------
+def test_the_collector_rests_while_a_function_is_traced():
+    seen = []
+
+    def f(a):
+        seen.append(gc.isenabled())
+        return a * 2
+
+    dk.trace(f, 1.0)
+    assert seen == [False] and gc.isenabled()
+
+
+def test_the_collector_is_as_before_after_an_error():
+    def wrong(a):
+        raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        dk.trace(wrong, 1.0)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        dk.trace(lambda a: a, 1.0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+# ---- deep text ----------------------------------------------------------------------------------------------------
 def test_deep_text_source_and_trace():
     f = x
     for _ in range(20_000):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+#: mantissa bits and exponent bias by precision: FORMAT[k.double]
+FORMAT = {True: (52, 1023), False: (23, 127)}
+
 
 def horner(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
     """c₀ + c₁x + c₂x² + …: least work, longest chain."""
@@ -70,8 +73,8 @@ def two_product(k: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 def power_of_two(k: Any, i: Any) -> Any:
     """2ⁱ for the exponents of normal numbers."""
-    bias, mantissa = (1023, 52) if k.double else (127, 23)
-    return k.as_float((i + bias) << mantissa)
+    bits, bias = FORMAT[k.double]
+    return k.as_float((i + bias) << bits)
 
 
 def scaled(k: Any, x: Any, i: Any) -> Any:

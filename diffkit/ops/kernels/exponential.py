@@ -1,8 +1,11 @@
 """Exponentials, logarithms, powers, and the smooth steps made of them.
 
 Exponentials: x = n·ln 2 + r with |r| ≤ ½ ln 2, ln 2 in two parts of which n times the first is exact (Cody and Waite), eˣ = 2ⁿeʳ.
-Logarithms: x = 2ᵉm with √½ ≤ m < √2 by integer arithmetic on the bits, f = m − 1 exactly, log x = e·ln 2 + log(1 + f); no division.
-Constants are pairs by precision, ``table[k.double]``; polynomials are minimax on the reduced interval.
+What r lacks is added behind the polynomial. Logarithms: x = 2ᵉ(1 + f) with √½ ≤ 1 + f < √2, exactly and by integer arithmetic on
+the bits, log x = e·ln 2 + log(1 + f); the first two terms are added as a sum of two numbers. No division in either.
+
+Constants are pairs by precision, ``table[k.double]``; polynomials are minimax on the reduced interval. Errors in ulp are the
+largest seen against Arb, in double and in single; NaN gives NaN.
 """
 
 from __future__ import annotations
@@ -11,15 +14,12 @@ import math
 import sys
 from typing import Any
 
-from .common import clamped, estrin, fast_two_sum, two_product, two_sum
+from .common import FORMAT, clamped, estrin, fast_two_sum, two_product, two_sum
 
 LOG2E = 1.4426950408889634
 
 #: ln 2 as a number of 42 (15) bits and the rest
 LN2 = {True: (0.6931471805598903, 5.497923018708371e-14), False: (0.693145751953125, 1.428606765330187e-06)}
-
-#: mantissa bits, exponent bias
-FORMAT = {True: (52, 1023), False: (23, 127)}
 
 # (eʳ − 1 − r)/r² on |r| ≤ 0.3466; error of eʳ − 1 below 2^-61.5 (2⁻³¹) of it
 _EXPM1 = {
@@ -74,6 +74,12 @@ def square_and_rest(k: Any, r: Any) -> tuple[Any, Any]:
     return r * r, estrin(k, r, _EXPM1[k.double], 2)
 
 
+def beyond_linear(k: Any, r: Any, more: Any) -> Any:
+    """eʳ − 1 − r + more for |r| ≤ ½ ln 2."""
+    # r² of a small single would be subnormal, and slow
+    return k.fma(r * estrin(k, r, _EXPM1[k.double], 2 if k.double else 0), r, more)
+
+
 def _times_power(k: Any, t: Any, biased: Any) -> Any:
     """(1 + t)·2ⁿ, from n + twice the bias: by two factors, so that overflow and underflow are rounded once."""
     bits = FORMAT[k.double][0]
@@ -88,33 +94,32 @@ def _exp_within(k: Any, x: Any, low: Any = None) -> Any:
     first, second = LN2[k.double]
     r = k.fma(n, -first, x)
     step = n * -second if low is None else k.fma(n, -second, low)
-    square, rest = square_and_rest(k, r + step)
-    return _times_power(k, r + k.fma(square, rest, step), biased)
+    return _times_power(k, r + beyond_linear(k, r + step, step), biased)
 
 
 def exp(k: Any, x: Any) -> Any:
-    """eˣ."""
+    """eˣ: 0.86 ulp, 0.86 in single. Gradual underflow, rounded once."""
     return exp_of_sum(k, x)
 
 
 def exp_of_sum(k: Any, high: Any, low: Any = None) -> Any:
-    """e^(high + low) for a finite low, small against 1."""
-    return _exp_within(k, clamped(k, high, *((-746.0, 710.0) if k.double else (-104.0, 89.0))), low)
+    """e^(high + low) for a finite low, small against 1: as exact as `exp` is, for the exact sum."""
+    # far below the least number underflow costs nothing; at it, subnormal products are slow
+    return _exp_within(k, clamped(k, high, *((-1000.0, 710.0) if k.double else (-150.0, 89.0))), low)
 
 
 def exp_below_one(k: Any, x: Any) -> Any:
-    """e^-|x|."""
-    least, x = -746.0 if k.double else -104.0, -k.abs(x)
+    """e^-|x|, as `exp`."""
+    least, x = -1000.0 if k.double else -150.0, -k.abs(x)
     return _exp_within(k, k.select(x < least, least, x))
 
 
 def exp2(k: Any, x: Any) -> Any:
-    """2ˣ, exact at integers."""
-    x = clamped(k, x, *((-1076.0, 1025.0) if k.double else (-151.0, 129.0)))
+    """2ˣ, exact at integers: 0.89 ulp, 0.88."""
+    x = clamped(k, x, *((-1400.0, 1025.0) if k.double else (-220.0, 129.0)))
     n, biased = octaves(k, x, 1.0, 2 * FORMAT[k.double][1])
     r, step = two_product(k, x - n, k.number(math.log(2)))
-    square, rest = square_and_rest(k, r)
-    return _times_power(k, r + k.fma(square, rest, step), biased)
+    return _times_power(k, r + beyond_linear(k, r, step), biased)
 
 
 def expm1_parts(k: Any, x: Any, scale: int) -> tuple[Any, Any]:
@@ -129,12 +134,11 @@ def expm1_parts(k: Any, x: Any, scale: int) -> tuple[Any, Any]:
     high = k.fma(power, r, less)
     rest = k.fma(power, r, less - high)
     step = n * -second
-    square, q = square_and_rest(k, r + step)
-    return high, k.fma(power, k.fma(square, q, step), rest)
+    return high, k.fma(power, beyond_linear(k, r + step, step), rest)
 
 
 def expm1(k: Any, x: Any) -> Any:
-    """eˣ − 1 = 2(2ⁿ⁻¹r + (2ⁿ⁻¹ − ½) + 2ⁿ⁻¹(eʳ − 1 − r))."""
+    """eˣ − 1 = 2(2ⁿ⁻¹r + (2ⁿ⁻¹ − ½) + 2ⁿ⁻¹(eʳ − 1 − r)): 1.13 ulp, 1.04. Keeps the sign of zero."""
     high, low = expm1_parts(k, clamped(k, x, -40.0, 710.0 if k.double else 89.0), -1)
     # halves of subnormal numbers are not exact
     return k.select(k.abs(x) < 2.0**-60, x, 2 * (high + low))
@@ -171,7 +175,7 @@ def _of_positive(k: Any, x: Any, result: Any) -> Any:
 
 
 def log(k: Any, x: Any) -> Any:
-    """Natural logarithm."""
+    """Natural logarithm: 0.91 ulp, 0.94. −∞ at zero, NaN below it."""
     e, f = _normal_binade(k, x)
     high, low = _plus_octaves(k, f, e, LN2[k.double])
     return _of_positive(k, x, high + _beyond_f(k, f, low))
@@ -185,7 +189,7 @@ def _plus_octaves(k: Any, f: Any, e: Any, octave: tuple[float, float]) -> tuple[
 
 
 def log_of_sum(k: Any, high: Any, low: Any) -> Any:
-    """log(high + low) for a positive normal high, and |low| at most half an ulp of it or so; unguarded elsewhere."""
+    """log(high + low) for a finite normal high > 0, and |low| half an ulp of it or so. Elsewhere the caller decides."""
     bits, bias = FORMAT[k.double]
     e, f, exponent = binade(k, high)
     # 2^(1-e), which is a number for every e
@@ -195,7 +199,7 @@ def log_of_sum(k: Any, high: Any, low: Any) -> Any:
 
 
 def log1p(k: Any, x: Any) -> Any:
-    """log(1 + x)."""
+    """log(1 + x), the sum exactly in two numbers: 1.12 ulp, 1.15. Keeps the sign of zero."""
     high, low = two_sum(k, x, 1.0)
     return k.copysign(_of_positive(k, high, log_of_sum(k, high, low)), x)
 
@@ -209,21 +213,21 @@ def _to_base(k: Any, x: Any, unit: tuple[float, float], octave: tuple[float, flo
 
 
 def log2(k: Any, x: Any) -> Any:
-    """Logarithm to base 2, exact at powers of 2."""
+    """Logarithm to base 2, exact at powers of 2: 1.09 ulp, 1.14."""
     units = {True: (LOG2E, 2.0355273740931033e-17), False: (1.4426950216293335, 1.925963033500011e-08)}
     return _to_base(k, x, units[k.double], (1.0, 0.0))
 
 
 def log10(k: Any, x: Any) -> Any:
-    """Logarithm to base 10, exact at powers of 10."""
+    """Logarithm to base 10, exact at powers of 10: 0.99 ulp, 1.08."""
     units = {True: (0.4342944819032518, 1.098319650216765e-17), False: (0.4342944920063019, -1.0103049952192578e-08)}
-    octaves = {True: (0.30102999566395283, 2.8363394551044964e-14), False: (0.301025390625, 4.605039066518657e-06)}
-    return _to_base(k, x, units[k.double], octaves[k.double])
+    log10_of_2 = {True: (0.30102999566395283, 2.8363394551044964e-14), False: (0.301025390625, 4.605039066518657e-06)}
+    return _to_base(k, x, units[k.double], log10_of_2[k.double])
 
 
 # ---- powers ----
 def _log_in_two(k: Any, x: Any) -> tuple[Any, Any]:
-    """log x for a positive x as a sum, in double precision: 2 artanh(s) with s = f/(2 + f) as a sum."""
+    """log x for a positive x as a sum, to 2⁻⁶⁶, in double precision: 2 artanh(s) with s = f/(2 + f) as a sum."""
     e, f = _normal_binade(k, x)
     d, d_low = fast_two_sum(k, k.number(2.0), f)
     inverse = 1 / d
@@ -269,7 +273,10 @@ def _power_of_single(k: Any, x: Any, y: Any) -> Any:
 
 
 def power(k: Any, x: Any, y: Any) -> Any:
-    """xʸ = ±e^(y log|x|), the logarithm to 2⁻⁶⁶ as a sum (single: in double). Special cases as in C99, Annex F."""
+    """xʸ = ±e^(y log|x|), the logarithm as a sum of two numbers (single: in double). 1.03 ulp, 0.51.
+
+    Special cases as in C99, Annex F: 1 for y = 0 and for x = 1 whatever the other is, NaN for a finite x < 0 where y is not whole.
+    """
     largest = sys.float_info.max if k.double else 3.4028234663852886e38
     size, whole = k.abs(x), k.trunc(y) == y
     half = 0.5 * y
@@ -284,7 +291,7 @@ def power(k: Any, x: Any, y: Any) -> Any:
 
 # ---- smooth steps ----
 def sigmoid(k: Any, x: Any) -> Any:
-    """1/(1 + e⁻ˣ) = (1 or e^-|x|)/(1 + e^-|x|), the quotient made good by its remainder."""
+    """1/(1 + e⁻ˣ) = (1 or e^-|x|)/(1 + e^-|x|), the quotient made good by its remainder: 1.36 ulp, 1.47."""
     e = exp_below_one(k, x)
     numerator = k.select(x < 0, e, 1.0)
     d, d_low = fast_two_sum(k, k.number(1.0), e)
@@ -299,11 +306,14 @@ def _log1p_exp(k: Any, x: Any) -> Any:
 
 
 def softplus(k: Any, x: Any) -> Any:
-    """log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|)."""
+    """log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|): 1.68 ulp, 1.83."""
     return k.select(x > 0, x, 0.0) + _log1p_exp(k, x)
 
 
 def logaddexp(k: Any, x: Any, y: Any) -> Any:
-    """log(eˣ + eʸ) = max(x, y) + log(1 + e^-|x − y|)."""
+    """log(eˣ + eʸ) = max(x, y) + log(1 + e^-|x − y|): off by at most 0.96·u·(|out| + 1), 0.95.
+
+    Near its zero the two terms cancel. Equal infinities give themselves.
+    """
     high = k.select((x > y) | k.isnan(x), x, y)
     return high + _log1p_exp(k, k.select(x == y, 0.0, x - y))

@@ -1,14 +1,17 @@
-"""Error functions, log-gamma and digamma."""
+"""Error functions, log-gamma and digamma.
+
+Tables are pairs by precision, ``table[k.double]``; polynomials are minimax on the interval stated.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from .common import estrin, fast_two_sum, horner, nearest, power_of_two, scaled, to_float, two_product
+from .common import estrin, fast_two_sum, horner, nearest, power_of_two, scaled, two_product
+from .exponential import LN2, LOG2E, _beyond_f, _normal_binade, _plus_octaves, square_and_rest
 
-#: 
+# (erf(x)/x − 1) in x² for |x| ≤ 1; error relative to erf
 _NEAR = {
     True: (
         0.1283791670955126, -0.376126389031841, 0.11283791670971098, -0.026866170648031117, 0.005223977652691985,
@@ -19,9 +22,9 @@ _NEAR = {
         0.12837916612625122, -0.3761262595653534, 0.11283578723669052, -0.026853347197175026, 0.005187164526432753,
         -0.0007997886859811842, 7.807058864273131e-05,
     ),  # 2^-29.1
-}
+}  # fmt: skip
 
-#: 
+# log₂ erfc(x) for 1 ≤ x ≤ 5.95 (3.95); error times erfc, which is what erf sees of it
 _FAR = {
     True: (
         -7.404655236421609e-07, -1.6278995619757897, -0.918483221662232, -0.1481680827769862, 0.027393951724480607,
@@ -33,33 +36,9 @@ _FAR = {
         -0.0005103081930428743, -1.6259750127792358, -0.920765221118927, -0.14865122735500336, 0.03145824745297432,
         -0.004240897949784994, 0.0002677190350368619,
     ),  # 2^-29.2
-}
+}  # fmt: skip
 
-#: 
-_EXP2 = {
-    True: (
-        0.6931471805599457, 0.24022650695910097, 0.055504108664790386, 0.009618129107607003, 0.0013333558153441835,
-        0.00015403530441573116, 1.525272738347268e-05, 1.321544267462725e-06, 1.018064831592411e-07, 7.0725705560148085e-09,
-        4.0779825563503075e-10,
-    ),  # 2^-54.4
-    False: (
-        0.6931472420692444, 0.24022652208805084, 0.055503103882074356, 0.009617692790925503, 0.001340664573945105,
-        0.00015594686556141824,
-    ),  # 2^-25.5
-}
-
-#: 
-_EXPM1 = {
-    True: (
-        0.5000000000000011, 0.1666666666666641, 0.04166666666653047, 0.008333333333496435, 0.0013888888943567393,
-        0.00019841269502699472, 2.480149314988089e-05, 2.755758951193086e-06, 2.7630233877556144e-07, 2.499915916029175e-08,
-    ),  # 2^-56.3
-    False: (
-        0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.008368715643882751, 0.0013814595295116305,
-    ),  # 2^-28.0
-}
-
-#: 
+# exp(x²) erfc(x) (1 + 5x/4), between 0.7 and 1.01, in 1/(x + K) − m for 0 ≤ x ≤ 28 (10.2); error relative to it
 _SCALED = {
     True: (  # K = 3.5, m = 0.109375, error 2^-56.9
         0.7931292750444862, 1.1159281291000445, 3.578931091013704, 6.23199304805083, -18.764350067711845,
@@ -69,45 +48,45 @@ _SCALED = {
         3813286505.042945, -7975102200.748312, 5829227391.854521,
     ),
     False: (  # K = 2.5, m = 0.21875, error 2^-26.6
-        0.8900536298751831, 1.1021851301193237, 0.3805076777935028, -8.977625846862793, -36.41531753540039,
+        0.8900536298751831, 1.1021852493286133, 0.3805076777935028, -8.977625846862793, -36.41531753540039,
         -58.51702117919922, 19.630258560180664, 196.5678253173828, 26.066701889038086, -529.3993530273438,
     ),
-}
-
-def _two_chains(k: Any, x: Any, coefficients: Sequence[float]) -> Any:
-    """A polynomial as even and odd part: half the chain of Horner's scheme for one more operation."""
-    square = x * x
-    return k.fma(x, horner(k, square, coefficients[1::2]), horner(k, square, coefficients[::2]))
+}  # fmt: skip
 
 
 def erf(k: Any, x: Any) -> Any:
-    """Below 1: x + x·P(x²). From 1 on: 1 − 2^F(x), F fitted to log₂ erfc with the weight erfc."""
+    """Error function. Below 1 it is x + x·P(x²); from 1 on 1 − 2^F(x), F fitted with the weight erfc, so that few terms do.
+
+    Largest error seen: 1.3 ulp (single 1.1). erf(±0) = ±0, erf(±∞) = ±1; subnormal numbers come out right.
+    """
     size = k.abs(x)
     near = k.fma(x, horner(k, x * x, _NEAR[k.double]), x)
     limit = 5.95 if k.double else 3.95
     g = estrin(k, k.select(size > limit, limit, size), _FAR[k.double])
     n, i = nearest(k, g)
-    r = g - n
+    r = (g - n) * math.log(2)
+    square, rest = square_and_rest(k, r)
     power = power_of_two(k, i)
-    far = k.fma(-power, r * estrin(k, r, _EXP2[k.double]), 1.0 - power)
+    far = k.fma(-power, k.fma(square, rest, r), 1.0 - power)
     return k.select(size < 1.0, near, k.copysign(far, x))
-
-
-_LOG2E = 1.4426950408889634
-_LN2 = {True: (0.693147180559663, 2.8235290563031577e-13), False: (0.693145751953125, 1.4286068203094173e-06)}
 
 
 def _exp_parts(k: Any, high: Any, low: Any) -> tuple[Any, Any, Any]:
     """q, its rounding error and i such that exp(high + low) = (1 + q)·2ⁱ, |q| < 0.42."""
-    n, i = nearest(k, high * _LOG2E)
-    head, tail = _LN2[k.double]
-    r, r_low = fast_two_sum(k, k.fma(n, -head, high), k.fma(n, -tail, low))
-    q, q_low = fast_two_sum(k, r, k.fma(r * r, horner(k, r, _EXPM1[k.double]), r_low))
-    return q, q_low, i
+    n, i = nearest(k, high * LOG2E)
+    first, second = LN2[k.double]
+    r, step = k.fma(n, -first, high), k.fma(n, -second, low)
+    square, rest = square_and_rest(k, r + step)
+    return *fast_two_sum(k, r, k.fma(square, rest, step)), i
 
 
 def erfc(k: Any, x: Any) -> Any:
-    """exp(−x²)·erfcx(|x|)."""
+    """1 − erf(x), to full relative accuracy: exp(−x²)·h(1/(x + K))/(1 + 5x/4), and 2 − erfc(−x) for x < 0.
+
+    One division serves both quotients. h hardly varies, so the rounding of its argument does no harm; that of x², of the
+    division and of the last steps is carried along.
+    Largest error seen: 1.7 ulp (single 1.8), underflow included. erfc(0) = 1, erfc(∞) = 0, erfc(−∞) = 2.
+    """
     shift, middle, limit = (3.5, 0.109375, 28.0) if k.double else (2.5, 0.21875, 10.5)
     size = k.abs(x)
     size = k.select(size > limit, limit, size)
@@ -116,7 +95,7 @@ def erfc(k: Any, x: Any) -> Any:
     g = reciprocal * z
     first, *rest = _SCALED[k.double]
     v = k.fma(reciprocal, y, -middle)
-    slope = _two_chains(k, v, rest)
+    slope = estrin(k, v, rest, 1)
     h = k.fma(v, slope, first)
     a, a_low = two_product(k, g, h)
     a_low = k.fma(g, k.fma(v, slope, first - h), a_low)
@@ -127,94 +106,79 @@ def erfc(k: Any, x: Any) -> Any:
     return k.select(x < 0.0, 2.0 - right, right)
 
 
-#: (log(1 + f) − f)/f² for √½ ≤ 1 + f ≤ √2; error 2^-55.8 of the logarithm
-_LOG = (
-    -0.5000000000000002, 0.33333333333333354, -0.24999999999985556, 0.1999999999998065, -0.1666666666924709,
-    0.14285714290613874, -0.12499999791813624, 0.11111110596821382, -0.10000008930882007, 0.09090936748428517,
-    -0.08333118191984648, 0.0769146918996117, -0.07145646156212435, 0.06681432456022679, -0.062361593452061825,
-    0.05736332850623765, -0.05476704306066473, 0.059525032452975836, -0.061985109991721916, 0.042672433738626794,
-    -0.012675699249332355,
-)
-
-
 def _log(k: Any, x: Any) -> tuple[Any, Any]:
-    """log x and a tail, of a normal number, in double: together to 2⁻⁵⁶ (2⁻⁵⁹ beyond x = 2). Infinity counts as 2¹⁰²⁴, NaN as a number."""
-    least = k.as_int(k.number(0.7071067811865476))
-    bits = k.as_int(x) - least
-    exponent = to_float(k, k.shift_signed(bits, 52))
-    f = k.as_float((bits & 0xFFFFFFFFFFFFF) + least) - 1.0
-    head, tail = _LN2[True]
-    high, low = fast_two_sum(k, exponent * head, f)
-    return fast_two_sum(k, high, low + k.fma(f * f, _two_chains(k, f, _LOG), exponent * tail))
+    """log x as a sum, of a positive number; infinity and NaN count as numbers."""
+    e, f = _normal_binade(k, x)
+    high, low = _plus_octaves(k, f, e, LN2[k.double])
+    return fast_two_sum(k, high, _beyond_f(k, f, low))
 
 
-#: lgamma(1 + y) = y (y − 1) · over/under for 0 ≤ y ≤ 1.5; relative error 2^-54.7
+# lgamma(1 + y)/(y (y − 1)) for 0 ≤ y ≤ 1.5 is over/under; relative error 2^-54.7
 _NEAR_OVER = (
     0.5772156649015329, 1.4879999053850235, 1.410452386761167, 0.6016863447173587, 0.11260035392938782,
     0.007364182729967782, 5.284798778490399e-05, -5.388717610288992e-07,
-)
-#: its denominator
+)  # fmt: skip
 _NEAR_UNDER = (
     1.0, 3.0027793410687766, 3.450103635017615, 1.8991874086862635, 0.5121742324949569, 0.06131000853453384,
     0.002370320998182267,
-)
-#: lgamma(w + ½) = w log w − w + ½ log 2π + (…)/w, in w⁻², for w ≥ 2; error 2^-55.5
+)  # fmt: skip
+# (lgamma(w + ½) − w log w + w − ½ log 2π)·w in w⁻² for w ≥ 2; error of lgamma 2^-55.5
 _STIRLING = (
     -0.04166666666666551, 0.0024305555548461335, -0.0007688490758911791, 0.0005905764713184496,
     -0.0008395397885946798, 0.00189823619470816, -0.005993886251678862, 0.022523917484439472, -0.08471352418350554,
     0.2764158302357055, -0.7026817920864941, 1.2618444437764622, -1.401731120071407, 0.7184715753778815,
-)
-#: ψ(w + ½) = log w + (…)/w², in w⁻², for w ≥ 3.5; error 2^-54.6
+)  # fmt: skip
+# (ψ(w + ½) − log w)·w² in w⁻² for w ≥ 3.5; error of ψ 2^-54.6
 _PSI = (
     0.041666666666605165, -0.00729166663490417, 0.003844240349453775, -0.004133610553412148, 0.007535165737809449,
     -0.020256754766027025, 0.06593137533266678, -0.19067143757408406, 0.3093224953840706,
-)
-#: sin πr = π (r + r³ (…)), in r², for |r| ≤ ½; error 2^-55.9
+)  # fmt: skip
+# (sin(πr)/π − r)/r³ in r² for |r| ≤ ½; error of the sine 2^-55.9
 _SINE = (
     -1.6449340668482264, 0.8117424252833418, -0.19075182412156036, 0.026147847806418305, -0.0023460809020875036,
     0.00014842787015893462, -6.972165728199887e-06, 2.450919050251338e-07,
-)
-#: cos πr, in r²; error 2^-53.3
+)  # fmt: skip
+# cos πr in r² for |r| ≤ ½; error 2^-53.3
 _COSINE = (
     1.0, -4.934802200544676, 4.058712126416497, -1.3352627688434493, 0.23533063012955438, -0.025806888737123296,
     0.0019295562728204485, -0.00010456655373695848, 4.149564290181197e-06,
-)
+)  # fmt: skip
 
 
 def lgamma(k: Any, x: Any) -> Any:
-    """log |Γ(x)|: of |x| everywhere, and by reflection where x is negative.
+    """log |Γ(x)|: of |x| everywhere, then by reflection where x is negative. Single precision is computed in double.
 
-    From 2.5 on, Stirling's formula about w = x − ½, which has half the terms, with the logarithm to more than double precision.
-    Below, (x − 1)(x − 2) times a quotient of polynomials, so that the zeros are exact; below 1 that holds for lgamma(x + 1) = lgamma(x) + log x.
+    From 2.5 on, Stirling's formula about w = x − ½, which has half the terms, with log w as a sum. Below, y (y − 1) times a
+    quotient of polynomials, y = x − 1, so that the zeros at 1 and 2 are exact; y = x below 1, less log x. One division serves both.
+    Largest error seen: 1.9 ulp of 1 + |lgamma| + max(−x, 0); for positive x 4 ulp of lgamma itself. Single: half an ulp of the former.
+    +∞ at ±∞, ±0 and the poles.
     """
     if not k.double:
         return k.in_double(lgamma, x)
     size = k.abs(x)
     near, below = size < 2.5, size < 1.0
     w = size - 0.5
-    tiny = size < 2.2250738585072014e-308
-    log, log_low = _log(k, k.select(near, k.select(tiny, size * 2.0**54, size), w))
-    log = log - k.select(tiny, 54 * 0.6931471805599453, 0.0)
+    log, log_low = _log(k, k.select(near, size, w))
     y = k.select(below, size, size - 1.0)
-    reciprocal = 1.0 / k.select(near, _two_chains(k, y, _NEAR_UNDER), w)
-    inner = y * (y - 1.0) * (_two_chains(k, y, _NEAR_OVER) * reciprocal) + k.select(below, -log, 0.0)
+    reciprocal = 1.0 / k.select(near, estrin(k, y, _NEAR_UNDER, 2), w)
+    inner = y * (y - 1.0) * (estrin(k, y, _NEAR_OVER, 2) * reciprocal) + k.select(below, -log, 0.0)
     inner = k.select(size == 0.0, math.inf, inner)
     product, product_low = two_product(k, w, log - 1.0)
-    series = k.fma(reciprocal, horner(k, reciprocal * reciprocal, _STIRLING), 0.9189385332046728)
+    series = k.fma(reciprocal, estrin(k, reciprocal * reciprocal, _STIRLING, 2), 0.9189385332046728)
     outer = product + (k.fma(w, log_low, product_low) + series)
     value = k.select(near, inner, k.select(product == math.inf, product, outer))
     return k.rarely(x < 0.0, _lgamma_left, value, size, value)
 
 
 def _sine(k: Any, size: Any) -> tuple[Any, Any]:
-    """r = size − the nearest integer, exactly, and sin(πr)/π."""
+    """r = x minus the nearest integer, exactly, and sin(πr)/π."""
     r = size - k.rint(size)
     square = r * r
     return r, k.fma(r * square, horner(k, square, _SINE), r)
 
 
 def _lgamma_left(k: Any, size: Any, value: Any) -> Any:
-    """lgamma(−x) = −log(x |sin πx| / π) − lgamma(x) (DLMF 5.5.3); the same as lgamma(x) for the smallest x."""
+    """lgamma(−x) = −log(x |sin πx|/π) − lgamma(x) (DLMF 5.5.3), from lgamma(x) for x > 0; equal to it for the smallest x."""
     r, sine = _sine(k, size)
     log, _ = _log(k, k.abs(size * sine))
     reflected = k.select(size < 2.0**-60, value, -value - log)
@@ -222,9 +186,12 @@ def _lgamma_left(k: Any, size: Any, value: Any) -> Any:
 
 
 def digamma(k: Any, x: Any) -> Any:
-    """ψ(x): of |x| everywhere, and by reflection where x is negative.
+    """ψ(x): of |x| everywhere, then by reflection where x is negative. Single precision is computed in double.
 
-    From 4 on, log w + a series in w⁻² about w = x − ½. Below, that at x + 4, less 1/x + 1/(x + 1) + 1/(x + 2) + 1/(x + 3) with one division.
+    From 4 on, log w + a series in w⁻² about w = x − ½. Below, that at x + 4, less 1/x + (1/(x + 1) + 1/(x + 2) + 1/(x + 3)) with
+    one division, the remainder of 1/x carried along.
+    Largest error seen: 1.4 ulp of 4 + |ψ| + max(−x, 0) ψ²; that is absolute near the zeros. Single: half an ulp of it.
+    ∓∞ at ±0, NaN at the other poles and −∞, ∞ at ∞.
     """
     if not k.double:
         return k.in_double(digamma, x)
@@ -246,7 +213,7 @@ def digamma(k: Any, x: Any) -> Any:
 
 
 def _digamma_left(k: Any, size: Any, value: Any) -> Any:
-    """ψ(−x) = ψ(x) + 1/x + π cot πx (DLMF 5.5.2, 5.5.4); −ψ(x) for the smallest x."""
+    """ψ(−x) = ψ(x) + 1/x + π cot πx (DLMF 5.5.2, 5.5.4), from ψ(x) for x > 0; −ψ(x) for the smallest x."""
     r, sine = _sine(k, size)
     reflected = value + 1.0 / size + horner(k, r * r, _COSINE) / sine
     reflected = k.select(size < 2.0**-60, -value, reflected)
