@@ -45,8 +45,9 @@ class Sweep:
         self.adjoint: dict[int, int] = {}
         #: the condition under which a value is alive, where that is not always
         self.alive: dict[int, int] = {}
-        #: what instructions have in common -> how many there were, then the rule to copy, or None
-        self._rules: dict[tuple, int | Bound | None] = {}
+        #: what instructions have in common -> how many there were, and the rule to copy
+        self._counts: dict[tuple, int] = {}
+        self._rules: dict[tuple, Bound] = {}
         self.active = bytearray(size)
         for i in sources:
             self.active[i] = 1
@@ -95,29 +96,25 @@ class Sweep:
         append_kind, append_args = kinds.append, all_args.append
         rules = self._rules
         for i in range(self.size - 1, -1, -1):
-            if i not in adjoint:
+            mine, args = adjoint.get(i), all_args[i]
+            if mine is None or not args:
                 continue
-            args = all_args[i]
-            if not args:
-                continue
-            mine, kind = adjoint[i], kinds[i]
-            lit: int = ALWAYS
+            kind, lit = kinds[i], ALWAYS
             about: Any = kinds[mine].signature
-            if i in alive:
+            if alive and i in alive:
                 lit = alive[i]
                 about = (about, kinds[lit].signature)
-            if len(args) == 2:  # by far the most
+            if len(args) == 2:  # nearly all have two operands or one
                 x, y = args
                 key: tuple = (kind, about, tags[x], tags[y])
+            elif len(args) == 1:
+                key = (kind, about, tags[args[0]])
             else:
                 key = (kind, about, *[tags[a] for a in args])
-            rule = rules.get(key, 0)
-            if rule == PATIENCE:
-                parts = parts_of(self._instruction(i))
-                rule = rules[key] = None if parts is None else bound(parts, builder)
-            if rule is None or isinstance(rule, int):
-                if rule is not None:
-                    rules[key] = rule + 1
+            rule = rules.get(key)
+            if rule is None:
+                rule = self._copied(key, i)
+            if rule is None:
                 for j, contribution, here in self._instruction(i).contributions():
                     add(args[j], contribution, here)
                 continue
@@ -140,6 +137,17 @@ class Sweep:
                     adjoint[a] = again(_ADD, (adjoint[a], values[contribution]))
                 else:
                     adjoint[a] = values[contribution]
+
+    def _copied(self, key: tuple, i: int) -> Bound | None:
+        """The rule to copy for this instruction; None where it is to be run (few are alike so far, or its rule looks at more)."""
+        count = self._counts[key] = self._counts.get(key, 0) + 1
+        if count != PATIENCE + 1:
+            return None
+        parts = parts_of(self._instruction(i))
+        if parts is None:
+            return None
+        rule = self._rules[key] = bound(parts, self.builder)
+        return rule
 
     def _instruction(self, i: int) -> Instruction:
         kind, args = self.builder.kinds[i], self.builder.args[i]

@@ -368,6 +368,8 @@ def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMET
     if len(args) == 2:
         x, y = args
         key: tuple = (op, x.kind.signature, y.kind.signature)
+    elif len(args) == 1:
+        key = (op, args[0].kind.signature)
     else:
         key = (op, *[a.kind.signature for a in args])
     kind = _plain.get(key)

@@ -36,9 +36,11 @@ def _recorded(roots: Sequence[Expr], inputs: Sequence[Expr] | None, labels: Iter
     place: dict[Expr, int] = {v: builder.leaf(v.kind) for v in variables}
     for n in order:
         args = n.args
-        if len(args) == 2:  # by far the most
+        if len(args) == 2:  # nearly all have two arguments or one
             x, y = args
             place[n] = write(n.kind, (place[x], place[y]))
+        elif len(args) == 1:
+            place[n] = write(n.kind, (place[args[0]],))
         elif args:
             place[n] = write(n.kind, tuple([place[a] for a in args]))
         elif n in place:

@@ -178,6 +178,8 @@ class Builder:
         kinds = self.kinds
         if len(args) == 2:
             key: tuple = (like, kinds[args[0]].signature, kinds[args[1]].signature)
+        elif len(args) == 1:
+            key = (like, kinds[args[0]].signature)
         else:
             key = (like, *[kinds[a].signature for a in args])
         prepared = self._prepared.get(key)
@@ -246,13 +248,19 @@ class Builder:
         if not prune:
             return Tape(self.kinds, self.args, inputs, outputs, labels)
         order = self._needed(inputs, outputs)
-        change = np.flatnonzero(order != np.arange(len(order)))
-        moved = int(change[0]) if change.size else len(order)
-        place = np.zeros(len(self.kinds), np.intp)
-        place[order] = np.arange(len(order))
-        kinds = self.kinds[:moved] + [self.kinds[i] for i in order[moved:].tolist()]
-        args = self.args[:moved] + self._renumbered(order[moved:].tolist(), place.tolist())
-        return Tape(kinds, args, tuple(place[list(inputs)].tolist()), tuple(place[list(outputs)].tolist()), labels)
+        numbers = np.zeros(len(self.kinds), np.intp)
+        numbers[order] = np.arange(len(order))
+        place = numbers.tolist()
+        kinds: list[Kind] = []
+        args: list[tuple[int, ...]] = []
+        # in runs of neighbours: nearly always there are few
+        ends = [*(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)] if len(order) else []
+        for start, end in zip([0, *ends], ends, strict=False):
+            run = slice(int(order[start]), int(order[start]) + end - start)
+            kinds += self.kinds[run]
+            # before the first gap every number is what it was
+            args += self.args[run] if run.start == start == 0 else _renumbered(self.args[run], place)
+        return Tape(kinds, args, tuple([place[i] for i in inputs]), tuple([place[i] for i in outputs]), labels)
 
     def _needed(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> np.ndarray:
         """The inputs, then the values that an output needs, in order."""
@@ -268,14 +276,16 @@ class Builder:
         readers[list(inputs)] = 0
         return np.concatenate([np.array(inputs, np.intp), np.flatnonzero(readers)])
 
-    def _renumbered(self, values: Sequence[int], place: Sequence[int]) -> list[tuple[int, ...]]:
-        """The operands of these values at their new places."""
-        renumbered: list[tuple[int, ...]] = []
-        for i in values:
-            args = self.args[i]
-            if len(args) == 2:  # by far the most
-                x, y = args
-                renumbered.append((place[x], place[y]))
-            else:
-                renumbered.append(tuple([place[a] for a in args]))
-        return renumbered
+
+def _renumbered(args: Iterable[tuple[int, ...]], place: Sequence[int]) -> list[tuple[int, ...]]:
+    """Operands at their new places."""
+    renumbered: list[tuple[int, ...]] = []
+    for old in args:
+        if len(old) == 2:  # nearly all have two operands or one
+            x, y = old
+            renumbered.append((place[x], place[y]))
+        elif len(old) == 1:
+            renumbered.append((place[old[0]],))
+        else:
+            renumbered.append(tuple([place[a] for a in old]))
+    return renumbered

@@ -60,7 +60,10 @@ def _initialized() -> None:
 def target_machine(level: int = 2) -> llvm.TargetMachine:
     _initialized()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features(), opt=level, jit=True)
+    # constants are addressed from the instruction (the default for code made at run time loads an address of 64 bits first)
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features(), opt=level, jit=True, codemodel="small", reloc="pic"
+    )
 
 
 def compiled(text: str, level: int = 2) -> bytes:
