@@ -20,8 +20,8 @@ from ..tape.tape import plan
 from ..tape.templates import Ref
 from .engine import scaled
 
-_DIVIDE, _WHERE, _AND, _SUM, _RESHAPE, _GREATER, _BROADCAST = (
-    TABLE[n] for n in ("divide", "where", "logical_and", "sum", "reshape", "greater", "broadcast_to")
+_DIVIDE, _MULTIPLY, _NEGATIVE, _WHERE, _AND, _SUM, _RESHAPE, _GREATER, _BROADCAST = (
+    TABLE[n] for n in ("divide", "multiply", "negative", "where", "logical_and", "sum", "reshape", "greater", "broadcast_to")
 )
 RECIPROCAL = TABLE["reciprocal"]
 
@@ -78,8 +78,14 @@ class Instruction:
 
     def _scaled(self, partial: Ref | float) -> int:
         builder = self.builder
-        if isinstance(partial, Ref) and builder.kinds[partial.index].op is RECIPROCAL:  # one rounding instead of two
-            return builder.emit(_DIVIDE, (), (self.adjoint, builder.args[partial.index][0]))
+        if isinstance(partial, Ref):
+            inner = partial.index
+            if builder.kinds[inner].op is RECIPROCAL:  # one rounding instead of two
+                return builder.emit(_DIVIDE, (), (self.adjoint, builder.args[inner][0]))
+            if self.kind.op is _DIVIDE and builder.kinds[inner].op is _NEGATIVE:
+                # out = x/y, partial −out/y: the adjoint over y is what x is given
+                shared = builder.emit(_DIVIDE, (), (self.adjoint, self.args[1]))
+                return builder.emit(_NEGATIVE, (), (builder.emit(_MULTIPLY, (), (shared, self.i)),))
         return scaled(builder, self.adjoint, partial)
 
     def _both(self, mask: Ref | None) -> int:
@@ -135,6 +141,10 @@ class _Scratch(Builder):
         if kind.shape == () and kind.kwargs["value"] in (0, 1, -1):
             return self.leaf(kind)  # the signature tells the value
         return self.append(Kind(CONSTANT, (("value", _UnknownError),), kind.shape, kind.dtype), ())
+
+    def constant_of(self, i: int) -> float | None:
+        value = super().constant_of(i)
+        return None if value is _UnknownError else value  # type: ignore[comparison-overlap]
 
     def cast(self, i: int, dtype: str) -> int:
         self._known_constants((i,))

@@ -50,16 +50,62 @@ def _multiply(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
             return other
         if value == -1 and (result.shape, result.dtype) == (kind.shape, kind.dtype):
             return lambda b, args: b.emit(TABLE["negative"], (), (args[other],))
+    return _product_of_negatives
+
+
+def _product_of_negatives(b: Builder, args: tuple[int, ...]) -> int | None:
+    """(−x)·(−y) = x·y, and (−x)·c = x·(−c) for a constant c."""
+    inside = [_negated(b, a) for a in args]
+    if None not in inside:
+        return b.emit(TABLE["multiply"], (), tuple(inside))  # type: ignore[arg-type]
+    for (x, y), c in (((inside[0], args[1]), args[1]), ((args[0], inside[1]), args[0])):
+        value = b.constant_of(c)
+        if None not in (x, y) and value is not None:
+            opposite = b.number(-value, b.kinds[c].dtype)
+            return b.emit(TABLE["multiply"], (), (x, opposite) if c == y else (opposite, y))  # type: ignore[arg-type]
     return None
 
 
-def _divide(kind: Kind, operands: Sequence[Kind]) -> int | None:
-    return 0 if _value(operands[1]) == 1 else None
+def _negated(b: Builder, i: int) -> int | None:
+    """x, if value `i` is −x."""
+    return b.args[i][0] if b.kinds[i].op is TABLE["negative"] else None
 
 
-def _subtract(kind: Kind, operands: Sequence[Kind]) -> int | None:
+def _add(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
+    return _sum_with_negative
+
+
+def _sum_with_negative(b: Builder, args: tuple[int, ...]) -> int | None:
+    """x + (−y) = x − y."""
+    x, y = args
+    for kept, other in ((x, _negated(b, y)), (y, _negated(b, x))):
+        if other is not None:
+            return b.emit(TABLE["subtract"], (), (kept, other))
+    return None
+
+
+def _divide(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
     value = _value(operands[1])
-    return 0 if value == 0 and math.copysign(1, value) > 0 else None
+    return 0 if value == 1 else None if value is None else _quotient_by_power_of_two
+
+
+def _quotient_by_power_of_two(b: Builder, args: tuple[int, ...]) -> int | None:
+    """x / 2ᵏ = x · 2⁻ᵏ."""
+    value = b.constant_of(args[1])
+    if not value or abs(math.frexp(value)[0]) != 0.5 or not math.isfinite(1 / value):
+        return None
+    return b.emit(TABLE["multiply"], (), (args[0], b.number(1 / value, b.kinds[args[1]].dtype)))
+
+
+def _subtract(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
+    value = _value(operands[1])
+    return 0 if value == 0 and math.copysign(1, value) > 0 else _difference_with_negative
+
+
+def _difference_with_negative(b: Builder, args: tuple[int, ...]) -> int | None:
+    """x − (−y) = x + y."""
+    other = _negated(b, args[1])
+    return None if other is None else b.emit(TABLE["add"], (), (args[0], other))
 
 
 def _where(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
@@ -97,6 +143,7 @@ def _both_alike(b: Builder, args: tuple[int, ...]) -> int | None:
 
 
 _RULES: dict[str, Callable[[Kind, Sequence[Kind]], Rule | int | None]] = {
+    "add": _add,
     "multiply": _multiply,
     "divide": _divide,
     "subtract": _subtract,

@@ -218,6 +218,9 @@ def test_special_values_of_the_derivative(case, dtype, engine):
     good = np.isfinite(out) & ~np.any([np.isnan(c) for c in columns], axis=0)
     if case.op.name in UNDEFINED_AT_INFINITY:
         good &= ~np.any([np.isinf(c) for c in columns], axis=0)
+    if case.op.name == "divide":  # where 1/y overflows, reverse meets 0 · inf at x = 0
+        with np.errstate(all="ignore"):
+            good &= np.isfinite(1 / columns[1]) | (columns[0] != 0)
     for k, block in zip(case.numeric, blocks, strict=True):
         declared = NO_DERIVATIVE.get((case.op.name, k))
         expected = good & declared(out, *columns) if declared else np.zeros_like(good)
