@@ -19,6 +19,8 @@ from ..ops import CONSTANT, TABLE
 if TYPE_CHECKING:
     from .tape import Builder
 
+ADD, SUBTRACT, MULTIPLY, NEGATIVE = (TABLE[n] for n in ("add", "subtract", "multiply", "negative"))
+
 Rule = Callable[["Builder", tuple[int, ...]], "int | None"]
 
 
@@ -49,26 +51,23 @@ def _multiply(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
         if value == 1:
             return other
         if value == -1 and (result.shape, result.dtype) == (kind.shape, kind.dtype):
-            return lambda b, args: b.emit(TABLE["negative"], (), (args[other],))
+            return lambda b, args: b.emit(NEGATIVE, (), (args[other],))
     return _product_of_negatives
 
 
 def _product_of_negatives(b: Builder, args: tuple[int, ...]) -> int | None:
     """(−x)·(−y) = x·y, and (−x)·c = x·(−c) for a constant c."""
-    inside = [_negated(b, a) for a in args]
-    if None not in inside:
-        return b.emit(TABLE["multiply"], (), tuple(inside))  # type: ignore[arg-type]
-    for (x, y), c in (((inside[0], args[1]), args[1]), ((args[0], inside[1]), args[0])):
-        value = b.constant_of(c)
-        if None not in (x, y) and value is not None:
-            opposite = b.number(-value, b.kinds[c].dtype)
-            return b.emit(TABLE["multiply"], (), (x, opposite) if c == y else (opposite, y))  # type: ignore[arg-type]
-    return None
-
-
-def _negated(b: Builder, i: int) -> int | None:
-    """x, if value `i` is −x."""
-    return b.args[i][0] if b.kinds[i].op is TABLE["negative"] else None
+    x, y = args
+    left, right = b.kinds[x].op is NEGATIVE, b.kinds[y].op is NEGATIVE
+    if not (left or right):
+        return None
+    if left and right:
+        return b.emit(MULTIPLY, (), (b.args[x][0], b.args[y][0]))
+    value = b.constant_of(y if left else x)
+    if value is None:
+        return None
+    opposite = b.number(-value, b.kinds[y if left else x].dtype)
+    return b.emit(MULTIPLY, (), (b.args[x][0], opposite) if left else (opposite, b.args[y][0]))
 
 
 def _add(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
@@ -78,10 +77,9 @@ def _add(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
 def _sum_with_negative(b: Builder, args: tuple[int, ...]) -> int | None:
     """x + (−y) = x − y."""
     x, y = args
-    for kept, other in ((x, _negated(b, y)), (y, _negated(b, x))):
-        if other is not None:
-            return b.emit(TABLE["subtract"], (), (kept, other))
-    return None
+    if b.kinds[y].op is NEGATIVE:
+        return b.emit(SUBTRACT, (), (x, b.args[y][0]))
+    return b.emit(SUBTRACT, (), (y, b.args[x][0])) if b.kinds[x].op is NEGATIVE else None
 
 
 def _divide(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
@@ -94,7 +92,7 @@ def _quotient_by_power_of_two(b: Builder, args: tuple[int, ...]) -> int | None:
     value = b.constant_of(args[1])
     if not value or abs(math.frexp(value)[0]) != 0.5 or not math.isfinite(1 / value):
         return None
-    return b.emit(TABLE["multiply"], (), (args[0], b.number(1 / value, b.kinds[args[1]].dtype)))
+    return b.emit(MULTIPLY, (), (args[0], b.number(1 / value, b.kinds[args[1]].dtype)))
 
 
 def _subtract(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
@@ -104,8 +102,8 @@ def _subtract(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:
 
 def _difference_with_negative(b: Builder, args: tuple[int, ...]) -> int | None:
     """x − (−y) = x + y."""
-    other = _negated(b, args[1])
-    return None if other is None else b.emit(TABLE["add"], (), (args[0], other))
+    x, y = args
+    return b.emit(ADD, (), (x, b.args[y][0])) if b.kinds[y].op is NEGATIVE else None
 
 
 def _where(kind: Kind, operands: Sequence[Kind]) -> Rule | int | None:

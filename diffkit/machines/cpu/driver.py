@@ -191,7 +191,7 @@ def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, 
 SWITCH = (
     "add", "subtract", "multiply", "divide", "negative", "square", "reciprocal", "sqrt",
     "multiply_add_0", "multiply_add_1", "multiply_subtract_0", "multiply_subtract_1", "multiply_multiply_0", "multiply_multiply_1",
-    "add_add_0", "add_multiply_0", "negative_multiply_0", "negative_multiply_1", "multiply_divide_0", "divide_negative_0",
+    "add_add_0", "add_multiply_0", "subtract_add_0", "square_add_1", "multiply_divide_0", "multiply_negative_0", "divide_multiply_1",
 )  # fmt: skip
 
 
@@ -246,10 +246,12 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
         elif o == 15:
             w[d] = (w[a] + w[b]) * w[c]
         elif o == 16:
-            w[d] = (-w[a]) * w[b]
+            w[d] = (w[a] - w[b]) + w[c]
         elif o == 17:
-            w[d] = w[b] * (-w[a])
+            w[d] = w[b] + w[a] * w[a]
         elif o == 18:
             w[d] = _quotient(w[a] * w[b], w[c])
+        elif o == 19:
+            w[d] = -(w[a] * w[b])
         else:
-            w[d] = -_quotient(w[a], w[b])
+            w[d] = w[c] * _quotient(w[a], w[b])

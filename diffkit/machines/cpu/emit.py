@@ -88,12 +88,13 @@ PAIRS: tuple[tuple[str, str, int], ...] = (
     ("multiply", "subtract", 1),
     ("multiply", "multiply", 0),
     ("multiply", "multiply", 1),
+    ("multiply", "divide", 0),
+    ("multiply", "negative", 0),
     ("add", "add", 0),
     ("add", "multiply", 0),
-    ("divide", "negative", 0),
-    ("negative", "multiply", 0),
-    ("negative", "multiply", 1),
-    ("multiply", "divide", 0),
+    ("subtract", "add", 0),
+    ("square", "add", 1),
+    ("divide", "multiply", 1),
 )
 
 
