@@ -200,7 +200,8 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
     """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
 
     parts: (address, length) of switch, code, table, addresses, here and the workspace `w` of doubles: one array costs a
-    caller less than six. A row of switch: (number in SWITCH or -1, dst, a, b, c), operands as positions in `w`.
+    caller less than six. A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a
+    number in SWITCH; -2 - symbol to call a kernel; -1 for everything else.
     """
     switch = carray(_pointer(parts[0]), (parts[1], 5), np.int32)
     code = carray(_pointer(parts[2]), (parts[3], 9), np.int64)
@@ -215,6 +216,8 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
             w[d] = w[a] * w[b]
         elif o == 0:
             w[d] = w[a] + w[b]
+        elif o < -1:
+            _call(addresses[np.uint64(-2 - o)], base + 8 * d, base + 8 * a, base + 8 * b, base + 8 * c, 1)
         elif o == -1:
             _execute(code, table, addresses, p, base, 1, 1, here)
         elif o == 1:

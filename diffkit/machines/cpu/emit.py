@@ -154,10 +154,9 @@ def vector_function(primitive: Primitive) -> tuple[str, ir.FunctionType]:
 def _emit(made: ir.Module, primitive: Primitive) -> None:
     name, kind = vector_function(primitive)
     vector = ir.Function(made, kind, name)
-    vector.attributes.add("noinline")
     b = ir.IRBuilder(vector.append_basic_block("entry"))
     b.ret(primitive.write(b, list(vector.args)))
-    _Loop(made, primitive, vector).emit()
+    _emit_loops(made, primitive)
 
 
 def load(b: ir.IRBuilder, letter: str, pointer: ir.Value, width: int) -> ir.Value:
@@ -178,74 +177,33 @@ def store(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value) -> N
 MEMORY_BYTES = {"d": 8, "f": 4, "b": 1}
 
 
-class _Loop:
-    """A loop kernel: whole vectors, then what is left over, staged through the stack."""
+def _emit_loops(made: ir.Module, primitive: Primitive) -> None:
+    """A loop kernel: whole vectors, then what is left over one by one."""
+    function = ir.Function(made, SIGNATURE, primitive.symbol)
+    function.args[0].add_attribute("noalias")
+    n = function.args[4]
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    whole = b.and_(n, ir.Constant(I64, -primitive.width))
+    _emit_loop(b, function, primitive, ir.Constant(I64, 0), whole, primitive.width)
+    _emit_loop(b, function, primitive, whole, n, 1)
+    b.ret_void()
 
-    def __init__(self, made: ir.Module, primitive: Primitive, vector: ir.Function) -> None:
-        self.primitive, self.vector = primitive, vector
-        self.width, self.wide = primitive.width, primitive.wide
-        self.function = ir.Function(made, SIGNATURE, primitive.symbol)
-        self.function.args[0].add_attribute("noalias")
-        arguments = self.function.args[:4]
-        self.sources = arguments[: len(primitive.operands)] if primitive.fold else arguments[1:]
 
-    def emit(self) -> None:
-        f, n = self.function, self.function.args[4]
-        entry, loop, rest, stage, done = (f.append_basic_block(x) for x in ("entry", "loop", "rest", "stage", "done"))
-        b = ir.IRBuilder(entry)
-        buffers = [self._buffer(b, t) for t in (*self.primitive.operands, self.primitive.result)]
-        whole = b.and_(n, ir.Constant(I64, -self.width))
-        b.cbranch(b.icmp_signed(">", whole, ir.Constant(I64, 0)), loop, rest)
-
-        b.position_at_end(loop)
-        i = b.phi(I64)
-        i.add_incoming(ir.Constant(I64, 0), entry)
-        sources = list(zip(self.sources, self.primitive.operands, strict=False))
-        values = [load(b, t, self._at(b, p, t, i), self.width) for p, t in sources]
-        result = self.primitive.write(b, values)
-        store(b, self.primitive.result, result, self._at(b, f.args[0], self.primitive.result, i))
-        following = b.add(i, ir.Constant(I64, self.width))
-        i.add_incoming(following, b.block)
-        b.cbranch(b.icmp_signed("<", following, whole), loop, rest)
-
-        b.position_at_end(rest)
-        left = b.sub(n, whole)
-        b.cbranch(b.icmp_signed(">", left, ir.Constant(I64, 0)), stage, done)
-        b.position_at_end(stage)
-        staged = []
-        for p, t, buffer in zip(self.sources, self.primitive.operands, buffers, strict=False):
-            whole_vector = ir.VectorType(MEMORY[t], self.wide)  # the lanes that are not there hold zero
-            b.store(ir.Constant(whole_vector, None), b.bitcast(buffer, whole_vector.as_pointer()))
-            self._copy(b, self._at(b, p, t, whole), buffer, t, left)
-            staged.append(load(b, t, buffer, self.wide))
-        store(b, self.primitive.result, b.call(self.vector, staged), buffers[-1])
-        target = self._at(b, f.args[0], self.primitive.result, whole)
-        self._copy(b, buffers[-1], target, self.primitive.result, left)
-        b.branch(done)
-        b.position_at_end(done)
-        b.ret_void()
-
-    def _buffer(self, b: ir.IRBuilder, letter: str) -> ir.Value:
-        held = b.alloca(ir.ArrayType(MEMORY[letter], self.wide))
-        held.align = 64
-        return b.bitcast(held, POINTER)
-
-    @staticmethod
-    def _at(b: ir.IRBuilder, pointer: ir.Value, letter: str, index: ir.Value) -> ir.Value:
-        size = ir.Constant(I64, MEMORY_BYTES[letter])
-        return b.gep(pointer, [b.mul(index, size)], source_etype=I8)
-
-    def _copy(self, b: ir.IRBuilder, source: ir.Value, target: ir.Value, letter: str, count: ir.Value) -> None:
-        """Element by element: there are fewer than a vector's."""
-        before, each, after = b.block, b.append_basic_block("each"), b.append_basic_block("after")
-        element = MEMORY[letter]
-        s, t = b.bitcast(source, element.as_pointer()), b.bitcast(target, element.as_pointer())
-        b.branch(each)
-        b.position_at_end(each)
-        j = b.phi(I64)
-        j.add_incoming(ir.Constant(I64, 0), before)
-        b.store(b.load(b.gep(s, [j], source_etype=element), typ=element), b.gep(t, [j], source_etype=element))
-        following = b.add(j, ir.Constant(I64, 1))
-        j.add_incoming(following, each)
-        b.cbranch(b.icmp_signed("<", following, count), each, after)
-        b.position_at_end(after)
+def _emit_loop(
+    b: ir.IRBuilder, function: ir.Function, primitive: Primitive, begin: ir.Value, end: ir.Value, width: int
+) -> None:
+    """dst[i] = op(a[i], b[i], c[i]) for begin ≤ i < end, which are `width` times a whole number apart."""
+    before, loop, done = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
+    target, *others = function.args[:4]
+    sources = [target, *others] if primitive.fold else others
+    b.cbranch(b.icmp_signed("<", begin, end), loop, done)
+    b.position_at_end(loop)
+    i = b.phi(I64)
+    i.add_incoming(begin, before)
+    at = lambda pointer, t: b.gep(pointer, [b.mul(i, ir.Constant(I64, MEMORY_BYTES[t]))], source_etype=I8)
+    values = [load(b, t, at(p, t), width) for p, t in zip(sources, primitive.operands, strict=False)]
+    store(b, primitive.result, primitive.write(b, values), at(target, primitive.result))
+    following = b.add(i, ir.Constant(I64, width))
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, end), loop, done)
+    b.position_at_end(done)

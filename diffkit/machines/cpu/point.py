@@ -49,9 +49,10 @@ class Point:
         self.plan, self._interpret = plan, interpret_point
         self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
         numbers = {f"{name}_d": k for k, name in enumerate(SWITCH)}
-        number = np.array([numbers.get(s, -1) for s in plan.symbols] or [-1], np.int64)
+        number = np.array([numbers.get(s, -2 - k) for k, s in enumerate(plan.symbols)] or [-1], np.int64)
         code = plan.code
-        simple = (code[:, 0] == CALL) & (code[:, 6] == 1)
+        # a single row, of values that begin at a word: not an element of an array of singles
+        simple = (code[:, 0] == CALL) & (code[:, 6] == 1) & ((code[:, 2:6] & 7 == 0) | (code[:, 2:6] < 0)).all(axis=1)
         self.switch = np.empty((len(code), 5), np.int32)
         self.switch[:, 0] = np.where(simple, number[code[:, 1]], -1)
         places = code[:, 2:6]
