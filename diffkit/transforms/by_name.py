@@ -124,16 +124,18 @@ class ExprCall:
                 args = tuple([kwargs[n] for n in self.names])
             except KeyError:
                 return None
+        skip = 0 if self.value else 1
         if out is None:
-            results = self._single(args)
+            results = self._single(args, None, skip)
         elif self.value or not self.single:
             return None
         else:
-            results = self._single(args, (None, out))
+            results = self._single(args, (out,), skip)
         if results is None:
             return None
-        gradient = results[1] if self.single else dict(zip(self.wrt, results[1:]))  # noqa: B905 (speed)
-        return (results[0], gradient) if self.value else gradient
+        if not self.value:
+            return results[0] if self.single else dict(zip(self.wrt, results))  # noqa: B905 (speed)
+        return results[0], results[1] if self.single else dict(zip(self.wrt, results[1:]))  # noqa: B905
 
     def _reduced(self, block: np.ndarray, value: Any, name: str) -> np.ndarray:
         if self.reduce is None:

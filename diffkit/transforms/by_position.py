@@ -145,16 +145,18 @@ class PythonCall:
     def _at_point(self, args: tuple, out: Any) -> Any:
         """The result where every argument is one number or array; None where the general path is needed."""
         assert self._single is not None
+        skip = 0 if self.value else 1
         if out is None:
-            results = self._single(args)
+            results = self._single(args, None, skip)
         elif self.value or not self.single:
             return None
         else:
-            results = self._single(args, (None, out))
+            results = self._single(args, (out,), skip)
         if results is None:
             return None
-        gradient = results[1] if self.single else tuple(results[1:])
-        return (results[0], gradient) if self.value else gradient
+        if not self.value:
+            return results[0] if self.single else tuple(results)
+        return results[0], results[1] if self.single else tuple(results[1:])
 
     def _buffers(self, out: Any, traced: Traced) -> list[np.ndarray]:
         value, gradient = out if self.value else (None, out)

@@ -12,30 +12,27 @@ from typing import Any
 
 import numpy as np
 
+from ..expr.node import Kind
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape
+
+
+def _array_of(kind: Kind) -> tuple[tuple[int, ...], np.dtype]:
+    return kind.shape, np.dtype("float64" if kind.dtype == "weak" else kind.dtype)
 
 
 class SinglePoint:
     """A program for one point on a machine that has such a program."""
 
-    __slots__ = ("checked", "point", "policy", "specs", "targets")
+    __slots__ = ("point", "policy", "specs", "targets")
 
-    def __init__(self, tape: Tape, point: Any, checked: int) -> None:
-        #: outputs that outside their domain are NaN, and their derivatives then too
-        self.checked = checked
+    def __init__(self, tape: Tape, point: Any) -> None:
+        #: gives None where an output is NaN: outside the domain a derivative is NaN too, and the general path sees to it
         self.point, self.policy = point, kink_policy()
-        self.specs = [self._spec(tape.kinds[i]) for i in tape.inputs]
-        self.targets = [(tape.kinds[o].shape, self._dtype(tape.kinds[o])) for o in tape.outputs]
-
-    @staticmethod
-    def _dtype(kind: Any) -> np.dtype:
-        return np.dtype("float64" if kind.dtype == "weak" else kind.dtype)
-
-    @classmethod
-    def _spec(cls, kind: Any) -> tuple | None:
-        """None for a double scalar, else shape and dtype."""
-        return None if kind.shape == () and kind.dtype == "float64" else (kind.shape, cls._dtype(kind))
+        kinds = [tape.kinds[i] for i in tape.inputs]
+        #: None for a double scalar, else shape and dtype
+        self.specs = [None if k.shape == () and k.dtype == "float64" else _array_of(k) for k in kinds]
+        self.targets = [_array_of(tape.kinds[o]) for o in tape.outputs]
 
     @classmethod
     def of(cls, program: Any, run: Any) -> SinglePoint | None:
@@ -45,37 +42,26 @@ class SinglePoint:
             return None
         if any(program.tape.kinds[o].dtype == "int64" for o in program.tape.outputs):
             return None
-        return cls(program.tape, executable.point, len(program.out_shapes) if run.bounded else 0)
+        return cls(program.tape, executable.point(len(program.out_shapes) if run.bounded else 0))
 
-    def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any] | None:
-        """The tape's outputs (written into `out` where it has an array); None where the general path is needed."""
+    def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None, skip: int = 0) -> Sequence[Any] | None:
+        """The tape's outputs but for the first `skip`, written into `out` if given; None where the general path is needed."""
         specs = self.specs
         if len(values) != len(specs) or kink_policy() != self.policy:
             return None
         for value, spec in zip(values, specs):  # noqa: B905 (lengths are equal; `strict` costs half a microsecond)
             kind = type(value)
-            if kind is float or kind is np.float64:
-                if spec is not None:
+            if spec is None:
+                if kind is not float and kind is not np.float64:
                     return None
-            elif kind is not np.ndarray or spec is None or value.shape != spec[0] or value.dtype != spec[1]:
+            elif kind is not np.ndarray or value.dtype is not spec[1] or value.shape != spec[0]:
                 return None
-        if out is not None and not self._fit(out, values):
+        if out is None:
+            return self.point(values, None, skip)
+        for buffer, (shape, dtype) in zip(out, self.targets[skip:]):  # noqa: B905
+            if type(buffer) is not np.ndarray or buffer.dtype is not dtype or buffer.shape != shape:
+                return None
+        try:
+            return self.point(values, out, skip)
+        except ValueError:  # read-only
             return None
-        results = self.point(values, out)
-        for k in range(self.checked):
-            if _has_nan(results[k]):
-                return None
-        return results
-
-    def _fit(self, out: Sequence[Any], values: Sequence[Any]) -> bool:
-        for buffer, (shape, dtype) in zip(out, self.targets):  # noqa: B905
-            if buffer is not None:
-                if type(buffer) is not np.ndarray or buffer.shape != shape or buffer.dtype != dtype:
-                    return False
-                if not buffer.flags.writeable:
-                    return False
-        return True
-
-
-def _has_nan(value: Any) -> bool:
-    return value != value if isinstance(value, float) else bool(np.isnan(value).any())

@@ -195,12 +195,12 @@ SWITCH = (
 )  # fmt: skip
 
 
-@njit("(int64[::1],)", nogil=True, cache=True)
+@njit("boolean(int64[::1],)", nogil=True, cache=True)
 def interpret_point(parts):  # type: ignore[no-untyped-def]
     """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
 
-    parts: (address, length) of switch, code, table, addresses, here and the workspace `w` of doubles: one array costs a
-    caller less than six. A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a
+    True if one of the watched values is NaN. parts: (address, length) of switch, code, table, addresses, here, watched
+    positions and the workspace `w` of doubles: one array costs a caller less than seven. A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a
     number in SWITCH; -2 - symbol to call a kernel; -1 for everything else.
     """
     switch = carray(_pointer(parts[0]), (parts[1], 5), np.int32)
@@ -208,8 +208,9 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
     table = carray(_pointer(parts[4]), parts[5], np.int64)
     addresses = carray(_pointer(parts[6]), parts[7], np.int64)
     here = carray(_pointer(parts[8]), parts[9], np.int64)
-    base = parts[10]
-    w = carray(_pointer(base), parts[11], np.float64)
+    watched = carray(_pointer(parts[10]), parts[11], np.int64)
+    base = parts[12]
+    w = carray(_pointer(base), parts[13], np.float64)
     for p in range(switch.shape[0]):
         o, d, a, b, c = switch[p, 0], switch[p, 1], switch[p, 2], switch[p, 3], switch[p, 4]
         if o == 2:
@@ -258,3 +259,7 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
             w[d] = -(w[a] * w[b])
         else:
             w[d] = w[c] * _quotient(w[a], w[b])
+    for position in watched:
+        if np.isnan(w[position]):
+            return True
+    return False

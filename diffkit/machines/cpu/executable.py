@@ -37,12 +37,9 @@ class CpuExecutable:
         self._point: Point | None = None
         self._spare: list[np.ndarray] = []
 
-    @property
-    def point(self) -> Point:
-        """The program for a single point."""
-        if self._point is None:
-            self._point = Point(self.plan)
-        return self._point
+    def point(self, watched: int = 0) -> Point:
+        """The program for a single point; one that watches so many of the first outputs for NaN."""
+        return Point(self.plan, watched)
 
     def __call__(
         self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None
@@ -52,8 +49,10 @@ class CpuExecutable:
             check_out(out, self.tape, loop)
         points = math.prod(loop)
         if points == 1:
-            single = self.point([a.reshape(p.shape) for a, p in zip(arrays, self.plan.inputs, strict=True)])
-            results = [np.asarray(r)[None] for r in single]
+            if self._point is None:
+                self._point = self.point()
+            single = self._point([a.reshape(p.shape) for a, p in zip(arrays, self.plan.inputs, strict=True)])
+            results = [np.asarray(r)[None] for r in single or ()]
             if after is not None:
                 after(results)
             shapes = [(*loop, *p.shape) for p in self.plan.outputs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ Spot = tuple[int, np.ndarray]
 class _State:
     """A workspace with the constants in it, and what the interpreter needs to know of it."""
 
-    __slots__ = ("held", "inputs", "outputs", "parts", "w")
+    __slots__ = ("begin", "buffer", "held", "inputs", "outputs", "pack", "parts", "w")
 
     def __init__(self, point: Point) -> None:
         plan = point.plan
@@ -27,11 +28,19 @@ class _State:
         here = w.ctypes.data + 8 * (plan.lane_bytes // 8 + np.arange(max(1, plan.slots), dtype=np.int64))
         for value, place in plan.constants:
             self._spot(w, point, place)[1][...] = value.reshape(place.shape)
-        held = (point.switch, plan.code, plan.table, point.addresses, here, w)
-        self.held, self.w = held, w  # whose addresses the interpreter is given
-        self.parts = np.array([x for a in held for x in (a.ctypes.data, len(a))], np.int64)
         self.inputs = [self._spot(w, point, p) for p in plan.inputs]
         self.outputs = [self._spot(w, point, p) for p in plan.outputs]
+        views = [view for _, view in self.outputs[: point.watched] if view.dtype == np.float64]
+        first = w.ctypes.data
+        watched = np.array([(v.ctypes.data - first) // 8 + k for v in views for k in range(v.size)], np.int64)
+        held = (point.switch, plan.code, plan.table, point.addresses, here, watched, w)
+        self.held, self.w = held, w  # whose addresses the interpreter is given
+        self.parts = np.array([x for a in held for x in (a.ctypes.data, len(a))], np.int64)
+        # slots of inputs follow each other: doubles alone are written all at once
+        alone = bool(self.inputs) and all(position >= 0 for position, _ in self.inputs)
+        self.pack = struct.Struct(f"{len(self.inputs)}d").pack_into if alone else None
+        self.begin = 8 * self.inputs[0][0] if alone else 0
+        self.buffer = memoryview(w.view(np.uint8))
 
     @staticmethod
     def _spot(w: np.ndarray, point: Point, place: Place) -> Spot:
@@ -41,12 +50,15 @@ class _State:
 
 
 class Point:
-    """A tape's program for one point. May be called from several threads at once."""
+    """A tape's program for one point. May be called from several threads at once.
 
-    def __init__(self, plan: Plan) -> None:
+    watched: so many of the first outputs are looked at; where one is NaN, a call answers None (doubles only).
+    """
+
+    def __init__(self, plan: Plan, watched: int = 0) -> None:
         from .driver import SWITCH, interpret_point
 
-        self.plan, self._interpret = plan, interpret_point
+        self.plan, self.watched, self._interpret = plan, watched, interpret_point
         self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
         numbers = {f"{name}_d": k for k, name in enumerate(SWITCH)}
         number = np.array([numbers.get(s, -2 - k) for k, s in enumerate(plan.symbols)] or [-1], np.int64)
@@ -63,30 +75,30 @@ class Point:
         """Where a slot's double lies in the workspace."""
         return self.plan.lane_bytes // 8 - 1 - at
 
-    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray | None] | None = None) -> list[Any]:
-        """Outputs for one point. Values are numbers, or arrays of exactly the core shape and dtype; nothing is checked.
+    def __call__(
+        self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0
+    ) -> Sequence[Any] | None:
+        """Outputs for one point, but for the first `skip`: np.float64 for doubles, else new arrays, or written into `out`.
 
-        Doubles come back as np.float64, everything else as new arrays. Those for which `out` has an array are written into it.
+        Values are numbers, or arrays of exactly the core shape and dtype; nothing is checked.
         """
         try:
             state = self._spare.pop()
         except IndexError:
             state = _State(self)
-        w = state.w
-        for (position, view), value in zip(state.inputs, values):  # noqa: B905 (`strict` costs half a microsecond)
-            if position >= 0:
-                w[position] = value
-            else:
-                view[...] = value
-        self._interpret(state.parts)
-        if out is None:
-            results = [w[k] if k >= 0 else view.copy() for k, view in state.outputs]
+        if state.pack is not None:
+            state.pack(state.buffer, state.begin, *values)
         else:
-            results = list(out)
-            for n, (k, view) in enumerate(state.outputs):
-                if results[n] is None:
-                    results[n] = w[k] if k >= 0 else view.copy()
-                else:
-                    results[n][...] = view
+            for (_, view), value in zip(state.inputs, values):  # noqa: B905 (`strict` costs half a microsecond)
+                view[...] = value
+        if self._interpret(state.parts):
+            results = None
+        elif out is None:
+            w = state.w
+            results = [w[k] if k >= 0 else view.copy() for k, view in state.outputs[skip:]]
+        else:
+            for (_, view), buffer in zip(state.outputs[skip:], out):  # noqa: B905
+                buffer[...] = view
+            results = out
         self._spare.append(state)
         return results
