@@ -22,6 +22,7 @@ from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
 from ..tape.templates import Ref
+from .domain import within_domain
 from .rounding import rounding_bound
 
 Blocks = list[list[np.ndarray]]
@@ -120,30 +121,22 @@ class TapeProgram:
     evaluations: int = 1
 
     def on(self, machine: Machine) -> Callable[..., tuple[list[np.ndarray], Blocks]]:
-        executable = machine.compile(self.tape)
-        bounded = any(k.op.domain != "all reals" for k in self.tape.kinds)
+        executable = machine.compile(within_domain(self))
 
         def run(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
             if self.layout == "blocks":
-                flat = executable(values, out, self._mask_outside_the_domain if bounded else None)
+                flat = executable(values, out)
                 return self._assemble(flat, flat[0].ndim - len(self.out_shapes[0]) if flat else 0)
             rank = self._loop_rank(values)
             outputs, blocks = self._assemble(executable([*values, *self._seeds(rank)]), rank)
-            if bounded:
-                _no_derivative_outside_the_domain(outputs, blocks)
             if out is not None:
                 for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
                     buffer[...] = result
             return outputs, blocks
 
         run.register_bytes = executable.register_bytes  # type: ignore[attr-defined]
-        run.executable, run.bounded = executable, bounded  # type: ignore[attr-defined]
+        run.executable = executable  # type: ignore[attr-defined]
         return run
-
-    def _mask_outside_the_domain(self, flat: list[np.ndarray]) -> None:
-        """On the outputs of some points: (points, *core) each."""
-        outputs, blocks = self._assemble(flat, 1)
-        _no_derivative_outside_the_domain(outputs, blocks)
 
     def _loop_rank(self, values: Sequence[Any]) -> int:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]
@@ -220,15 +213,6 @@ class TapeProgram:
         found = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
         outputs = [np.empty((*found.loop, *o)) for o in self.out_shapes]
         return tuple(self._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
-
-
-def _no_derivative_outside_the_domain(outputs: list[np.ndarray], blocks: Blocks) -> None:
-    """Where the value is NaN the derivative is too: 1/x is defined at −1, but there it is not the derivative of log."""
-    for output, row in zip(outputs, blocks, strict=True):
-        if output.size and np.isnan(np.min(output)):
-            missing = np.isnan(output)
-            for block in row:
-                block[missing] = np.nan
 
 
 def derivative_tape(program: Program) -> Tape:

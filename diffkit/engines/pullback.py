@@ -21,7 +21,8 @@ from ..tape.templates import Ref
 from .engine import scaled
 
 _DIVIDE, _MULTIPLY, _NEGATIVE, _WHERE, _AND, _SUM, _RESHAPE, _GREATER, _BROADCAST = (
-    TABLE[n] for n in ("divide", "multiply", "negative", "where", "logical_and", "sum", "reshape", "greater", "broadcast_to")
+    TABLE[n]
+    for n in ("divide", "multiply", "negative", "where", "logical_and", "sum", "reshape", "greater", "broadcast_to")
 )
 RECIPROCAL = TABLE["reciprocal"]
 

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ShapeError
 from ..expr import latex
 from ..expr.node import Expr
 from ..expr.printing import brief
-from ..machines.protocol import bind
+from ..machines.protocol import Signature
 from ..tape import record
 from ..transforms.arguments import bind_names, distinct_variables, expression_of
 from ..transforms.programs import check_differentiable
@@ -87,7 +87,7 @@ def trace_table(f: Any, at: Any, mode: str = "forward", wrt: Any = None) -> Trac
     chosen = _positions(variables, wrt)
     tape = differentiable_tape(record(f, variables, as_written=True))
     given = bind_names(names, tuple(at) if isinstance(at, (tuple, list)) else (at,), {})
-    arrays, loop = bind(tape, [given[n] for n in names])
+    arrays, loop = Signature(tape).bind([given[n] for n in names])
     if loop:
         raise ArgumentError(
             f"a trace table is of one point, but the values have loop dims {loop}; choose one of the points"

@@ -10,7 +10,7 @@ import numpy as np
 from ..expr.node import Kind, constant_value
 from ..ops import CONSTANT
 from ..tape import Tape
-from .protocol import After, bind, check_out, lanes
+from .protocol import Signature, lanes
 
 
 def call(kind: Kind, args: Sequence[np.ndarray]) -> np.ndarray:
@@ -46,7 +46,7 @@ def run(
 
 def laned_inputs(tape: Tape, values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int, ...]]:
     """Arguments as (lanes, *core) arrays, and the loop shape."""
-    arrays, loop = bind(tape, values)
+    arrays, loop = Signature(tape).bind(values)
     return [lanes(a, tape.kinds[i].shape, loop) for a, i in zip(arrays, tape.inputs, strict=True)], loop
 
 
@@ -55,17 +55,15 @@ class NumpyExecutable:
         self.tape = tape
         self.register_bytes = sum(8 * max(1, int(np.prod(k.shape))) for k in tape.kinds)
 
-    def __call__(
-        self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None
-    ) -> list[np.ndarray]:
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         inputs, loop = laned_inputs(self.tape, values)
         if out is not None:
-            check_out(out, self.tape, loop)
+            Signature(self.tape).check_out(out, loop)
         computed = run(self.tape, inputs)
         count, shapes = int(np.prod(loop)), [self.tape.kinds[o].shape for o in self.tape.outputs]
-        results = [np.array(np.broadcast_to(computed[o], (count, *s))) for o, s in zip(self.tape.outputs, shapes, strict=True)]
-        if after is not None:
-            after(results)
+        results = [
+            np.array(np.broadcast_to(computed[o], (count, *s))) for o, s in zip(self.tape.outputs, shapes, strict=True)
+        ]
         results = [r.reshape((*loop, *s)) for r, s in zip(results, shapes, strict=True)]
         if out is None:
             return results

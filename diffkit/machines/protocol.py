@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
+from ..expr.node import WEAK
 from ..tape import Tape
-
-
-After = Callable[[list[np.ndarray]], None] | None
 
 
 class Executable(Protocol):
@@ -21,9 +19,8 @@ class Executable(Protocol):
     #: bytes of registers it works in, for one call at the block size it chose
     register_bytes: int
 
-    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, after: After = None) -> list[np.ndarray]:
-        """The outputs, written into `out` where given. `after` is called with all outputs, (points, *core) each, of every
-        part of the points when they are computed, while they are still in cache; from several threads; it may change them."""
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """The outputs, written into `out` where given."""
         ...
 
 
@@ -55,26 +52,6 @@ def as_input(value: Any, name: str, shape: tuple[int, ...], dtype: str) -> np.nd
     return array.astype(dtype, copy=False)
 
 
-def bind(tape: Tape, values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int, ...]]:
-    """The arguments as arrays, and the loop shape they broadcast to."""
-    arrays = []
-    loops = []
-    for i, value in zip(tape.inputs, values, strict=True):
-        kind = tape.kinds[i]
-        array = as_input(value, kind.kwargs["name"], kind.shape, kind.dtype)
-        arrays.append(array)
-        loops.append(array.shape[: array.ndim - len(kind.shape)])
-    try:
-        loop = np.broadcast_shapes(*loops)
-    except ValueError:
-        shown = "; ".join(
-            f"{name}: loop {lp} · core {tape.kinds[i].shape}"
-            for name, lp, i in zip(tape.names, loops, tape.inputs, strict=True)
-        )
-        raise ShapeError(f"the loop dims of the arguments do not broadcast: {shown}") from None
-    return arrays, loop
-
-
 def lanes(array: np.ndarray, core: tuple[int, ...], loop: tuple[int, ...]) -> np.ndarray:
     """(lanes, *core): all loop dims as one axis, of size 1 where the argument has none."""
     own = array.shape[: array.ndim - len(core)]
@@ -83,20 +60,41 @@ def lanes(array: np.ndarray, core: tuple[int, ...], loop: tuple[int, ...]) -> np
     return np.broadcast_to(array, (*loop, *core)).reshape(math.prod(loop), *core)
 
 
-def check_out(out: Sequence[np.ndarray], tape: Tape, loop: tuple[int, ...]) -> None:
-    """Buffers for the outputs must have their full shape and dtype and be writable."""
-    if len(out) != len(tape.outputs):
-        raise ShapeError(f"out= needs {len(tape.outputs)} arrays, {len(out)} given")
-    for buffer, o in zip(out, tape.outputs, strict=True):
-        kind = tape.kinds[o]
-        expected, dtype = (*loop, *kind.shape), "float64" if kind.dtype == "weak" else kind.dtype
-        if (
-            not isinstance(buffer, np.ndarray)
-            or buffer.shape != expected
-            or buffer.dtype != dtype
-            or not buffer.flags.writeable
-        ):
-            got = f"{buffer.dtype}{list(buffer.shape)}" if isinstance(buffer, np.ndarray) else type(buffer).__name__
-            raise ShapeError(
-                f"out= needs a writable array of {dtype}{list(expected)} (loop {loop} · core {kind.shape}), not {got}"
-            )
+class Signature:
+    """Names, core shapes and dtypes of what a tape takes and gives, at hand for every call."""
+
+    def __init__(self, tape: Tape) -> None:
+        takes, gives = [tape.kinds[i] for i in tape.inputs], [tape.kinds[o] for o in tape.outputs]
+        self.takes = [(k.kwargs["name"], k.shape, np.dtype(k.dtype)) for k in takes]
+        self.gives = [(k.shape, np.dtype("float64" if k.dtype == WEAK else k.dtype)) for k in gives]
+
+    def bind(self, values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int, ...]]:
+        """The arguments as arrays, and the loop shape they broadcast to."""
+        arrays, loops = [], []
+        for (name, shape, dtype), array in zip(self.takes, values, strict=True):
+            core = len(shape)
+            if type(array) is not np.ndarray or array.dtype is not dtype or array.shape[array.ndim - core :] != shape:
+                array = as_input(array, name, shape, dtype.name)
+            arrays.append(array)
+            loops.append(array.shape[: array.ndim - core])
+        different = set(loops) - {()}
+        if len(different) < 2:
+            return arrays, next(iter(different), ())
+        try:
+            return arrays, np.broadcast_shapes(*different)
+        except ValueError:
+            shown = "; ".join(f"{t[0]}: loop {lp} · core {t[1]}" for t, lp in zip(self.takes, loops, strict=True))
+            raise ShapeError(f"the loop dims of the arguments do not broadcast: {shown}") from None
+
+    def check_out(self, out: Sequence[np.ndarray], loop: tuple[int, ...]) -> None:
+        """Buffers for the outputs must have their full shape and dtype and be writable."""
+        if len(out) != len(self.gives):
+            raise ShapeError(f"out= needs {len(self.gives)} arrays, {len(out)} given")
+        for buffer, (core, dtype) in zip(out, self.gives, strict=True):
+            shape = (*loop, *core)
+            array = isinstance(buffer, np.ndarray)
+            if not array or buffer.shape != shape or buffer.dtype != dtype or not buffer.flags.writeable:
+                got = f"{buffer.dtype}{list(buffer.shape)}" if array else type(buffer).__name__
+                raise ShapeError(
+                    f"out= needs a writable array of {dtype}{list(shape)} (loop {loop} · core {core}), not {got}"
+                )

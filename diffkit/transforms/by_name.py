@@ -90,9 +90,9 @@ class ExprCall:
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         if self._single is not None:
-            result = self._at_point(args, kwargs, out)
-            if result is not None:
-                return result
+            at_point = self._at_point(args, kwargs, out)
+            if at_point is not None:
+                return at_point
         if "out" in self.names and out is not None and not (len(args) == 1 and isinstance(args[0], Mapping)):
             kwargs["out"], out = out, None
         given = bind_names(self.names, args, kwargs)

@@ -1,8 +1,8 @@
 """One point a call, by the shortest way: no loop dims, no broadcasting, no conversion.
 
-The general path binds, broadcasts and checks, which costs tens of microseconds, more than a small formula at one point. A call whose
-arguments are exactly what the tape declares (Python or NumPy doubles for scalars, arrays of the core shape and dtype) needs none of it.
-Anything else is left to the general path, which knows what to do or what to say.
+The general path binds, broadcasts and checks, which costs tens of microseconds, more than a small formula at one point. A call
+whose arguments are exactly what the tape declares (Python or NumPy doubles for scalars, arrays of the core shape and dtype) needs
+none of it. Anything else is left to the general path, which knows what to do or what to say.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ class SinglePoint:
     __slots__ = ("point", "policy", "specs", "targets")
 
     def __init__(self, tape: Tape, point: Any) -> None:
-        #: gives None where an output is NaN: outside the domain a derivative is NaN too, and the general path sees to it
         self.point, self.policy = point, kink_policy()
         kinds = [tape.kinds[i] for i in tape.inputs]
         #: None for a double scalar, else shape and dtype
@@ -42,7 +41,7 @@ class SinglePoint:
             return None
         if any(program.tape.kinds[o].dtype == "int64" for o in program.tape.outputs):
             return None
-        return cls(program.tape, executable.point(len(program.out_shapes) if run.bounded else 0))
+        return cls(program.tape, executable.point())
 
     def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None, skip: int = 0) -> Sequence[Any] | None:
         """The tape's outputs but for the first `skip`, written into `out` if given; None where the general path is needed."""

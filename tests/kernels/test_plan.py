@@ -64,7 +64,9 @@ def test_every_pair_is_joined_and_keeps_both_roundings(pair):
     first, second, position = TABLE[pair[0]], TABLE[pair[1]], pair[2]
     builder = Builder()
     inputs = [builder.input(n, (), "float64") for n in "abc"]
-    inner = builder.append(builder.kinds[builder.emit(first, (), tuple(inputs[: first.arity]))], tuple(inputs[: first.arity]))
+    inner = builder.append(
+        builder.kinds[builder.emit(first, (), tuple(inputs[: first.arity]))], tuple(inputs[: first.arity])
+    )
     rest = inputs[first.arity : first.arity + second.arity - 1]
     args = (*rest[:position], inner, *rest[position:])
     outer = builder.append(builder.kinds[builder.emit(second, (), (inputs[0],) * second.arity)], args)

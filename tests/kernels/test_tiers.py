@@ -33,7 +33,10 @@ def _tiers():
 
 def bits(arrays):
     """Of NaN only that it is one: neither tier promises a payload."""
-    return [(a.dtype, a.shape, np.where(np.isnan(a), np.nan, a).tobytes() if a.dtype.kind == "f" else a.tobytes()) for a in arrays]
+    return [
+        (a.dtype, a.shape, np.where(np.isnan(a), np.nan, a).tobytes() if a.dtype.kind == "f" else a.tobytes())
+        for a in arrays
+    ]
 
 
 def inputs(tape, n, seed=0, spread=3.0):
@@ -42,7 +45,9 @@ def inputs(tape, n, seed=0, spread=3.0):
     for i in tape.inputs:
         kind = tape.kinds[i]
         array = rng.normal(0, spread, (n, *kind.shape))
-        values.append(array > 0 if kind.dtype == "bool" else array.astype("float64" if kind.dtype == "weak" else kind.dtype))
+        values.append(
+            array > 0 if kind.dtype == "bool" else array.astype("float64" if kind.dtype == "weak" else kind.dtype)
+        )
     return values
 
 
@@ -201,7 +206,9 @@ def test_kernels_are_kept_for_the_next_process(tmp_path):
     )
     environment = {**os.environ, "DIFFKIT_CACHE": str(tmp_path)}
     outputs = [
-        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
         for _ in range(2)
     ]
     assert [o[0] for o in outputs] == ["1", "0"]

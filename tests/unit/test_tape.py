@@ -15,7 +15,7 @@ from diffkit.engines.engine import float_dtype
 from diffkit.errors import ArgumentError, DataError
 from diffkit.expr.node import constant, variable
 from diffkit.ops import CONSTANT, TABLE
-from diffkit.tape import Builder, Tape, expressions, load_tape, record
+from diffkit.tape import Builder, expressions, load_tape, record
 from diffkit.tape.lower import lower
 
 pytestmark = pytest.mark.filterwarnings("error")

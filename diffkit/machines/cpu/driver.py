@@ -66,6 +66,18 @@ def _write(typingctx, address, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def _take(typingctx, order):  # type: ignore[no-untyped-def]
+    """order[0], raised by order[1] in one step."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        array = cgutils.create_struct_proxy(sig.args[0])(context, builder, value=args[0])
+        size = builder.load(cgutils.gep_inbounds(builder, array.data, 1))
+        return builder.atomic_rmw("add", array.data, size, "monotonic")
+
+    return types.int64(order), codegen
+
+
+@intrinsic
 def _quotient(typingctx, x, y):  # type: ignore[no-untyped-def]
     """x / y as IEEE 754 has it, without Python's exception at zero."""
 
@@ -146,14 +158,46 @@ def _execute(code, table, addresses, p, base, block, count, here):  # type: igno
 
 
 @njit(
-    "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int64, int64, int64)",
+    "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    "int64, int64, int64, int64, int64[::1])",
     nogil=True,
     cache=True,
 )
-def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, block, begin, end):  # type: ignore[no-untyped-def]
-    """Run the code over the points begin … end.
+def _run_block(code, table, addresses, slots, loads, stores, base, block, lane, count, here):  # type: ignore[no-untyped-def]
+    """Run the code over the points lane … lane + count."""
+    for i in range(slots.shape[0]):
+        step = slots[i, 1]
+        here[i] = slots[i, 0] + lane * step if step else base + slots[i, 0] * block
+    for i in range(loads.shape[0]):
+        size, rows = loads[i, 2], loads[i, 3]
+        source, target = loads[i, 0] + lane * rows * size, base + loads[i, 1] * block
+        _move(source, target, size, rows, count, size, rows * size, size * block, size)
+    for p in range(code.shape[0]):
+        if code[p, 0] == CALL and code[p, 6] == 1:
+            dst, a, b, c = code[p, 2], code[p, 3], code[p, 4], code[p, 5]
+            dst = base + dst * block if dst >= 0 else here[np.uint64(-1 - dst)]
+            a = base + a * block if a >= 0 else here[np.uint64(-1 - a)]
+            b = base + b * block if b >= 0 else here[np.uint64(-1 - b)]
+            c = base + c * block if c >= 0 else here[np.uint64(-1 - c)]
+            _call(addresses[np.uint64(code[p, 1])], dst, a, b, c, count)
+        else:
+            _execute(code, table, addresses, p, base, block, count, here)
+    for i in range(stores.shape[0]):
+        size, rows = stores[i, 2], stores[i, 3]
+        source, target = _at(stores[i, 1], base, block, here), stores[i, 0] + lane * rows * size
+        _move(source, target, size, rows, count, size * block, size, size, rows * size)
 
-    slots: (address, bytes from lane to lane: 0 where one value serves all; then `address` holds a block of it).
+
+@njit(
+    "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
+    "int64, int64[::1])",
+    nogil=True,
+    cache=True,
+)
+def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, block, order):  # type: ignore[no-untyped-def]
+    """Run the code over pieces of the points until none are left (`order`: see threads.share).
+
+    slots: (address, bytes from lane to lane), or where one value serves all (offset in the workspace of a block of it, 0).
     uniform: (address, place, bytes an element, rows): one value a row, repeated over the lanes once, here.
     loads, stores: (address, place, bytes an element, rows): (points, rows) in the caller's memory, moved block by block.
     """
@@ -163,54 +207,43 @@ def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, 
     for i in range(uniform.shape[0]):
         size = uniform[i, 2]
         _move(uniform[i, 0], base + uniform[i, 1] * block, size, uniform[i, 3], block, size, 0, size * block, size)
-    for lane in range(begin, end, block):
-        count = min(block, end - lane)
-        for i in range(slots.shape[0]):
-            here[i] = slots[i, 0] + lane * slots[i, 1]
-        for i in range(loads.shape[0]):
-            size, rows = loads[i, 2], loads[i, 3]
-            source, target = loads[i, 0] + lane * rows * size, base + loads[i, 1] * block
-            _move(source, target, size, rows, count, size, rows * size, size * block, size)
-        for p in range(code.shape[0]):
-            if code[p, 0] == CALL and code[p, 6] == 1:
-                dst, a, b, c = code[p, 2], code[p, 3], code[p, 4], code[p, 5]
-                dst = base + dst * block if dst >= 0 else here[np.uint64(-1 - dst)]
-                a = base + a * block if a >= 0 else here[np.uint64(-1 - a)]
-                b = base + b * block if b >= 0 else here[np.uint64(-1 - b)]
-                c = base + c * block if c >= 0 else here[np.uint64(-1 - c)]
-                _call(addresses[np.uint64(code[p, 1])], dst, a, b, c, count)
-            else:
-                _execute(code, table, addresses, p, base, block, count, here)
-        for i in range(stores.shape[0]):
-            size, rows = stores[i, 2], stores[i, 3]
-            source, target = _at(stores[i, 1], base, block, here), stores[i, 0] + lane * rows * size
-            _move(source, target, size, rows, count, size * block, size, size, rows * size)
+    points, back = order[2], order[3]
+    while True:
+        taken = _take(order)
+        if taken >= points + back:
+            break
+        end = min(points, taken + order[1] - back)
+        lane = max(0, taken - back)
+        while lane < end:
+            count = min(block - (lane + back) % block, end - lane)
+            _run_block(code, table, addresses, slots, loads, stores, base, block, lane, count, here)
+            lane += count
 
 
 #: operations that the interpreter of a single point does itself, by number
 SWITCH = (
     "add", "subtract", "multiply", "divide", "negative", "square", "reciprocal", "sqrt",
-    "multiply_add_0", "multiply_add_1", "multiply_subtract_0", "multiply_subtract_1", "multiply_multiply_0", "multiply_multiply_1",
-    "add_add_0", "add_multiply_0", "subtract_add_0", "square_add_1", "multiply_divide_0", "multiply_negative_0", "divide_multiply_1",
+    "multiply_add_0", "multiply_add_1", "multiply_subtract_0", "multiply_subtract_1", "multiply_multiply_0",
+    "multiply_multiply_1", "add_add_0", "add_multiply_0", "subtract_add_0", "square_add_1", "multiply_divide_0",
+    "multiply_negative_0", "divide_multiply_1", "equal", "where",
 )  # fmt: skip
 
 
-@njit("boolean(int64[::1],)", nogil=True, cache=True)
+@njit("(int64[::1],)", nogil=True, cache=True)
 def interpret_point(parts):  # type: ignore[no-untyped-def]
     """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
 
-    True if one of the watched values is NaN. parts: (address, length) of switch, code, table, addresses, here, watched
-    positions and the workspace `w` of doubles: one array costs a caller less than seven. A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a
-    number in SWITCH; -2 - symbol to call a kernel; -1 for everything else.
+    parts: (address, length) of switch, code, table, addresses, here and the workspace `w` of doubles (one array costs a caller
+    less than six). A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a number in SWITCH;
+    -2 - symbol to call a kernel; -1 for everything else.
     """
     switch = carray(_pointer(parts[0]), (parts[1], 5), np.int32)
     code = carray(_pointer(parts[2]), (parts[3], 9), np.int64)
     table = carray(_pointer(parts[4]), parts[5], np.int64)
     addresses = carray(_pointer(parts[6]), parts[7], np.int64)
     here = carray(_pointer(parts[8]), parts[9], np.int64)
-    watched = carray(_pointer(parts[10]), parts[11], np.int64)
-    base = parts[12]
-    w = carray(_pointer(base), parts[13], np.float64)
+    base = parts[10]
+    w = carray(_pointer(base), parts[11], np.float64)
     for p in range(switch.shape[0]):
         o, d, a, b, c = switch[p, 0], switch[p, 1], switch[p, 2], switch[p, 3], switch[p, 4]
         if o == 2:
@@ -257,9 +290,9 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
             w[d] = _quotient(w[a] * w[b], w[c])
         elif o == 19:
             w[d] = -(w[a] * w[b])
-        else:
+        elif o == 20:
             w[d] = w[c] * _quotient(w[a], w[b])
-    for position in watched:
-        if np.isnan(w[position]):
-            return True
-    return False
+        elif o == 21:
+            _write(base + 8 * d, np.uint8(w[a] == w[b]))
+        else:
+            w[d] = w[b] if _read(base + 8 * a, np.uint8(0)) else w[c]

@@ -79,8 +79,8 @@ def _cast(name: str, target: str) -> Body:
     return lambda k, x: k._cast(name, x, vector_type(target).element)
 
 
-#: (first, second, position): the second operation takes the first's result, which nothing else uses, at this position. These were the
-#: commonest in derivative tapes of the corpus (docs/decisions/0005). They round twice, as if run one after the other.
+#: (first, second, position): the second operation takes the first's result, which nothing else uses, at this position. These
+#: were the commonest in derivative tapes of the corpus (docs/decisions/0005). They round twice, as if run one after the other.
 PAIRS: tuple[tuple[str, str, int], ...] = (
     ("multiply", "add", 0),
     ("multiply", "add", 1),
@@ -148,7 +148,9 @@ def module(chosen: Iterable[Primitive]) -> ir.Module:
 def vector_function(primitive: Primitive) -> tuple[str, ir.FunctionType]:
     """Name and type of a primitive's vector function."""
     operands = [vector_type(t, primitive.wide) for t in primitive.operands]
-    return f"diffkit.vector.{primitive.symbol}", ir.FunctionType(vector_type(primitive.result, primitive.wide), operands)
+    return f"diffkit.vector.{primitive.symbol}", ir.FunctionType(
+        vector_type(primitive.result, primitive.wide), operands
+    )
 
 
 def _emit(made: ir.Module, primitive: Primitive) -> None:

@@ -1,7 +1,8 @@
 """The fused tier: one tape as one kernel. All registers are vector registers, and no value goes through memory in between.
 
 The kernel is written from the interpreter's own code, instruction by instruction and row by row, with the very bodies of
-its kernels, so its answers have the same bits. It is ``void(io, begin, end)``: `io` holds the addresses of inputs, then outputs.
+its kernels, so its answers have the same bits. It is ``void(io, order)``: `io` holds the addresses of inputs, then outputs;
+`order` says which points (threads.share).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def _primitives() -> dict[str, Primitive]:
     return {p.symbol: p for p in primitives()}
 
 
-@lru_cache(maxsize=None)
+@cache
 def body_length(symbol: str) -> int:
     """Instructions of a primitive's body."""
     module, primitive = ir.Module(), _primitives()[symbol]
@@ -65,28 +66,41 @@ class _Writer:
     def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
         self.plan, self.uniform = plan, uniform
         self.chosen = [_primitives()[s] for s in plan.symbols]
-        letters = {t for p in self.chosen for t in (*p.operands, p.result)} | {p.letter for p in [*plan.inputs, *plan.outputs]}
+        letters = {t for p in self.chosen for t in (*p.operands, p.result)} | {
+            p.letter for p in [*plan.inputs, *plan.outputs]
+        }
         self.width = WIDTH * UNROLL * (1 if "d" in letters else 2)
         self.module = ir.Module("fused")
         self.registers: dict[int, ir.Value] = {}
 
     def text(self) -> str:
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64]), "fused")
-        io, begin, end = function.args
-        entry, loop, done = (function.append_basic_block(n) for n in ("entry", "loop", "done"))
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER]), "fused")
+        entry, take, piece, loop, done = (
+            function.append_basic_block(n) for n in ("entry", "take", "piece", "loop", "done")
+        )
         self.b = b = ir.IRBuilder(entry)
-        table = b.bitcast(io, I64.as_pointer())
+        word = lambda pointer, k: b.gep(pointer, [ir.Constant(I64, 8 * k)], source_etype=I8)
+        io, order = function.args
         count = len(self.plan.inputs) + len(self.plan.outputs)
-        slots = (b.gep(table, [ir.Constant(I64, k)], source_etype=I64) for k in range(count))
-        self.pointers = [b.inttoptr(b.load(s, typ=I64), POINTER) for s in slots]
+        self.pointers = [b.inttoptr(b.load(word(io, k), typ=I64), POINTER) for k in range(count)]
+        size, points, back = (b.load(word(order, k), typ=I64) for k in (1, 2, 3))
         self._constants()
         for pointer, place, same in zip(self.pointers, self.plan.inputs, self.uniform, strict=False):
             if same:
                 self._load_uniform(pointer, place)
+        b.branch(take)
+        b.position_at_end(take)  # threads.share says what a piece is
+        taken = b.atomic_rmw("add", order, size, "monotonic")
+        b.cbranch(b.icmp_signed("<", taken, b.add(points, back)), piece, done)
+        b.position_at_end(piece)
+        from_start = b.sub(taken, back)
+        begin = b.select(b.icmp_signed("<", from_start, ir.Constant(I64, 0)), ir.Constant(I64, 0), from_start)
+        whole = b.add(from_start, size)
+        end = b.select(b.icmp_signed("<", whole, points), whole, points)
         b.branch(loop)
         b.position_at_end(loop)
         start = b.phi(I64)
-        start.add_incoming(begin, entry)
+        start.add_incoming(begin, piece)
         # the last vector ends with the last point: it computes some points once more, to the same bits
         latest = b.sub(end, ir.Constant(I64, self.width))
         self.lane = b.select(b.icmp_signed("<", start, latest), start, latest)
@@ -97,9 +111,10 @@ class _Writer:
             self._instruction(*row)
         for pointer, place in zip(self.pointers[len(self.plan.inputs) :], self.plan.outputs, strict=True):
             self._store(pointer, place)
-        following = b.add(start, ir.Constant(I64, self.width))
+        first = b.icmp_signed("==", start, ir.Constant(I64, 0))
+        following = b.sub(b.add(start, ir.Constant(I64, self.width)), b.select(first, back, ir.Constant(I64, 0)))
         start.add_incoming(following, b.block)
-        b.cbranch(b.icmp_signed("<", following, end), loop, done)
+        b.cbranch(b.icmp_signed("<", following, end), loop, take)
         b.position_at_end(done)
         b.ret_void()
         return str(self.module)
@@ -150,11 +165,12 @@ class _Writer:
             wide = [self._shuffled([v], [k % w for k in range(own)]) for v in values]
             return self._shuffled([self.b.call(function, wide)], list(range(w)))
         parts = [
-            self.b.call(function, [self._shuffled([v], list(range(k, k + own))) for v in values]) for k in range(0, w, own)
+            self.b.call(function, [self._shuffled([v], list(range(k, k + own))) for v in values])
+            for k in range(0, w, own)
         ]
         while len(parts) > 1:
             size = 2 * parts[0].type.count
-            parts = [self._shuffled(pair, list(range(size))) for pair in zip(parts[::2], parts[1::2], strict=True)]
+            parts = [self._shuffled([x, y], list(range(size))) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
 
     # ---- memory ----
@@ -205,7 +221,9 @@ class _Writer:
         first = self.b.mul(self.lane, ir.Constant(I64, rows))
         for r, at in enumerate(self._rows(place)):
             index = [self.b.add(first, ir.Constant(I64, k * rows + r)) for k in range(w)]
-            self.registers[at] = self._from_lanes([self._element(pointer, place.letter, j) for j in index], place.letter)
+            self.registers[at] = self._from_lanes(
+                [self._element(pointer, place.letter, j) for j in index], place.letter
+            )
 
     def _store(self, pointer: ir.Value, place: Place) -> None:
         rows, w = place.rows, self.width
@@ -243,16 +261,17 @@ class Fused:
         for name in names:
             llvm.add_symbol(name, library().address(name))
         self._loaded = Loaded(data)
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-        self._call: Callable[..., None] = kind(self._loaded.address("fused"))
+        self._call: Callable[[int, int], None] = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(
+            self._loaded.address("fused")
+        )
 
-    def on(self, inputs: Sequence[int], outputs: Sequence[int]) -> Callable[[int, int], None]:
-        """The kernel on addresses of inputs and outputs, for points begin … end; LEAST_POINTS of them in all at least."""
-        io = np.array([*inputs, *outputs], np.int64)
-        address, call = io.ctypes.data, self._call
+    def on(self, addresses: Sequence[int]) -> Callable[[np.ndarray], None]:
+        """The kernel on the addresses of inputs, then outputs; for LEAST_POINTS points in all at least."""
+        io = np.array(addresses, np.int64)
+        where, call = io.ctypes.data, self._call
 
-        def compute(begin: int, end: int, io: np.ndarray = io) -> None:  # `io` must live as long as its address is used
-            call(address, begin, end)
+        def compute(order: np.ndarray, io: np.ndarray = io) -> None:  # `io` must live as long as its address is used
+            call(where, order.ctypes.data)
 
         return compute
 
@@ -270,7 +289,7 @@ def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
 def fusable(plan: Plan) -> bool:
     """Whether it is short enough, and made of diffkit's own kernels alone (a registered one may change under its name)."""
     own = all(s in _primitives() and is_own(_primitives()[s].body) for s in plan.symbols)
-    return own and 0 < len(plan.code) and unrolled(plan) <= MOST_INSTRUCTIONS
+    return own and len(plan.code) > 0 and unrolled(plan) <= MOST_INSTRUCTIONS
 
 
 def load_kept(plan: Plan, uniform: Sequence[bool]) -> Fused | None:

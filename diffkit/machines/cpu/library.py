@@ -46,7 +46,13 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for source in sorted([*here.glob("*.py"), *(here.parents[1] / "ops").rglob("*.py")]):
         digest.update(source.read_bytes())
-    for part in (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name(), features()):
+    for part in (
+        llvmlite.__version__,
+        str(llvm.llvm_version_info),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        features(),
+    ):
         digest.update(part.encode())
     return digest.hexdigest()
 

@@ -121,9 +121,16 @@ class _Planner:
         #: a row that is zero in every dtype, rows of ones, and a row of doubles to add up in
         self.zero, self.one, self.scratch = total, {"d": total + 8, "f": total + 16}, total + 24
         code = self._assemble(plain, inner, rule, role)
-        constants = [(np.ascontiguousarray(constant_value(k), NUMPY[LETTER[k.dtype]]), self._place(i))
-                     for i in np.flatnonzero(self.leaf[kind]).tolist() if (k := tape.kinds[i]).op is CONSTANT]  # fmt: skip
-        own = [(np.zeros(1), self.zero, "d"), (np.ones(1), self.one["d"], "d"), (np.ones(1, np.float32), self.one["f"], "f")]
+        constants: list[tuple[np.ndarray, Place]] = []
+        for i in np.flatnonzero(self.leaf[kind]).tolist():
+            k = tape.kinds[i]
+            if k.op is CONSTANT:
+                constants.append((np.ascontiguousarray(constant_value(k), NUMPY[LETTER[k.dtype]]), self._place(i)))
+        own: list[tuple[np.ndarray, int, str]] = [
+            (np.zeros(1), self.zero, "d"),
+            (np.ones(1), self.one["d"], "d"),
+            (np.ones(1, np.float32), self.one["f"], "f"),
+        ]
         constants += [(value, Place(at, letter, ())) for value, at, letter in own]
         return Plan(
             code, np.array(self.table, np.int64), list(self.symbols), [self._place(i) for i in tape.inputs], constants,
@@ -146,7 +153,9 @@ class _Planner:
         return possible & (misfits[self.start[1:]] == misfits[self.start[:-1]])
 
     def _joined(self, plain: np.ndarray, outputs: np.ndarray, join_pairs) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
-        names = {name: k for k, name in enumerate(dict.fromkeys(n for first, second, _ in PAIRS for n in (first, second)))}
+        names = {
+            name: k for k, name in enumerate(dict.fromkeys(n for first, second, _ in PAIRS for n in (first, second)))
+        }
         by_kind = np.array([names.get(k.op.name, -1) for k in self.kinds], np.int64)
         operation = np.where(plain, by_kind[self.kind], -1)
         uses = np.bincount(self.args, minlength=len(self.kind)) + np.bincount(outputs, minlength=len(self.kind))
@@ -282,7 +291,9 @@ class _Planner:
         rows = np.broadcast_to(places, (1, *self.tape.kinds[i].shape)).ravel() if places.ndim > 1 else places
         self._table_row(COPY, 0, int(self.offsets[i]), len(rows), 0, SIZE[self._letter(i)], rows)
 
-    def _table_row(self, opcode: int, symbol: int, dst: int, rows: int, terms: int, size: int, places: np.ndarray) -> None:
+    def _table_row(
+        self, opcode: int, symbol: int, dst: int, rows: int, terms: int, size: int, places: np.ndarray
+    ) -> None:
         self.code.append((opcode, symbol, dst, 0, 0, terms, rows, len(self.table), size))
         self.table.extend(places.tolist())
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .library import library
 from .plan import CALL, NUMPY, SIZE, Place, Plan
 
 #: where a value is: the position of a double in the workspace (-1: none), and a view of its elements
@@ -30,36 +29,29 @@ class _State:
             self._spot(w, point, place)[1][...] = value.reshape(place.shape)
         self.inputs = [self._spot(w, point, p) for p in plan.inputs]
         self.outputs = [self._spot(w, point, p) for p in plan.outputs]
-        views = [view for _, view in self.outputs[: point.watched] if view.dtype == np.float64]
-        first = w.ctypes.data
-        watched = np.array([(v.ctypes.data - first) // 8 + k for v in views for k in range(v.size)], np.int64)
-        held = (point.switch, plan.code, plan.table, point.addresses, here, watched, w)
+        held = (point.switch, plan.code, plan.table, point.addresses, here, w)
         self.held, self.w = held, w  # whose addresses the interpreter is given
         self.parts = np.array([x for a in held for x in (a.ctypes.data, len(a))], np.int64)
         # slots of inputs follow each other: doubles alone are written all at once
         alone = bool(self.inputs) and all(position >= 0 for position, _ in self.inputs)
         self.pack = struct.Struct(f"{len(self.inputs)}d").pack_into if alone else None
         self.begin = 8 * self.inputs[0][0] if alone else 0
-        self.buffer = memoryview(w.view(np.uint8))
+        self.buffer = memoryview(w.view(np.uint8).data)
 
     @staticmethod
     def _spot(w: np.ndarray, point: Point, place: Place) -> Spot:
         at = place.at if place.at >= 0 else 8 * point.position(place.at)
-        view = w.view(np.uint8)[at : at + place.rows * SIZE[place.letter]].view(NUMPY[place.letter])
+        view: np.ndarray = w.view(np.uint8)[at : at + place.rows * SIZE[place.letter]].view(NUMPY[place.letter])
         return at // 8 if place.shape == () and place.letter == "d" else -1, view.reshape(place.shape)
 
 
 class Point:
-    """A tape's program for one point. May be called from several threads at once.
+    """A tape's program for one point. May be called from several threads at once."""
 
-    watched: so many of the first outputs are looked at; where one is NaN, a call answers None (doubles only).
-    """
-
-    def __init__(self, plan: Plan, watched: int = 0) -> None:
+    def __init__(self, plan: Plan, addresses: np.ndarray) -> None:
         from .driver import SWITCH, interpret_point
 
-        self.plan, self.watched, self._interpret = plan, watched, interpret_point
-        self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
+        self.plan, self.addresses, self._interpret = plan, addresses, interpret_point
         numbers = {f"{name}_d": k for k, name in enumerate(SWITCH)}
         number = np.array([numbers.get(s, -2 - k) for k, s in enumerate(plan.symbols)] or [-1], np.int64)
         code = plan.code
@@ -75,9 +67,7 @@ class Point:
         """Where a slot's double lies in the workspace."""
         return self.plan.lane_bytes // 8 - 1 - at
 
-    def __call__(
-        self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0
-    ) -> Sequence[Any] | None:
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0) -> Sequence[Any]:
         """Outputs for one point, but for the first `skip`: np.float64 for doubles, else new arrays, or written into `out`.
 
         Values are numbers, or arrays of exactly the core shape and dtype; nothing is checked.
@@ -91,9 +81,9 @@ class Point:
         else:
             for (_, view), value in zip(state.inputs, values):  # noqa: B905 (`strict` costs half a microsecond)
                 view[...] = value
-        if self._interpret(state.parts):
-            results = None
-        elif out is None:
+        self._interpret(state.parts)
+        results: Sequence[Any]
+        if out is None:
             w = state.w
             results = [w[k] if k >= 0 else view.copy() for k, view in state.outputs[skip:]]
         else:

@@ -14,7 +14,8 @@ COMPUTED, LEAF, SLOT, GONE = 0, 1, 2, 3
 def join_pairs(start, args, operation, sort, uses, pairs):  # type: ignore[no-untyped-def]
     """For every value the value that is computed within it (-1: none), and the row of `pairs` that says how.
 
-    start, args: value i has the operands args[start[i]:start[i + 1]]. operation: a number for operation, -1 where no pair is possible.
+    start, args: value i has the operands args[start[i]:start[i + 1]]. operation: a number for an operation, -1 where no pair is
+    possible.
     sort: values of equal sort have the same shape and dtype. uses: how often a value is read (an output once more).
     pairs: rows of (first operation, second operation, position of the first among the operands of the second).
     """

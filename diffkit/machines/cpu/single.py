@@ -27,10 +27,10 @@ def compile_kernel(
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64)(loaded.address("kernel"))
 
     def run(*args: np.ndarray) -> np.ndarray:
-        arrays = [np.ascontiguousarray(a, _NUMPY[t]) for a, t in zip(args, operands, strict=True)]
-        out = np.empty(arrays[0].shape, _NUMPY[primitive.result])
+        arrays: list[np.ndarray] = [np.ascontiguousarray(a, _NUMPY[t]) for a, t in zip(args, operands, strict=True)]
+        out: np.ndarray = np.empty(arrays[0].shape, _NUMPY[primitive.result])
         pointers = [a.ctypes.data for a in (out, *arrays)]
-        call(*(pointers + [0, 0, 0])[:4], out.size)
+        call(*[*pointers, 0, 0, 0][:4], out.size)
         return out
 
     run.keep = loaded  # type: ignore[attr-defined]

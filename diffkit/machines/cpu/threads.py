@@ -1,23 +1,25 @@
 """How many threads, and the pool they come from.
 
-Python threads suffice: native code runs without the interpreter's lock. Points are cut into pieces, and no two pieces share a sum, so the
-answers have the same bits at any thread count.
+Python threads suffice: native code runs without the interpreter's lock. Points are cut into pieces, and no two pieces share
+a sum, so the answers have the same bits at any thread count.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from ...errors import ArgumentError
 
-#: below this many instruction · points a second thread costs more than it brings (a dispatch takes 11 µs)
-PARALLEL_WORK = 200_000
+#: below this many instruction · points (about 0.2 ms) a second thread costs more than it brings: waking one, and waiting for it,
+#: takes some 90 µs on a virtual machine
+PARALLEL_WORK = 1_000_000
 #: pieces a thread: more of them even out a disturbed processor
-PIECES = 4
+PIECES = 16
 
 _lock = threading.Lock()
 _count = 0
@@ -50,22 +52,22 @@ def _drop_pool() -> None:
         _pool = None
 
 
-def in_pieces(run: Callable[[int, int], None], points: int, grain: int, work: int) -> None:
-    """run(begin, end) for pieces that cover all points, each a multiple of `grain` (but the last), on as many threads as pay."""
-    threads = min(thread_count(), -(-points // grain)) if work >= PARALLEL_WORK else 1
+def share(work: Callable[[np.ndarray], None], points: int, grain: int, instructions: int, back: int = 0) -> None:
+    """Call work(order) on as many threads as pay: native code that takes pieces of the points until none are left.
+
+    order: (where the next piece begins, points in a piece: a multiple of `grain`, points, back). Where pieces begin is counted
+    from `back` points before the first, which do not exist: so the first piece is short and the others begin where arrays are
+    aligned. The first number is taken and raised in one step that no other thread can come between.
+    """
+    threads = 1
+    if points * instructions >= PARALLEL_WORK:
+        threads = min(thread_count(), -(-points // grain))
+    pieces = threads * PIECES if threads > 1 else 1
+    order = np.array([0, -(-(points + back) // (pieces * grain)) * grain, points, back], np.int64)
     if threads == 1:
-        run(0, points)
-        return
-    size = -(-points // (threads * PIECES * grain)) * grain
-    starts = itertools.count(0, size)  # next() on it is atomic
-
-    def worker() -> None:
-        for begin in starts:
-            if begin >= points:
-                return
-            run(begin, min(begin + size, points))
-
-    _in_parallel(worker, threads)
+        work(order)
+    else:
+        _in_parallel(lambda: work(order), threads)
 
 
 def _in_parallel(work: Callable[[], None], threads: int) -> None:

@@ -15,10 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...errors import ArgumentError
-from .library import library
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ _compiler: ThreadPoolExecutor | None = None
 
 
 def set_tier(tier: str) -> None:
-    """Which tier of the cpu machine runs: "auto" (by a rule of tape and work), "interpreted", or "fused" (compiled at the first call)."""
+    """Which tier of the cpu machine runs: "auto" (by a rule of tape and work), "interpreted", or "fused" (compiled at once)."""
     global _tier
     if tier not in TIERS:
         raise ArgumentError(f"there is no tier {tier!r}; choose one of {', '.join(TIERS)}")
@@ -65,7 +62,6 @@ class Tiers:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
         #: seconds spent in the interpreter
         self.spent = 0.0
         self._fused: dict[tuple[bool, ...], Fused | Future | None] = {}
@@ -113,12 +109,11 @@ class Tiers:
         return None
 
     @contextmanager
-    def measured(self, interpreted: bool) -> Iterator[None]:
-        """Around a run; what the interpreter takes is counted."""
+    def counted(self) -> Iterator[None]:
+        """Around a run of the interpreter."""
         begun = time.perf_counter()
         yield
-        if interpreted:
-            self.spent += time.perf_counter() - begun
+        self.spent += time.perf_counter() - begun
 
 
 if hasattr(os, "register_at_fork"):

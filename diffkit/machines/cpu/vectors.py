@@ -7,6 +7,7 @@ but its operands: not on the lane, not on the neighbours, and not on the kernel 
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -182,7 +183,7 @@ class Kernels:
     def number(self, value: float) -> Vector:
         return Vector(self, self.splat(value))
 
-    def int(self, value: int) -> Vector:
+    def int(self, value: builtins.int) -> Vector:
         return Vector(self, self.splat(value, self.integer))
 
     # ---- single instructions ----
@@ -191,7 +192,9 @@ class Kernels:
         values = [a.value if isinstance(a, Vector) else self.splat(a, first.element) for a in args]
         return Vector(self, self.builder.call(self._declared(name, first.value.type, len(values)), values))
 
-    def _declared(self, name: str, operand: ir.VectorType, count: int, result: ir.Type | None = None) -> ir.Function:
+    def _declared(
+        self, name: str, operand: ir.VectorType, count: builtins.int, result: ir.Type | None = None
+    ) -> ir.Function:
         """An intrinsic of LLVM on vectors of this type."""
         module = self.builder.module
         full = f"llvm.{name}.v{operand.count}{_SUFFIX[operand.element]}"
@@ -251,9 +254,9 @@ class Kernels:
         """1 where it holds, 0 elsewhere."""
         return self.select(mask, 1.0, 0.0)
 
-    def gather(self, table: Sequence[float | int], index: Vector) -> Vector:
+    def gather(self, table: Sequence[float | builtins.int], index: Vector) -> Vector:
         """Constants by integer index, lane by lane (slow: for what is rarely needed)."""
-        integers = isinstance(table[0], int)
+        integers = isinstance(table[0], builtins.int)
         element = self.integer if integers else self.element
         array = ir.ArrayType(element, len(table))
         name = f"table.{element}.{hash(tuple(table)) & 0xFFFFFFFFFFFF:x}"
@@ -318,17 +321,3 @@ class Kernels:
         joined.add_incoming(fast.value, here)
         joined.add_incoming(corrected.value, there)
         return Vector(self, joined)
-
-    def library(self, name: str, *args: Vector) -> Vector:
-        """A function of the C library, lane by lane."""
-        symbol = name if self.double else name + "f"
-        module = self.builder.module
-        function = module.globals.get(symbol)
-        if function is None:
-            function = ir.Function(module, ir.FunctionType(self.element, [self.element] * len(args)), symbol)
-        result: ir.Value = ir.Constant(ir.VectorType(self.element, self.width), ir.Undefined)
-        for lane in range(self.width):
-            place = ir.Constant(I32, lane)
-            lanes = [self.builder.extract_element(a.value, place) for a in args]
-            result = self.builder.insert_element(result, self.builder.call(function, lanes), place)
-        return Vector(self, result)
