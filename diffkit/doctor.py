@@ -29,6 +29,14 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def vectors(features: str) -> str:
+    """The widest registers that the kernels use."""
+    for sign, bits in (("+avx512f", 512), ("+avx2", 256)):
+        if sign in features.split(","):
+            return f"{bits} bits"
+    return "128 bits"
+
+
 def cuda_state() -> str:
     """Whether a GPU can be used."""
     return "no cuda machine in this version; the cpu machine runs everything"
@@ -36,7 +44,7 @@ def cuda_state() -> str:
 
 def examine() -> dict[str, str]:
     """Everything worth telling, by name, in words."""
-    from .machines.cpu.library import cache_folder, is_compiled
+    from .machines.cpu.library import cache_folder, features, is_compiled
     from .machines.cpu.threads import available, thread_count
     from .ops import TABLE
 
@@ -46,10 +54,13 @@ def examine() -> dict[str, str]:
         "Python": f"{platform.python_version()} on {platform.platform(terse=True)}",
         "processor": processor(),
         "threads": f"{thread_count()} of {available()} processors",
+        "vectors": vectors(features()),
         "operations": str(len(TABLE)),
         **{p: version_of(p) for p in PACKAGES},
         **{p: version_of(p) for p in OPTIONAL},
         "CUDA": cuda_state(),
         "cache": str(folder),
-        "kernels": "compiled and cached" if is_compiled() else "not compiled yet (about a second at first use)",
+        "kernels": "compiled and cached"
+        if is_compiled()
+        else "not compiled yet (about three seconds, once, at first use)",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -58,9 +59,8 @@ def bind_names(variables: Sequence[str], args: tuple, kwargs: Mapping[str, Any])
 def distinct_variables(f: Expr) -> list[Expr]:
     """The variables; two of one name with different shapes or dtypes cannot be told apart by name."""
     variables = list(free_variables(f))
-    names = [v.name for v in variables]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(v.name for v in variables).items():
+        if count > 1:
             raise ArgumentError(
                 f"two different variables are named {name!r} (another shape, dtype or trace); rename one"
             )

@@ -188,6 +188,13 @@ def _plus_octaves(k: Any, f: Any, e: Any, octave: tuple[float, float]) -> tuple[
     return high, k.fma(e, octave[1], low) if octave[1] else low
 
 
+def log_as_sum(k: Any, x: Any) -> tuple[Any, Any]:
+    """log x as a sum, of a positive number; infinity and NaN count as numbers."""
+    e, f = _normal_binade(k, x)
+    high, low = _plus_octaves(k, f, e, LN2[k.double])
+    return fast_two_sum(k, high, _beyond_f(k, f, low))
+
+
 def log_of_sum(k: Any, high: Any, low: Any) -> Any:
     """log(high + low) for a finite normal high > 0, and |low| half an ulp of it or so. Elsewhere the caller decides."""
     bits, bias = FORMAT[k.double]

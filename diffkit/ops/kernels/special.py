@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .common import estrin, fast_two_sum, horner, nearest, power_of_two, scaled, two_product
-from .exponential import LN2, LOG2E, _beyond_f, _normal_binade, _plus_octaves, square_and_rest
+from .exponential import LN2, LOG2E, log_as_sum, square_and_rest
 
 # (erf(x)/x − 1) in x² for |x| ≤ 1; error relative to erf
 _NEAR = {
@@ -107,13 +107,6 @@ def erfc(k: Any, x: Any) -> Any:
     return k.select(x < 0.0, 2.0 - right, right)
 
 
-def _log(k: Any, x: Any) -> tuple[Any, Any]:
-    """log x as a sum, of a positive number; infinity and NaN count as numbers."""
-    e, f = _normal_binade(k, x)
-    high, low = _plus_octaves(k, f, e, LN2[k.double])
-    return fast_two_sum(k, high, _beyond_f(k, f, low))
-
-
 # lgamma(1 + y)/(y (y − 1)) for 0 ≤ y ≤ 1.5 is over/under; relative error 2^-54.7
 _NEAR_OVER = (
     0.5772156649015329, 1.4879999053850235, 1.410452386761167, 0.6016863447173587, 0.11260035392938782,
@@ -159,7 +152,7 @@ def lgamma(k: Any, x: Any) -> Any:
     size = k.abs(x)
     near, below = size < 2.5, size < 1.0
     w = size - 0.5
-    log, log_low = _log(k, k.select(near, size, w))
+    log, log_low = log_as_sum(k, k.select(near, size, w))
     y = k.select(below, size, size - 1.0)
     reciprocal = 1.0 / k.select(near, estrin(k, y, _NEAR_UNDER, 2), w)
     inner = y * (y - 1.0) * (estrin(k, y, _NEAR_OVER, 2) * reciprocal) + k.select(below, -log, 0.0)
@@ -181,7 +174,7 @@ def _sine(k: Any, size: Any) -> tuple[Any, Any]:
 def _lgamma_left(k: Any, size: Any, value: Any) -> Any:
     """lgamma(−x) = −log(x |sin πx|/π) − lgamma(x) (DLMF 5.5.3), from lgamma(x) for x > 0; equal to it for the smallest x."""
     r, sine = _sine(k, size)
-    log, low = _log(k, k.abs(size * sine))
+    log, low = log_as_sum(k, k.abs(size * sine))
     reflected = k.select(size < 2.0**-60, value, (-value - log) - low)
     return k.select((r == 0.0) | (size == math.inf), math.inf, reflected)
 
@@ -205,7 +198,7 @@ def digamma(k: Any, x: Any) -> Any:
     others = horner(k, size, (11.0, 12.0, 3.0)) * (common * size)
     reciprocal = 1.0 / w
     u = reciprocal * reciprocal
-    log, log_low = _log(k, w)
+    log, log_low = log_as_sum(k, w)
     value = log + k.fma(u, horner(k, u, _PSI), log_low)
     shifted = (value - inverse) - k.fma(k.fma(-inverse, size, 1.0), inverse, others)
     value = k.select(near, shifted, k.select(w == math.inf, w, value))
