@@ -21,7 +21,7 @@ from diffkit.engines.rounding import rounding_bound
 from diffkit.errors import ArgumentError, ShapeError, UnsupportedError
 from diffkit.expr.node import constant, make
 from diffkit.machines import machine as find_machine
-from diffkit.machines.cpu import set_threads, thread_count
+from diffkit.machines.cpu import library, set_threads, thread_count
 from diffkit.ops import Op
 from diffkit.tape import record
 from diffkit.tape.lower import lower
@@ -459,3 +459,14 @@ def test_random_expressions_agree_with_the_numpy_machine(f, at):
         assert computed.shape == expected.shape and computed.dtype == expected.dtype
         good = np.isfinite(expected) & np.isfinite(computed) & np.isfinite(bar)
         assert np.all(np.abs(computed - expected)[good] <= 2 * np.broadcast_to(bar, expected.shape)[good])
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "CACHE_BYTES", 250)
+    paths = [tmp_path / f"fused-{k}.o" for k in range(3)]
+    for k, path in enumerate(paths[:2]):
+        library.keep(path, bytes(60))  # and a digest of 32
+        os.utime(path, (k, k))
+    assert library.kept(paths[0]) == bytes(60)
+    library.keep(paths[2], bytes(60))
+    assert [p.exists() for p in paths] == [True, False, True]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import helpers
@@ -17,6 +18,7 @@ from diffkit.errors import ArgumentError
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import fused, set_threads, set_tier, tiers
 from diffkit.machines.cpu.fused import MOST_INSTRUCTIONS, unrolled
+from diffkit.machines.cpu.threads import share
 from diffkit.tape import record
 
 CPU = find_machine("cpu")
@@ -126,6 +128,42 @@ def test_equal_bits_at_any_thread_count():
             set_threads(threads)
             found.append(bits(CPU.compile(tape)(values)))
     assert all(f == found[0] for f in found)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_bits_do_not_depend_on_where_arrays_lie_in_memory(dtype):
+    """Pieces begin where the outputs are aligned, so the first one is short: with every length it may have."""
+    a, b = dk.symbols("a b", dtype=dtype)
+    tape = dk.tape(dk.exp(dk.sin(a) * b), engine="reverse")
+    executable, n = CPU.compile(tape), 70_001
+    values = inputs(tape, n)
+    expected = None
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        for threads, offset in product((1, 2), range(17)):
+            set_threads(threads)
+            out = [np.full(n + 20, 7, dtype)[offset : offset + n] for _ in tape.outputs]
+            found = bits(executable(values, out))
+            expected = expected or found
+            assert found == expected
+            assert all((o.base[:offset] == 7).all() and (o.base[offset + n :] == 7).all() for o in out)
+
+
+@pytest.mark.parametrize("points", [1, 15, 64, 65, 4096, 100_003])
+@pytest.mark.parametrize("back", [0, 1, 7])
+@pytest.mark.parametrize("grain", [16, 64, 512])
+def test_pieces_cover_every_point_once(points, back, grain):
+    taken = []
+
+    def work(order):
+        while order[0] < order[2] + order[3]:
+            begin, order[0] = order[0] - order[3], order[0] + order[1]
+            taken.extend(range(max(0, begin), min(order[2], begin + order[1])))
+            assert begin <= 0 or (begin + back) % grain == 0
+
+    set_threads(1)
+    share(work, points, grain, 10**6, back)
+    assert taken == list(range(points))
 
 
 def test_an_output_that_is_an_input_may_be_written():

@@ -8,6 +8,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import llvmlite.binding as llvm
 
 _lock = threading.RLock()
 DIGEST_BYTES = 32
+#: compiled code that is kept, in bytes (a fused kernel has some 10 kB)
+CACHE_BYTES = 128 * 1024 * 1024
 
 
 def cache_folder() -> Path:
@@ -171,6 +174,8 @@ def kept(path: Path) -> bytes | None:
         stored = path.read_bytes()
     except OSError:
         return None
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(path)
     digest, data = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
     return data if hashlib.sha256(data).digest() == digest else None
 
@@ -182,5 +187,17 @@ def keep(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(data).digest() + data)
         os.replace(temporary, path)
+        _make_room(path.parent)
     except OSError:
         pass
+
+
+def _make_room(folder: Path) -> None:
+    """The cache keeps what was used last."""
+    entries = [(e.stat(), e.path) for e in os.scandir(folder) if e.name.endswith(".o")]
+    total = sum(s.st_size for s, _ in entries)
+    for state, path in sorted(entries, key=lambda e: e[0].st_mtime):
+        if total <= CACHE_BYTES:
+            return
+        os.unlink(path)
+        total -= state.st_size
