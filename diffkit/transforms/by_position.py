@@ -124,7 +124,7 @@ class PythonCall:
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
         if self._single is not None:
-            result = self._at_point(args, out)
+            result = self._single(args, out)
             if result is not None:
                 return result
         made = self._prepared(args)
@@ -135,28 +135,12 @@ class PythonCall:
         else:
             outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, traced))
             if self.order == 1 and self.scalar and len(leaves) == len(args) and all(map(is_traced, args)):
-                self._single = SinglePoint.of(made.program, made.run)
+                self._single = SinglePoint.of(made.program, made.run, self.value, None if self.single else tuple)
         structures = [flatten(args[n])[1] for n in self.argnums]
         result = self._second(blocks, structures) if self.order == 2 else self._first(blocks, structures, traced)
         if not self.value:
             return result
         return plain(outputs[0]), result
-
-    def _at_point(self, args: tuple, out: Any) -> Any:
-        """The result where every argument is one number or array; None where the general path is needed."""
-        assert self._single is not None
-        skip = 0 if self.value else 1
-        if out is None:
-            results = self._single(args, None, skip)
-        elif self.value or not self.single:
-            return None
-        else:
-            results = self._single(args, (out,), skip)
-        if results is None:
-            return None
-        if not self.value:
-            return results[0] if self.single else tuple(results)
-        return results[0], results[1] if self.single else tuple(results[1:])
 
     def _buffers(self, out: Any, traced: Traced) -> list[np.ndarray]:
         value, gradient = out if self.value else (None, out)

@@ -7,7 +7,7 @@ none of it. Anything else is left to the general path, which knows what to do or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,29 +22,36 @@ def _array_of(kind: Kind) -> tuple[tuple[int, ...], np.dtype]:
 
 
 class SinglePoint:
-    """A program for one point on a machine that has such a program."""
+    """A program for one point, on a machine that has such a program; gives what a transform gives.
 
-    __slots__ = ("point", "policy", "specs", "targets")
+    value: the value stands before the derivative. gather: what becomes of the derivatives by several arguments; None where there is
+    one.
+    """
 
-    def __init__(self, tape: Tape, point: Any) -> None:
-        self.point, self.policy = point, kink_policy()
+    __slots__ = ("gather", "point", "policy", "skip", "specs", "targets", "value")
+
+    def __init__(self, tape: Tape, point: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None) -> None:
+        self.point, self.policy, self.value, self.gather = point, kink_policy(), value, gather
+        self.skip = 0 if value else 1
         kinds = [tape.kinds[i] for i in tape.inputs]
         #: None for a double scalar, else shape and dtype
         self.specs = [None if k.shape == () and k.dtype == "float64" else _array_of(k) for k in kinds]
         self.targets = [_array_of(tape.kinds[o]) for o in tape.outputs]
 
     @classmethod
-    def of(cls, program: Any, run: Any) -> SinglePoint | None:
+    def of(
+        cls, program: Any, run: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None
+    ) -> SinglePoint | None:
         """For a program on a machine; None where either has no such thing."""
         executable = getattr(run, "executable", None)
         if executable is None or getattr(program, "layout", None) != "blocks" or not hasattr(executable, "point"):
             return None
         if any(program.tape.kinds[o].dtype == "int64" for o in program.tape.outputs):
             return None
-        return cls(program.tape, executable.point())
+        return cls(program.tape, executable.point(), value, gather)
 
-    def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None, skip: int = 0) -> Sequence[Any] | None:
-        """The tape's outputs but for the first `skip`, written into `out` if given; None where the general path is needed."""
+    def __call__(self, values: Sequence[Any], out: Any = None) -> Any:
+        """What the transform gives, a single derivative written into `out` if given; None where the general path is needed."""
         specs = self.specs
         if len(values) != len(specs) or kink_policy() != self.policy:
             return None
@@ -55,12 +62,18 @@ class SinglePoint:
                     return None
             elif kind is not np.ndarray or value.dtype is not spec[1] or value.shape != spec[0]:
                 return None
+        gather = self.gather
         if out is None:
-            return self.point(values, None, skip)
-        for buffer, (shape, dtype) in zip(out, self.targets[skip:]):  # noqa: B905
-            if type(buffer) is not np.ndarray or buffer.dtype is not dtype or buffer.shape != shape:
-                return None
+            results = self.point(values, None, self.skip)
+            if not self.value:
+                return results[0] if gather is None else gather(results)
+            return results[0], results[1] if gather is None else gather(results[1:])
+        if self.value or gather is not None:
+            return None
+        shape, dtype = self.targets[1]
+        if type(out) is not np.ndarray or out.dtype is not dtype or out.shape != shape:
+            return None
         try:
-            return self.point(values, out, skip)
+            return self.point(values, (out,), 1)[0]
         except ValueError:  # read-only
             return None
