@@ -115,8 +115,8 @@ class Total:
 
     def one(self, k: int, name: str, text: str, names: list[str], values: list[np.ndarray]) -> list[np.ndarray] | None:
         """Time one formula; its answer, or nothing where the tool fails."""
-        self.contestant.prepare()
         try:
+            self.contestant.prepare()
             start = perf_counter()
             run = self.build(text, names, values)
             answer = run()

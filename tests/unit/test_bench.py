@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,6 +258,12 @@ def test_every_workload_runs(name: str, tmp_path: Path, light: None) -> None:
     assert entry["error"] == "" and entry["claims"] and entry["tables"]
     assert {r["outcome"] for t in entry["tables"] for r in t["rows"]} == {"measured"}
     assert {r["tool"] for t in entry["tables"] for r in t["rows"]} == {"diffkit"}
+
+
+def test_every_workload_runs_without_any_peer(tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tool in ("autograd", "casadi", "heyoka", "jax", "torch"):
+        monkeypatch.setitem(sys.modules, tool, None)  # importing it fails
+    assert runner.run_benchmarks([], None, "tiny", tmp_path, repeats=1, progress=False)
 
 
 def test_numpy_by_hand_agrees(tmp_path: Path, light: None) -> None:
