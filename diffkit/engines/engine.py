@@ -22,7 +22,7 @@ from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
 from ..tape.templates import Ref
-from .domain import within_domain
+from .domain import reshaped, within_domain
 from .rounding import rounding_bound
 
 Blocks = list[list[np.ndarray]]
@@ -227,14 +227,14 @@ def derivative_tape(program: Program) -> Tape:
     for o in program.out_shapes:
         for i in program.in_shapes:
             if program.layout == "blocks":
-                outputs.append(_reshaped(builder, next(flat), (*o, *i)))
+                outputs.append(reshaped(builder, next(flat), (*o, *i)))
             else:
                 columns = tuple(next(flat) for _ in range(math.prod(i)))
                 if not columns:
                     outputs.append(filled(builder, 0.0, (*o, *i), "float64"))
                     continue
                 stacked = columns[0] if i == () else builder.emit(TABLE["stack"], (("axis", -1),), columns)
-                outputs.append(_reshaped(builder, stacked, (*o, *i)))
+                outputs.append(reshaped(builder, stacked, (*o, *i)))
     return builder.finish(program.tape.inputs, outputs, program.tape.labels)
 
 
@@ -242,10 +242,6 @@ def gradient_only(program: Program) -> Tape:
     """The blocks alone as a tape's outputs: what a second differentiation starts from."""
     tape = derivative_tape(program)
     return Builder.copy_of(tape).finish(tape.inputs, tape.outputs[len(program.out_shapes) :])  # type: ignore[attr-defined]
-
-
-def _reshaped(builder: Builder, i: int, shape: tuple[int, ...]) -> int:
-    return i if builder.kinds[i].shape == shape else builder.emit(TABLE["reshape"], (("shape", shape),), (i,))
 
 
 def identity_seeds(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

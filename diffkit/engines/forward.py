@@ -61,7 +61,7 @@ def push(
             moved = _elementwise(builder, rule, i, args, tangents, directions)
         if any(t is not None for t in moved):
             tangents[i] = moved
-    return [tangents.get(t, [None] * directions) for t in targets]
+    return [[_whole(builder, t, o) for t in tangents.get(o, [None] * directions)] for o in targets]
 
 
 #: partials, and where an argument can influence the result (None: everywhere)
@@ -94,7 +94,7 @@ def _structured(
     arguments = [builder.kinds[a] for a in args]
     totals: list[int | None] = []
     for d in range(directions):
-        given = [tangents[a][d] if a in tangents else None for a in args]
+        given = [_whole(builder, tangents[a][d], a) if a in tangents else None for a in args]
         active = tuple(t is not None for t in given)
         if not any(active):
             totals.append(None)
@@ -103,6 +103,14 @@ def _structured(
         (moved,) = template.expand(builder, [*(t for t in given if t is not None), i, *args])
         totals.append(moved.index if isinstance(moved, Ref) else builder.number(moved))
     return totals
+
+
+def _whole(builder: Builder, tangent: int | None, i: int) -> int | None:
+    """A value's tangent in its shape: elementwise operations leave one that is the same everywhere as it is."""
+    shape = builder.kinds[i].shape
+    if tangent is None or builder.kinds[tangent].shape == shape:
+        return tangent
+    return builder.emit(TABLE["broadcast_to"], (("shape", shape),), (tangent,))
 
 
 class Dual:

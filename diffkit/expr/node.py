@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from numbers import Real
@@ -39,7 +40,7 @@ class Kind:
         self.kwargs = dict(params)
         self.number = next(Kind._numbers)
         #: a number for all of this value that what is written about it depends on
-        self.signature = _signatures.setdefault((shape, dtype, _trait(op, params)), len(_signatures))
+        self.signature = _signatures.setdefault((shape, dtype, _trait(op, params)), next(Kind._numbers))
 
     def __repr__(self) -> str:
         parameters = "".join(f", {k}={v!r}" for k, v in self.params)
@@ -310,12 +311,22 @@ class _Ref(weakref.ref):
 
 
 _nodes: dict[tuple, _Ref] = {}
+_keep = _nodes.setdefault  # one step, which no other thread comes between
+#: the key of a reference that is not, or no longer, in the table
+_NOWHERE = ()
+_replacing = threading.RLock()
 
 
-def _forget(ref: Any, nodes: dict = _nodes) -> None:
-    key = ref.key
-    if nodes.get(key) is ref:
-        del nodes[key]
+def _forget(ref: Any, pop: Any = _nodes.pop) -> None:
+    pop(ref.key, None)  # one step too: read and popped without a chance for another thread
+
+
+def _take_away(ref: _Ref, key: tuple) -> None:
+    """Of a node that died, before its own thread came to do so: that thread is told to leave the key alone."""
+    with _replacing:
+        ref.key = _NOWHERE
+        if _nodes.get(key) is ref:
+            _nodes.pop(key, None)
 
 
 _new = object.__new__
@@ -341,8 +352,15 @@ def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     new = _new(Expr)
     _set_kind(new, kind)
     _set_args(new, args)
-    fresh = _nodes[key] = _Ref(new, _forget)
+    fresh = _Ref(new, _forget)
     fresh.key = key
+    while (
+        ref := _keep(key, fresh)
+    ) is not fresh:  # another thread was faster, or the last node of this key is just dying
+        found = ref()
+        if found is not None:
+            return found
+        _forget(ref)
     return new
 
 

@@ -15,6 +15,9 @@ from . import functions
 from .functions import RULES, elementwise, publish
 from .node import Expr, variable
 
+#: a kernel takes at most so many
+KERNEL_ARGUMENTS = 3
+
 
 def register_op(
     name: str,
@@ -50,6 +53,10 @@ def register_op(
     fields.setdefault("doc", f"{name} (registered)")
     numpy = numpy or _numpy_from(lower)  # type: ignore[arg-type]
     op = Op(name=name, numpy=numpy, lower=lower, partials=partials, **fields)
+    if op.kernel is not None and (not callable(op.kernel) or (op.arity or 0) > KERNEL_ARGUMENTS):
+        raise OpError(
+            f"{name}: kernel is a function (k, x, …) of at most {KERNEL_ARGUMENTS} arguments; lower= may have more"
+        )
     _try(op)
     if name in TABLE:
         _forget(name)

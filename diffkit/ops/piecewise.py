@@ -107,9 +107,9 @@ define(
 )
 define(
     "sign", 1, "−1, 0 or 1", np.sign, cost="compare",
-    kernel=lambda k, x: k.select(x > 0, 1.0, k.select(x < 0, -1.0, x)),
+    kernel=lambda k, x: k.select(x > 0, 1.0, k.select(x < 0, -1.0, k.abs(x))),  # of -0.0 it is 0.0, as in NumPy
     partials=lambda o, out, x: (0 if jump_slope() == 0 else o.step(x, 0, at=jump_slope()) * 0,),
-    lower=lambda o, x: o.where(o.greater(x, 0), 1, o.where(o.less(x, 0), -1, x)),  # NaN stays NaN
+    lower=lambda o, x: o.where(o.greater(x, 0), 1, o.where(o.less(x, 0), -1, o.abs(x))),  # NaN stays NaN
     sympy=lambda s, x: s.sign(x, jump_slope()),
     kinks=lambda o, x: (x,),
     convention="0 everywhere",

@@ -54,10 +54,11 @@ define(
     spelling={"numpy": "scipy.special.erfc", "jax": "jax.scipy.special.erfc", "torch": "torch.special.erfc"},
 )
 def _lgamma(x):
-    """SciPy's, and −log |x| for the smallest x, where SciPy's is infinite."""
+    """SciPy's; −log |x| for the smallest x, where SciPy's is infinite, and ∞ at −∞, as C has it, where SciPy's is −∞."""
     x = np.asarray(x)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = np.where(np.abs(x) < 1e-300, -np.log(np.abs(x)), _scipy("gammaln")(x))
+    value = np.where(np.isinf(x), np.inf, value)
     return value.astype(x.dtype if x.dtype.kind == "f" else float)
 
 

@@ -131,10 +131,15 @@ class Builder:
         self._prepared: dict[tuple, tuple[Kind, dict[tuple[int, ...], int], Plan | None]] = {}
 
     @classmethod
-    def copy_of(cls, tape: Tape) -> Builder:
-        """A builder that goes on where `tape` ends, with the same value numbers."""
+    def copy_of(cls, tape: Tape, *, sharing: bool = True) -> Builder:
+        """A builder that goes on where `tape` ends, with the same value numbers.
+
+        sharing: what the tape computes is not written again; without it (for a few instructions behind a long tape) it may be.
+        """
         builder = cls()
         builder.kinds, builder.args = list(tape.kinds), list(tape.args)
+        if not sharing:
+            return builder
         known = builder.known
         for i, kind, args in zip(range(len(builder.kinds)), builder.kinds, builder.args, strict=True):
             known[kind][args] = i

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 import diffkit as dk
 from diffkit.engines import engine as find_engine
 from diffkit.engines.rounding import rounding_bound
-from diffkit.errors import ArgumentError, ShapeError, UnsupportedError
+from diffkit.errors import ArgumentError, OpError, ShapeError, UnsupportedError
 from diffkit.expr.node import constant, make
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import library, set_threads, thread_count
@@ -470,3 +470,50 @@ def test_the_cache_keeps_what_was_used_last(tmp_path, monkeypatch):
     assert library.kept(paths[0]) == bytes(60)
     library.keep(paths[2], bytes(60))
     assert [p.exists() for p in paths] == [True, False, True]
+
+
+REGISTERED = """
+import sys, numpy as np, diffkit as dk
+c = float(sys.argv[1])
+dk.register_op("mine", kernel=lambda k, x: x * c, numpy=lambda x: c * x, partials=lambda o, out, x: (c,))
+print(dk.parse("mine(x)")(x=np.ones(1)).item(), dk.grad("sin(x)", wrt="x")(x=0.0))
+"""
+
+
+def test_a_users_kernel_is_not_kept_for_other_processes(tmp_path):
+    """Its name says which one it is in this process alone."""
+    environment = {
+        **os.environ, "DIFFKIT_CACHE": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "0"
+    }  # fmt: skip
+    for c in ("2", "5"):
+        command = ["setarch", "-R", sys.executable, "-c", REGISTERED, c]  # the same addresses in both
+        ran = subprocess.run(
+            command[2:] if sys.platform != "linux" else command, env=environment, capture_output=True, text=True
+        )
+        assert ran.stdout == f"{c}.0 1.0\n", ran.stderr
+    (kernels,) = tmp_path.glob("kernels-*.o")
+    assert b"mine" not in kernels.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "kernel", [lambda k, x: x if x > 0 else -x, lambda k, x: x > 0, lambda k, x: None, lambda k: k.number(1.0), 3]
+)
+def test_a_kernel_that_cannot_be_compiled_is_said_and_harms_no_other(table, kernel):
+    with pytest.raises(OpError, match="bad"):
+        dk.register_op("bad", kernel=kernel, numpy=np.abs, partials=lambda o, out, x: (1,))
+        dk.parse("bad(x)")(x=np.ones(2))
+    assert dk.grad("sin(x)", wrt="x")(x=np.zeros(2)).tolist() == [1.0, 1.0]
+
+
+def test_results_without_elements_beside_others():
+    z, v = dk.symbol("z", shape=(0,)), dk.symbol("v", shape=(3,))
+    executable = CPU.compile(record([dk.exp(z), dk.sum(v)]))
+    for n in (1, 3, 100_000):
+        empty, sums = executable([np.zeros((n, 0)), np.ones((n, 3))])
+        assert empty.shape == (n, 0) and (sums == 3).all()
+
+
+def test_a_cache_that_is_full_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(library.os, "replace", lambda *a: (_ for _ in ()).throw(OSError("full")))
+    library.keep(tmp_path / "fused-0.o", bytes(10))
+    assert not list(tmp_path.iterdir())

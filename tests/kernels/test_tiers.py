@@ -1,10 +1,13 @@
 """The tiers of the cpu machine: equal bits, compiled when they pay, kept between processes, never in the way."""
 
 import csv
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +20,7 @@ import diffkit as dk
 from diffkit.errors import ArgumentError
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import fused, set_threads, set_tier, tiers
-from diffkit.machines.cpu.fused import MOST_INSTRUCTIONS, unrolled
+from diffkit.machines.cpu.fused import LONGEST, extent
 from diffkit.machines.cpu.threads import share
 from diffkit.tape import record
 
@@ -149,6 +152,47 @@ def test_bits_do_not_depend_on_where_arrays_lie_in_memory(dtype):
             assert all((o.base[:offset] == 7).all() and (o.base[offset + n :] == 7).all() for o in out)
 
 
+def test_conditions_of_any_place_in_memory():
+    """A vector of conditions is as long as one of numbers, and not as a line of the cache."""
+    executable, n = CPU.compile(record(dk.sin(x) > 0.5)), 70_001
+    values = [np.linspace(0, 6, n)]
+    expected = np.sin(values[0]) > 0.5
+    for tier, offset in product(("interpreted", "fused"), range(0, 66, 5)):
+        set_tier(tier)
+        room = np.full(n + 70, 7, np.uint8)
+        out = room[offset : offset + n].view(bool)
+        executable(values, [out])
+        assert (out == expected).all() and (room[:offset] == 7).all() and (room[offset + n :] == 7).all()
+
+
+def test_kernels_are_short_enough_to_compile_at_once():
+    """Elementary functions are written out in short tapes and called in longer ones."""
+    f = x
+    for _ in range(40):
+        f = dk.sin(f) + f * y
+    limit, length = extent(CPU.compile(dk.tape(f, engine="reverse")).plan)
+    assert (limit, length) < (fused.LIMITS[0], fused.SHORT + 1)
+    assert extent(CPU.compile(dk.tape("sin(x)*y", engine="reverse")).plan)[0] == fused.LIMITS[0]
+
+
+def test_an_interruption_waits_for_the_other_threads():
+    here, started, finished = threading.get_ident(), threading.Event(), []
+
+    def work(order):
+        if threading.get_ident() != here:
+            started.set()
+            time.sleep(0.1)
+            finished.append(True)
+        else:
+            started.wait()
+            raise KeyboardInterrupt
+
+    set_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        share(work, 10**6, 64, 10)
+    assert finished
+
+
 @pytest.mark.parametrize("points", [1, 15, 64, 65, 4096, 100_003])
 @pytest.mark.parametrize("back", [0, 1, 7])
 @pytest.mark.parametrize("grain", [16, 64, 512])
@@ -211,10 +255,10 @@ def test_short_work_does_not_ask_for_a_kernel(monkeypatch):
 
 def test_long_tapes_are_interpreted_however_much_they_run():
     f = x
-    for k in range(MOST_INSTRUCTIONS + 1):
+    for k in range(LONGEST // 2):
         f = f * y + k
     executable = CPU.compile(tape := record(f))
-    assert unrolled(executable.plan) > MOST_INSTRUCTIONS
+    assert extent(executable.plan)[1] > LONGEST
     set_tier("fused")
     values = inputs(tape, 100)
     result = executable(values)
@@ -261,3 +305,26 @@ def test_kernels_are_kept_for_the_next_process(tmp_path):
 def test_set_tier_refuses(wrong):
     with pytest.raises(ArgumentError, match="auto, interpreted, fused"):
         set_tier(wrong)
+
+
+def test_a_child_forked_while_a_kernel_is_compiled_computes(monkeypatch):
+    """What was ordered in the parent is never delivered in the child."""
+    monkeypatch.setattr(tiers, "COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(tiers, "COMPILE_SECONDS_EACH", 0.0)
+    gradient = dk.grad("exp(sin(x))*0.7*x", wrt="x")
+    values = np.linspace(0, 1, 100_000)
+    expected = gradient(x=values)
+    gradient(x=values)  # orders the kernel
+    here, there = multiprocessing.Pipe()
+
+    def child(connection):
+        set_tier("fused")
+        connection.send(gradient(x=values))
+
+    process = multiprocessing.get_context("fork").Process(target=child, args=(there,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    assert here.poll(60)
+    assert np.array_equal(here.recv(), expected)
+    process.join(60)

@@ -22,7 +22,7 @@ def block_size(lane_bytes: int, points: int) -> int:
 
 
 class Given(NamedTuple):
-    """An argument as the kernels read it."""
+    """An array as the kernels read or write it. What runs a kernel holds on to it: an address alone keeps no memory."""
 
     array: np.ndarray
     address: int
@@ -49,7 +49,7 @@ class Blocks:
         ]
         self._spare: list[np.ndarray] = []
 
-    def on(self, inputs: list[Given], outputs: list[int], block: int) -> Callable[[np.ndarray], None]:
+    def on(self, inputs: list[Given], outputs: list[Given], block: int) -> Callable[[np.ndarray], None]:
         """The interpreter on these arrays; it takes an order (threads.share)."""
         plan, uniform = self.plan, list(self._constants)
         loads: list[tuple[int, int, int, int]] = []
@@ -65,7 +65,7 @@ class Blocks:
                 end += 8
             else:
                 slots[-1 - at] = address, size
-        for address, (at, size, rows, direct) in zip(outputs, self._outputs, strict=True):
+        for (_, address, _), (at, size, rows, direct) in zip(outputs, self._outputs, strict=True):
             if direct:
                 slots[-1 - at] = address, size
             else:
@@ -73,7 +73,9 @@ class Blocks:
         tables = [np.array(rows, np.int64).reshape(-1, 4) for rows in (uniform, loads, stores)]
         places = np.array(slots, np.int64).reshape(-1, 2)
 
-        def compute(order: np.ndarray) -> None:
+        held = (*inputs, *outputs)
+
+        def compute(order: np.ndarray, held: tuple = held) -> None:
             workspace = self._workspace(end * block + 64)
             self._interpret(plan.code, plan.table, self.addresses, places, *tables, workspace, block, order)  # type: ignore[call-arg]
             self._spare.append(workspace)

@@ -13,6 +13,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .jit import native
 from .plan import ADD, CALL, COPY, FOLD
 
 
@@ -87,7 +88,7 @@ def _quotient(typingctx, x, y):  # type: ignore[no-untyped-def]
     return types.float64(types.float64, types.float64), codegen
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _transpose(source, target, like, size, rows, count, source_row, source_lane, target_row, target_lane):  # type: ignore[no-untyped-def]
     """Elements (row, lane) from one layout to another; strides in bytes."""
     for k in range(count):
@@ -96,7 +97,7 @@ def _transpose(source, target, like, size, rows, count, source_row, source_lane,
             _write(target + r * target_row + k * target_lane, value)
 
 
-@njit("(int64, int64, int64, int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def _move(source, target, size, rows, count, source_row, source_lane, target_row, target_lane):  # type: ignore[no-untyped-def]
     strides = (source_row, source_lane, target_row, target_lane)
     if size == 8:
@@ -107,19 +108,19 @@ def _move(source, target, size, rows, count, source_row, source_lane, target_row
         _transpose(source, target, np.uint8(0), 1, rows, count, *strides)
 
 
-@njit("(int64, int64, int64)", nogil=True, cache=True)
+@native("(int64, int64, int64)")
 def _copy(target, source, size):  # type: ignore[no-untyped-def]
     s, t = carray(_pointer(source), size, np.uint8), carray(_pointer(target), size, np.uint8)
     for i in range(size):
         t[i] = s[i]
 
 
-@njit("int64(int64, int64, int64, int64[::1])", nogil=True, cache=True)
+@native("int64(int64, int64, int64, int64[::1])")
 def _at(place, base, block, here):  # type: ignore[no-untyped-def]
     return base + place * block if place >= 0 else here[-1 - place]
 
 
-@njit("(int64[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64, int64[::1])", nogil=True, cache=True)
+@native("(int64[:, ::1], int64[::1], int64[::1], int64, int64, int64, int64, int64[::1])")
 def _execute(code, table, addresses, p, base, block, count, here):  # type: ignore[no-untyped-def]
     """One instruction over the first `count` lanes of a block (all of it where it has several rows)."""
     opcode, kernel, rows, first, size = code[p, 0], addresses[code[p, 1]], code[p, 6], code[p, 7], code[p, 8]
@@ -157,11 +158,9 @@ def _execute(code, table, addresses, p, base, block, count, here):  # type: igno
                 _call(kernel, target, x + k * step, y + k * columns * step, 0, count)
 
 
-@njit(
+@native(
     "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    "int64, int64, int64, int64, int64[::1])",
-    nogil=True,
-    cache=True,
+    "int64, int64, int64, int64, int64[::1])"
 )
 def _run_block(code, table, addresses, slots, loads, stores, base, block, lane, count, here):  # type: ignore[no-untyped-def]
     """Run the code over the points lane … lane + count."""
@@ -188,11 +187,9 @@ def _run_block(code, table, addresses, slots, loads, stores, base, block, lane, 
         _move(source, target, size, rows, count, size * block, size, size, rows * size)
 
 
-@njit(
+@native(
     "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
-    "int64, int64[::1])",
-    nogil=True,
-    cache=True,
+    "int64, int64[::1])"
 )
 def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, block, order):  # type: ignore[no-untyped-def]
     """Run the code over pieces of the points until none are left (`order`: see threads.share).
@@ -229,7 +226,7 @@ SWITCH = (
 )  # fmt: skip
 
 
-@njit("(int64[::1],)", nogil=True, cache=True)
+@native("(int64[::1],)")
 def interpret_point(parts):  # type: ignore[no-untyped-def]
     """Run the code for one point: doubles of a single row in a switch, everything else as in a block of one lane.
 

@@ -58,9 +58,9 @@ class Primitive:
         return self.body(k, *(Vector(k, v) for v in values)).value
 
 
-def is_own(kernel: Callable) -> bool:
+def is_own(kernel: Callable | None) -> bool:
     """Whether a kernel is diffkit's, and not a user's, whose name may come to mean another one."""
-    return kernel.__module__.startswith("diffkit.")
+    return str(getattr(kernel, "__module__", "")).startswith("diffkit.")
 
 
 def symbol_of(op: Op, letter: str) -> str:
@@ -98,6 +98,11 @@ PAIRS: tuple[tuple[str, str, int], ...] = (
 )
 
 
+def joinable() -> list[tuple[str, str, int]]:
+    """The pairs; without those of an operation that a user has replaced."""
+    return [p for p in PAIRS if all(is_own(TABLE[n].kernel) for n in p[:2])]
+
+
 def pair_name(first: str, second: str, position: int) -> str:
     """Symbol of a pair's kernel; its operands are those of the first operation, then the rest of the second's."""
     return f"{first}_{second}_{position}"
@@ -128,7 +133,7 @@ def primitives() -> Iterator[Primitive]:
         yield Primitive(f"fold_product_{t}", t, (t, t, t), lambda k, s, x, y: s + x * y, True)
         yield Primitive(f"cast_b_{t}", t, ("b",), lambda k, c: k.mask_to_float(c))
         yield Primitive(f"cast_{t}_b", "b", (t,), lambda k, x: x != 0.0)
-        for pair in PAIRS:
+        for pair in joinable():
             first, second = TABLE[pair[0]], TABLE[pair[1]]
             count = first.arity + second.arity - 1  # type: ignore[operator]
             yield Primitive(f"{pair_name(*pair)}_{t}", t, (t,) * count, _pair(first, second, pair[2]))

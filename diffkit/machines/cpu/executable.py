@@ -49,9 +49,10 @@ class CpuExecutable:
             results = [np.asarray(r).reshape((*loop, *p.shape)) for r, p in zip(found, self.plan.outputs, strict=True)]
         else:
             inputs = [self._laid(a, p, loop, points) for a, p in zip(arrays, self.plan.inputs, strict=True)]
-            results, outputs = self._targets(inputs, loop, out)
+            outputs = self._targets(inputs, loop, out)
             if points:
                 self._run(inputs, outputs, points)
+            results = [x.array for x in outputs]
         if out is not None:
             for buffer, result in zip(out, results, strict=True):
                 if buffer is not result:
@@ -70,11 +71,9 @@ class CpuExecutable:
             array = np.ascontiguousarray(array, NUMPY[place.letter])
         return Given(array, array.ctypes.data, uniform)
 
-    def _targets(
-        self, inputs: list[Given], loop: tuple[int, ...], out: Sequence[np.ndarray] | None
-    ) -> tuple[list[np.ndarray], list[int]]:
-        """Where outputs are written, and their addresses: the caller's buffers where that can be, else arrays of their own."""
-        results, addresses = [], []
+    def _targets(self, inputs: list[Given], loop: tuple[int, ...], out: Sequence[np.ndarray] | None) -> list[Given]:
+        """Where outputs are written: the caller's buffers where that can be, else arrays of their own."""
+        targets = []
         read = [(x.address, x.address + x.array.nbytes) for x in inputs] if out is not None else []
         for k, place in enumerate(self.plan.outputs):
             target = out[k] if out is not None else None
@@ -87,25 +86,24 @@ class CpuExecutable:
                     target = np.empty((*loop, *place.shape), NUMPY[place.letter])
                     begin = target.ctypes.data
                     break
-            results.append(target)
-            addresses.append(begin)
-        return results, addresses
+            targets.append(Given(target, begin, False))
+        return targets
 
-    def _run(self, inputs: list[Given], outputs: list[int], points: int) -> None:
+    def _run(self, inputs: list[Given], outputs: list[Given], points: int) -> None:
         """All points, in pieces, on several threads."""
         back = self._back(outputs) if points >= ALIGNED_POINTS else 0
         instructions = max(1, len(self.plan.code))
         fused = self.tiers.fused([x.uniform for x in inputs], points)
         if fused is not None:
-            share(fused.on([*(x.address for x in inputs), *outputs]), points, LEAST_POINTS, instructions, back)
+            share(fused.on([*inputs, *outputs]), points, LEAST_POINTS, instructions, back)
             return
         block = block_size(self.plan.lane_bytes, points)
         with self.tiers.counted():
             share(self.blocks.on(inputs, outputs, block), points, block, instructions, back)
 
-    def _back(self, outputs: list[int]) -> int:
+    def _back(self, outputs: list[Given]) -> int:
         """How many points before the first would lie on a boundary of a vector in memory, by the first output that has such."""
-        for address, place in zip(outputs, self.plan.outputs, strict=True):
-            if place.rows == 1 and address % SIZE[place.letter] == 0:
-                return address % VECTOR_BYTES // SIZE[place.letter]
+        for x, place in zip(outputs, self.plan.outputs, strict=True):
+            if place.rows == 1 and place.letter in "df" and x.address % SIZE[place.letter] == 0:
+                return x.address % VECTOR_BYTES // SIZE[place.letter]  # less than the lanes of any kernel's vectors
         return 0

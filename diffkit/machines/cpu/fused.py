@@ -18,6 +18,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
+from .blocks import Given
 from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, vector_function
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
@@ -26,10 +27,13 @@ from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: bodies of at most this many instructions are written out, longer ones are called
-INLINE = 60
-#: more instructions than this are not fused: compile time and spilled registers grow, and dispatch no longer matters
-MOST_INSTRUCTIONS = 4000
+#: bodies of at most so many instructions are written out and longer ones called: the first limit that keeps the kernel
+#: within so many instructions of LLVM, each of which takes 0.08 ms to compile (docs/decisions/0004)
+LIMITS, SHORT = (60, 20), 1_500
+#: a call with the shuffles around it; moving one element of an input or output
+CALL_LENGTH, MOVE_LENGTH = 4, 6
+#: kernels longer than this are not made: compiling takes half a second, registers spill, and dispatch no longer matters
+LONGEST = 6_000
 #: registers a value, so that one chain of operations fills the time in which another waits
 UNROLL = 2
 #: lanes of the widest vector: the kernel computes at least so many points
@@ -53,11 +57,18 @@ def body_length(symbol: str) -> int:
     return sum(len(block.instructions) for block in function.blocks)
 
 
-def unrolled(plan: Plan) -> int:
-    """Instructions that a fused kernel of this plan would have, one a row and term."""
+def extent(plan: Plan) -> tuple[int, int]:
+    """Up to which length bodies are written out, and about how many LLVM instructions the kernel then has."""
     code = plan.code
     rows, terms = np.maximum(code[:, 6], 1), np.where(code[:, 0] == CALL, 1, np.maximum(code[:, 5], 1))
-    return int((rows * terms).sum())
+    times = rows * terms * (code[:, 0] != COPY)
+    bodies = np.array([body_length(s) for s in plan.symbols] or [0])[code[:, 1]]
+    moves = MOVE_LENGTH * sum(p.rows for p in (*plan.inputs, *plan.outputs))
+    for limit in LIMITS:
+        total = moves + int((times * np.where(bodies <= limit, bodies, CALL_LENGTH)).sum())
+        if total <= SHORT:
+            break
+    return limit, total
 
 
 class _Writer:
@@ -65,6 +76,7 @@ class _Writer:
 
     def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
         self.plan, self.uniform = plan, uniform
+        self.inline = extent(plan)[0]
         self.chosen = [_primitives()[s] for s in plan.symbols]
         letters = {t for p in self.chosen for t in (*p.operands, p.result)} | {
             p.letter for p in [*plan.inputs, *plan.outputs]
@@ -154,7 +166,7 @@ class _Writer:
                 registers[dst + r * size] = total
 
     def _apply(self, primitive: Primitive, values: list[ir.Value]) -> ir.Value:
-        if body_length(primitive.symbol) <= INLINE:
+        if body_length(primitive.symbol) <= self.inline:
             return primitive.write(self.b, values, library().exported)
         name, kind = vector_function(primitive)
         function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
@@ -265,12 +277,12 @@ class Fused:
             self._loaded.address("fused")
         )
 
-    def on(self, addresses: Sequence[int]) -> Callable[[np.ndarray], None]:
-        """The kernel on the addresses of inputs, then outputs; for LEAST_POINTS points in all at least."""
-        io = np.array(addresses, np.int64)
+    def on(self, arrays: Sequence[Given]) -> Callable[[np.ndarray], None]:
+        """The kernel on inputs, then outputs; for LEAST_POINTS points in all at least."""
+        io = np.array([x.address for x in arrays], np.int64)
         where, call = io.ctypes.data, self._call
 
-        def compute(order: np.ndarray, io: np.ndarray = io) -> None:  # `io` must live as long as its address is used
+        def compute(order: np.ndarray, held: tuple = (io, arrays)) -> None:  # they must live as long as their addresses
             call(where, order.ctypes.data)
 
         return compute
@@ -278,7 +290,7 @@ class Fused:
 
 def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
     digest = hashlib.sha256(fingerprint().encode())
-    digest.update(repr((plan.symbols, plan.inputs, plan.outputs, list(uniform), INLINE)).encode())
+    digest.update(repr((plan.symbols, plan.inputs, plan.outputs, list(uniform))).encode())
     for array in (plan.code, plan.table):
         digest.update(array.tobytes() + b"|")
     for value, place in plan.constants:
@@ -289,7 +301,7 @@ def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
 def fusable(plan: Plan) -> bool:
     """Whether it is short enough, and made of diffkit's own kernels alone (a registered one may change under its name)."""
     own = all(s in _primitives() and is_own(_primitives()[s].body) for s in plan.symbols)
-    return own and len(plan.code) > 0 and unrolled(plan) <= MOST_INSTRUCTIONS
+    return own and len(plan.code) > 0 and extent(plan)[1] <= LONGEST
 
 
 def load_kept(plan: Plan, uniform: Sequence[bool]) -> Fused | None:

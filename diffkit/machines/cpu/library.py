@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -15,7 +17,11 @@ from pathlib import Path
 import llvmlite
 import llvmlite.binding as llvm
 
+from ...errors import OpError
+
 _lock = threading.RLock()
+#: held while LLVM compiles. A fork waits for it: a child would inherit LLVM's own locks, held by a thread that it has not
+_compiling = threading.Lock()
 DIGEST_BYTES = 32
 #: compiled code that is kept, in bytes (a fused kernel has some 10 kB)
 CACHE_BYTES = 128 * 1024 * 1024
@@ -33,7 +39,14 @@ def cache_folder() -> Path:
                     return Path(folder)
             except OSError:
                 continue
-    return Path(tempfile.mkdtemp(prefix="diffkit-"))
+    return _temporary_folder()
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="diffkit-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +90,11 @@ def target_machine(level: int = 2) -> llvm.TargetMachine:
 
 def compiled(text: str, level: int = 2) -> bytes:
     """LLVM IR as a native object. The vectors are explicit, so no loop is unrolled or vectorised."""
+    with _compiling:
+        return _compiled(text, level)
+
+
+def _compiled(text: str, level: int) -> bytes:
     machine = target_machine(level)
     parsed = llvm.parse_assembly(text)
     parsed.triple, parsed.data_layout = machine.triple, str(machine.target_data)
@@ -136,7 +154,14 @@ class Library:
         if not new:
             return 0
         self._kernels.append(new[0].body)  # kept alive: its symbol holds its identity
-        self._objects.append(Loaded(compiled(str(module(new)))))
+        try:
+            native = compiled(str(module(new)))
+        except Exception as problem:
+            raise OpError(
+                f"the kernel of the operation {symbol.partition('.')[0]!r} cannot be compiled: {type(problem).__name__}: "
+                f"{problem}. A kernel is a straight line of what docs/adding-an-operation.md lists; lower= needs none"
+            ) from problem
+        self._objects.append(Loaded(native))
         return self._objects[-1].address(symbol)
 
 
@@ -152,9 +177,9 @@ def library() -> Library:
 
 
 def _made() -> bytes:
-    from .emit import module, primitives
+    from .emit import is_own, module, primitives
 
-    made = module(primitives())
+    made = module(p for p in primitives() if is_own(p.body))  # a user's kernel may differ in another process
     names = [f.name for f in made.functions if f.name.startswith("diffkit.")]
     return packed(names, compiled(str(made)))
 
@@ -182,14 +207,15 @@ def kept(path: Path) -> bytes | None:
 
 def keep(path: Path, data: bytes) -> None:
     """Written whole or not at all; a cache that cannot be written is no error."""
-    try:
+    with suppress(OSError):
         handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        os.replace(temporary, path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
         _make_room(path.parent)
-    except OSError:
-        pass
 
 
 def _make_room(folder: Path) -> None:
@@ -201,3 +227,17 @@ def _make_room(folder: Path) -> None:
             return
         os.unlink(path)
         total -= state.st_size
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    _compiling.acquire()
+
+
+def _after_fork() -> None:
+    _compiling.release()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -15,7 +15,7 @@ from ...ops import CAST, CONSTANT
 from ...tape import Tape
 from ...tape.lower import lower
 from ..numpy import call
-from .emit import PAIRS, pair_name, symbol_of
+from .emit import joinable, pair_name, symbol_of
 
 #: opcodes of the interpreter (driver.py)
 CALL, COPY, FOLD, PRODUCT, ADD = 0, 1, 2, 3, 4
@@ -116,6 +116,7 @@ class _Planner:
         role[slots] = SLOT
         sized = np.array([(classes[s] << 32) + s for s in sizes], np.int64)[kind]
         offsets, total = allocate(self.start, self.args, sized, role, inner, outputs, len(classes))
+        offsets[role == GONE] = 0  # an array without elements; a negative number would mean a slot
         offsets[slots] = -1 - np.arange(len(slots))
         self.offsets = offsets
         #: a row that is zero in every dtype, rows of ones, and a row of doubles to add up in
@@ -153,13 +154,16 @@ class _Planner:
         return possible & (misfits[self.start[1:]] == misfits[self.start[:-1]])
 
     def _joined(self, plain: np.ndarray, outputs: np.ndarray, join_pairs) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+        pairs = joinable()
         names = {
-            name: k for k, name in enumerate(dict.fromkeys(n for first, second, _ in PAIRS for n in (first, second)))
+            name: k for k, name in enumerate(dict.fromkeys(n for first, second, _ in pairs for n in (first, second)))
         }
         by_kind = np.array([names.get(k.op.name, -1) for k in self.kinds], np.int64)
         operation = np.where(plain, by_kind[self.kind], -1)
         uses = np.bincount(self.args, minlength=len(self.kind)) + np.bincount(outputs, minlength=len(self.kind))
-        rows = np.array([(names[first], names[second], position) for first, second, position in PAIRS], np.int64)
+        rows = np.array(
+            [(names[first], names[second], position) for first, second, position in pairs], np.int64
+        ).reshape(-1, 3)
         return join_pairs(self.start, self.args, operation, self.sort[self.kind], uses, rows)
 
     def _assemble(self, plain: np.ndarray, inner: np.ndarray, rule: np.ndarray, role: np.ndarray) -> np.ndarray:
@@ -174,13 +178,14 @@ class _Planner:
         letter = self.sort[self.kind] % 3
         # symbols: an operation in the precision of its last operand
         last = self.args[self.start[1:][chosen] - 1]
-        key = (self.kind[chosen] * 3 + letter[last]) * (len(PAIRS) + 1) + rule[chosen] + 1
+        pairs = joinable()
+        key = (self.kind[chosen] * 3 + letter[last]) * (len(pairs) + 1) + rule[chosen] + 1
         numbers = np.zeros(int(key.max(initial=-1)) + 1, np.int64)  # symbol by key
         present = np.zeros(len(numbers), bool)
         present[key] = True
         for u in np.flatnonzero(present).tolist():
-            (k, t), p = divmod(u // (len(PAIRS) + 1), 3), u % (len(PAIRS) + 1) - 1
-            pair = f"{pair_name(*PAIRS[p])}_{'dfb'[t]}" if p >= 0 else None
+            (k, t), p = divmod(u // (len(pairs) + 1), 3), u % (len(pairs) + 1) - 1
+            pair = f"{pair_name(*pairs[p])}_{'dfb'[t]}" if p >= 0 else None
             numbers[u] = self._symbol(pair or self._operation(self.kinds[k], "dfb"[t]), self.kinds[k])
         rows[:, 1] = numbers[key]
         # operands: those of the inner operation of a pair, then the rest
@@ -192,7 +197,7 @@ class _Planner:
         return self._interleaved(rows, chosen, np.flatnonzero(~plain & (role != GONE) & ~self.leaf[self.kind]))
 
     def _pair_operands(self, rows: np.ndarray, chosen: np.ndarray, inner: np.ndarray, rule: np.ndarray) -> None:
-        for p, (_, _, position) in enumerate(PAIRS):
+        for p, (_, _, position) in enumerate(joinable()):
             at = np.flatnonzero(rule[chosen] == p)
             if not at.size:
                 continue

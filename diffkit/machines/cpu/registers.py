@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from .jit import native
 
 #: what a value is to the register allocator: a leaf keeps its register, a slot lies in the caller's memory,
 #: and a value that is gone (part of a pair, or empty) needs none
 COMPUTED, LEAF, SLOT, GONE = 0, 1, 2, 3
 
 
-@njit("(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1])", nogil=True, cache=True)
+@native("(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1])")
 def join_pairs(start, args, operation, sort, uses, pairs):  # type: ignore[no-untyped-def]
     """For every value the value that is computed within it (-1: none), and the row of `pairs` that says how.
 
@@ -38,7 +39,7 @@ def join_pairs(start, args, operation, sort, uses, pairs):  # type: ignore[no-un
     return inner, rule
 
 
-@njit("(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64)", nogil=True, cache=True)
+@native("(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64)")
 def allocate(start, args, sizes, role, inner, outputs, classes):  # type: ignore[no-untyped-def]
     """An offset for every value that needs a register, and the total: linear scan, a place is used again once nothing reads it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -38,10 +38,10 @@ def thread_count() -> int:
 def set_threads(n: int | None) -> None:
     """Use `n` threads on the cpu machine; None for all processors this process may use."""
     global _count
-    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 1):
+    if n is not None and (not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1):
         raise ArgumentError(f"set_threads takes a whole number of at least 1, or None, not {n!r}")
     with _lock:
-        _count = n or 0
+        _count = int(n or 0)
         _drop_pool()
 
 
@@ -66,20 +66,42 @@ def share(work: Callable[[np.ndarray], None], points: int, grain: int, instructi
     order = np.array([0, -(-(points + back) // (pieces * grain)) * grain, points, back], np.int64)
     if threads == 1:
         work(order)
-    else:
-        _in_parallel(lambda: work(order), threads)
+        return
+    helpers: list[Future] = []
+    try:
+        _call_for_help(helpers, work, order, threads - 1)
+        work(order)
+    finally:
+        _wait(helpers, order)
 
 
-def _in_parallel(work: Callable[[], None], threads: int) -> None:
-    """Call work() on several threads, one of them this one."""
+def _call_for_help(helpers: list[Future], work: Callable[[np.ndarray], None], order: np.ndarray, count: int) -> None:
+    """Have other threads call work(order) too; none where no thread can be had, as at the interpreter's end."""
     global _pool
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, thread_count() - 1), thread_name_prefix="diffkit")
-        futures = [_pool.submit(work) for _ in range(1, threads)]
-    work()
-    for future in futures:
-        future.result()
+        try:
+            if _pool is None:
+                _pool = ThreadPoolExecutor(max(1, thread_count() - 1), thread_name_prefix="diffkit")
+            for _ in range(count):
+                helpers.append(_pool.submit(work, order))
+        except RuntimeError:
+            return
+
+
+def _wait(helpers: list[Future], order: np.ndarray) -> None:
+    """Until all are done, whatever comes between (Ctrl-C): they write into arrays that the caller goes on to use."""
+    interruption: BaseException | None = None
+    for helper in helpers:
+        while not helper.done():
+            try:
+                wait([helper])
+            except BaseException as problem:
+                interruption = problem
+                order[0] = order[2] + order[3]  # nothing is left to take
+    if interruption is not None:
+        raise interruption
+    for helper in helpers:
+        helper.result()
 
 
 def _after_fork() -> None:

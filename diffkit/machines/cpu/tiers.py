@@ -7,13 +7,14 @@ loaded as soon as a call is worth the milliseconds. Both tiers give the same bit
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import ArgumentError
 from .plan import Plan
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 TIERS = ("auto", "interpreted", "fused")
 _tier = "auto"
 
-#: estimate of compiling: seconds, and seconds an instruction (measured: docs/decisions/0004)
-COMPILE_SECONDS, COMPILE_SECONDS_EACH = 0.01, 0.0003
+#: estimate of compiling: seconds, and seconds an instruction of LLVM (measured: docs/decisions/0004)
+COMPILE_SECONDS, COMPILE_SECONDS_EACH = 0.01, 0.00008
 #: below this many instruction · points the cache is not asked for a kernel
 LOAD_WORK = 1_000_000
 
 _lock = threading.Lock()
 _compiler: ThreadPoolExecutor | None = None
+
+
+class _Ordered(NamedTuple):
+    """A kernel that is being compiled, by a thread of this process: a forked child has no such thread."""
+
+    future: Future
+    process: int
 
 
 def set_tier(tier: str) -> None:
@@ -41,14 +49,14 @@ def set_tier(tier: str) -> None:
     _tier = tier
 
 
-def _in_background(plan: Plan, uniform: tuple[bool, ...]) -> Future:
+def _in_background(plan: Plan, uniform: tuple[bool, ...]) -> _Ordered:
     global _compiler
     from .fused import compile_fused
 
     with _lock:
         if _compiler is None:
             _compiler = ThreadPoolExecutor(1, thread_name_prefix="diffkit-compiler")
-        return _compiler.submit(compile_fused, plan, uniform)
+        return _Ordered(_compiler.submit(compile_fused, plan, uniform), os.getpid())
 
 
 def _after_fork() -> None:
@@ -64,8 +72,9 @@ class Tiers:
         self.plan = plan
         #: seconds spent in the interpreter
         self.spent = 0.0
-        self._fused: dict[tuple[bool, ...], Fused | Future | None] = {}
-        self._fusable: bool | None = None
+        self._fused: dict[tuple[bool, ...], Fused | _Ordered | None] = {}
+        #: seconds that compiling takes; infinite where the plan cannot be fused
+        self._estimate: float | None = None
 
     def fused(self, uniform: Sequence[bool], points: int) -> Fused | None:
         """The fused kernel to run now, if there is one and the tier allows it."""
@@ -75,27 +84,26 @@ class Tiers:
         known = self._fused.get(pattern)
         if _tier == "interpreted" or points < LEAST_POINTS:
             return None
-        if known is not None and not isinstance(known, Future):
-            return known
-        if isinstance(known, Future):
-            if known.done() or _tier == "fused":
-                return self._settle(pattern, known)
-            return None
-        return self._wanted(pattern, points)
-
-    def _settle(self, pattern: tuple[bool, ...], future: Future) -> Fused | None:
-        self._fused[pattern] = future.result()
-        return self._fused[pattern]  # type: ignore[return-value]
+        if isinstance(known, _Ordered):
+            if known.process == os.getpid():
+                if not known.future.done() and _tier != "fused":
+                    return None
+                known = self._fused[pattern] = known.future.result()
+            else:
+                known = self._fused[pattern] = None
+        return known or self._wanted(pattern, points)
 
     def _wanted(self, pattern: tuple[bool, ...], points: int) -> Fused | None:
-        from .fused import compile_fused, fusable, load_kept, unrolled
+        from .fused import compile_fused, extent, fusable, load_kept
 
         length = len(self.plan.code)
         if _tier == "auto" and points * length < LOAD_WORK and not self.spent:
             return None
-        if self._fusable is None:
-            self._fusable = fusable(self.plan)
-        if not self._fusable:
+        if self._estimate is None:
+            self._estimate = math.inf
+            if fusable(self.plan):
+                self._estimate = COMPILE_SECONDS + COMPILE_SECONDS_EACH * extent(self.plan)[1]
+        if self._estimate == math.inf:
             return None
         if pattern not in self._fused:
             self._fused[pattern] = load_kept(self.plan, pattern)
@@ -104,7 +112,7 @@ class Tiers:
         if _tier == "fused":
             self._fused[pattern] = compile_fused(self.plan, pattern)
             return self._fused[pattern]  # type: ignore[return-value]
-        if self.spent > COMPILE_SECONDS + COMPILE_SECONDS_EACH * unrolled(self.plan):
+        if self.spent > self._estimate:
             self._fused[pattern] = _in_background(self.plan, pattern)
         return None
 
