@@ -354,13 +354,12 @@ def node(kind: Kind, args: tuple[Expr, ...]) -> Expr:
     _set_args(new, args)
     fresh = _Ref(new, _forget)
     fresh.key = key
-    while (
-        ref := _keep(key, fresh)
-    ) is not fresh:  # another thread was faster, or the last node of this key is just dying
+    while (ref := _keep(key, fresh)) is not fresh:  # another thread was faster, or that node is just dying
         found = ref()
         if found is not None:
+            fresh.key = _NOWHERE
             return found
-        _forget(ref)
+        _take_away(ref, key)
     return new
 
 
