@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from diffkit.errors import ArgumentError
@@ -42,7 +43,8 @@ def run_benchmarks(
     """Run workloads (all by default) against peers (all by default, none for an empty list); whether diffkit's rows are sound.
 
     Writes results.json, results.md and results.svg into `out` after every workload, so that an interrupted run keeps what is
-    finished. ArgumentError for an unknown workload or peer, DataError for a results.json that is something else.
+    finished. Before anything is measured: ArgumentError for an unknown workload or peer and for a folder that cannot be written,
+    DataError for a results.json that is something else.
     """
     from rich.console import Console
 
@@ -50,7 +52,7 @@ def run_benchmarks(
     tools = None if peers is None else chosen_from(peers, TOOLS, "peer") if peers else []
     folder, sound = Path(out), True
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    data = read(folder)
+    data = _opened(folder)
     bar = _bar(progress)
     task = bar.add_task("", total=len(names))
 
@@ -70,6 +72,18 @@ def run_benchmarks(
         bar.advance(task)
     console.print(f"written: {folder / 'results.json'}, results.md, results.svg", highlight=False, soft_wrap=True)
     return sound
+
+
+def _opened(folder: Path) -> Data:
+    """What the folder holds, once it is certain that it can be written; nothing is left there."""
+    try:
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        with TemporaryDirectory(dir=there):
+            return read(folder)
+    except OSError as problem:
+        raise ArgumentError(
+            f"results cannot be written to {folder}: {problem.strerror}. Choose another folder"
+        ) from None
 
 
 def _bar(shown: bool) -> Any:

@@ -32,6 +32,11 @@ class Machine(Protocol):
 
 def as_input(value: Any, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """One argument as an array of the declared dtype whose last dims are the core shape."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DtypeError(
+            f"the value of {name!r} has masked elements, of which nothing is known here: fill them, value.filled(…), or leave "
+            "them out, value.compressed()"
+        )
     try:
         array = np.asarray(value)
     except ValueError as problem:
@@ -42,6 +47,10 @@ def as_input(value: Any, name: str, shape: tuple[int, ...], dtype: str) -> np.nd
         raise DtypeError(f"the value of {name!r} must be a number or an array of numbers, not {type(value).__name__}")
     if dtype == "int64" and array.dtype.kind == "f":
         raise DtypeError(f"{name!r} is declared int64 but was given {array.dtype}")
+    if dtype == "int64" and array.dtype == np.uint64 and array.size and array.max() >= 2**63:
+        raise DtypeError(f"{name!r} is declared int64, but {array.max()} is too large for it; declare it float64")
+    if dtype == "bool" and array.dtype.kind == "f" and np.isnan(array).any():
+        raise DtypeError(f"{name!r} is declared bool, but the value has a NaN, which is neither true nor false")
     core = len(shape)
     if array.shape[array.ndim - core :] != shape or array.ndim < core:
         loop = array.shape[: max(0, array.ndim - core)]
@@ -90,11 +99,26 @@ class Signature:
         """Buffers for the outputs must have their full shape and dtype and be writable."""
         if len(out) != len(self.gives):
             raise ShapeError(f"out= needs {len(self.gives)} arrays, {len(out)} given")
-        for buffer, (core, dtype) in zip(out, self.gives, strict=True):
-            shape = (*loop, *core)
-            array = isinstance(buffer, np.ndarray)
-            if not array or buffer.shape != shape or buffer.dtype != dtype or not buffer.flags.writeable:
-                got = f"{buffer.dtype}{list(buffer.shape)}" if array else type(buffer).__name__
-                raise ShapeError(
-                    f"out= needs a writable array of {dtype}{list(shape)} (loop {loop} · core {core}), not {got}"
-                )
+        names = [f"output {k}" for k in range(len(out))] if len(out) > 1 else ["the result"]
+        check_buffers(out, [(n, *given) for n, given in zip(names, self.gives, strict=False)], loop)
+
+
+#: what is to be written: its name, core shape and dtype
+Wanted = tuple[str, tuple[int, ...], np.dtype]
+
+
+def check_buffers(buffers: Sequence[Any], wanted: Sequence[Wanted], loop: tuple[int, ...]) -> None:
+    """ShapeError unless each is a writable array of loop dims, then the core shape, and of the dtype."""
+    for buffer, (name, core, dtype) in zip(buffers, wanted, strict=True):
+        shape = (*loop, *core)
+        if not isinstance(buffer, np.ndarray):
+            got = "None" if buffer is None else f"a value of type {type(buffer).__name__}"
+        elif buffer.shape != shape or buffer.dtype != dtype:
+            got = f"{buffer.dtype}{list(buffer.shape)}"
+        elif not buffer.flags.writeable:
+            got = "one that is read-only"
+        else:
+            continue
+        raise ShapeError(
+            f"out= needs a writable array of {dtype}{list(shape)} (loop {loop} · core {core}) for {name}, not {got}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from ..errors import ArgumentError, ShapeError
 from ..expr.functions import as_expr
 from ..expr.node import Expr
 from ..machines import machine as find_machine
+from ..machines.protocol import Signature, Wanted
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import bind_names, distinct_variables, fitting, plain, run_value
+from .buffers import check_out_applies, out_buffers
 from .programs import check_differentiable, check_scalar, make_program
 from .single import SinglePoint
 
@@ -98,10 +101,11 @@ class ExprCall:
             kwargs["out"], out = out, None
         given = bind_names(self.names, args, kwargs)
         values = [given[n] for n in self.names]
+        check_out_applies(out, self.order, self.reduce, values)
         if any(isinstance(v, Expr) for v in values):
             return self._symbolic(values)
         program, run = self._runner()
-        outputs, blocks = run(values, None if out is None else self._buffers(out))
+        outputs, blocks = run(values, None) if out is None else run(*self._with_buffers(values, out))
         if self.order == 1 and self.reduce is None and outputs[0].ndim == len(self.f.shape):
             self._single = SinglePoint.of(program, run, self.value, None if self.single else self._gathered)
         if self.order == 2:
@@ -135,24 +139,42 @@ class ExprCall:
         stretched = tuple(k for k in range(own) if np.shape(value)[k] == 1 and summed.shape[k] != 1)
         return summed.sum(axis=stretched, keepdims=True).astype(block.dtype, copy=False)
 
-    def _buffers(self, out: Any) -> list[np.ndarray]:
-        """The arrays of out= in the order of the tape's outputs: the value first, then the gradient."""
-        if self.order == 2 or self.reduce:
-            raise ArgumentError("out= is for values, gradients and Jacobians")
-        value, gradient = out if self.value else (None, out)
+    @cached_property
+    def _signature(self) -> Signature:
+        return Signature(record(self.f, self.variables))
+
+    def _with_buffers(self, values: list[Any], out: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The values as arrays, and the arrays of out= in the order of the tape's outputs."""
+        bound, loop = self._signature.bind(values)
+        return bound, out_buffers(out, *self._wanted, self._arranged, loop, self.value)
+
+    @cached_property
+    def _wanted(self) -> tuple[list[Wanted], list[Wanted]]:
+        """What the arrays of out= are for: the value, and the derivatives."""
+        by_name = {v.name: v for v in self.variables}
+        return [("the value", self.f.shape, np.dtype(self.f.dtype))], [
+            (f"the derivative by {w!r}", (*self.f.shape, *by_name[w].shape), np.dtype(by_name[w].dtype))
+            for w in self.wrt
+        ]
+
+    def _arranged(self, out: Any) -> list[Any]:
+        """The buffers of the derivatives in the order of wrt."""
         if self.single:
-            buffers = [gradient]
-        elif isinstance(gradient, Mapping):
-            missing = [w for w in self.wrt if w not in gradient]
+            return [out]
+        wanted = ", ".join(map(repr, self.wrt)) or "(no variable)"
+        if isinstance(out, Mapping):
+            missing, unknown = [w for w in self.wrt if w not in out], [n for n in out if n not in self.wrt]
             if missing:
-                raise ArgumentError(f"out= has no array for {missing[0]!r}")
-            buffers = [gradient[w] for w in self.wrt]
-        else:
-            buffers = list(gradient)
-        if value is None:  # the program writes its value too
-            loop = np.ndim(buffers[0]) - len(self.f.shape) - len(self.variables[self.names.index(self.wrt[0])].shape)
-            value = np.empty((*np.shape(buffers[0])[:loop], *self.f.shape), self.f.dtype)
-        return [value, *buffers]
+                raise ArgumentError(f"out= has no array for {missing[0]!r}; it is a dict with arrays for {wanted}")
+            if unknown:
+                raise ArgumentError(
+                    f"out= has an array for {unknown[0]!r}; it is a dict with arrays for {wanted} alone"
+                )
+            return [out[w] for w in self.wrt]
+        if not isinstance(out, (list, tuple)) or len(out) != len(self.wrt):
+            given = f"{len(out)} items" if isinstance(out, (list, tuple)) else f"a value of type {type(out).__name__}"
+            raise ArgumentError(f"out= is a dict by name, or a list, of arrays for {wanted}, not {given}")
+        return list(out)
 
     def _symbolic(self, values: list[Any]) -> Any:
         """Called with expressions: the derivative as expressions."""

@@ -22,6 +22,7 @@ from ..machines import machine as find_machine
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import plain
+from .buffers import check_out_applies, out_buffers
 from .programs import check_scalar, make_program
 from .single import SinglePoint
 
@@ -130,22 +131,47 @@ class PythonCall:
         made = self._prepared(args)
         traced = made.traced
         leaves = [leaf for leaf in flatten(args)[0] if is_traced(leaf)]
+        check_out_applies(out, self.order, None, [*leaves, *traced.captured])
         if made.run is None or any(isinstance(leaf, Expr) for leaf in leaves):
             outputs, blocks = self._symbolic(made.program, traced, leaves)
         else:
-            outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, traced))
+            outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, args, traced))
             if self.order == 1 and self.scalar and len(leaves) == len(args) and all(map(is_traced, args)):
                 self._single = SinglePoint.of(made.program, made.run, self.value, None if self.single else tuple)
+        if out is not None:
+            return out
         structures = [flatten(args[n])[1] for n in self.argnums]
         result = self._second(blocks, structures) if self.order == 2 else self._first(blocks, structures, traced)
         if not self.value:
             return result
         return plain(outputs[0]), result
 
-    def _buffers(self, out: Any, traced: Traced) -> list[np.ndarray]:
-        value, gradient = out if self.value else (None, out)
-        buffers = flatten(gradient)[0]
-        return [np.empty(traced.outputs[0].shape, traced.outputs[0].dtype) if value is None else value, *buffers]
+    def _buffers(self, out: Any, args: tuple, traced: Traced) -> list[np.ndarray]:
+        """The arrays of out= in the order of the tape's outputs."""
+        inputs = [traced.inputs[p] for group in self._positions(args) for p in group]
+        parameters = parameter_names(self.f, len(args))
+        names = [n for k in self.argnums for n in names_of(args[k], parameters[k])]
+        values = [("the value", o.shape, np.dtype(o.dtype)) for o in traced.outputs]
+        rows = [
+            [
+                (f"the derivative by {n!r}", (*o.shape, *i.shape), np.dtype(i.dtype))
+                for n, i in zip(names, inputs, strict=True)
+            ]
+            for o in traced.outputs
+        ]
+        shown = [[f"{dtype}{list(shape)}" for _, shape, dtype in row] for row in rows]
+        result = self._first(shown, [flatten(args[n])[1] for n in self.argnums], traced)
+
+        def arranged(derivatives: Any) -> list[Any]:
+            several = self.scalar and not self.single  # a list does for the tuple of arguments, as for text
+            buffers, structure = flatten(tuple(derivatives) if several and type(derivatives) is list else derivatives)
+            if structure != flatten(result)[1]:
+                raise ArgumentError(
+                    f"out= must be structured as the result, {_brief(result)}, not {_brief(derivatives)}"
+                )
+            return buffers
+
+        return out_buffers(out, values, [w for row in rows for w in row], arranged, (), self.value)
 
     def _symbolic(self, program: Program, traced: Traced, leaves: list[Any]) -> tuple[list[Any], list[list[Any]]]:
 

@@ -341,3 +341,14 @@ def test_the_machine_is_measured() -> None:
     for label in ("one", "all"):
         assert all(found[label][k] > 0 for k in ("threads", "copy_gb_s", "triad_gb_s", "gflop_s"))
     assert found["instruction_set"]
+
+
+@pytest.mark.parametrize("out", ["/proc/nosuch", "{tmp}/a_file/below"])
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_file").write_text("", encoding="utf-8")
+    monkeypatch.setattr(runner, "facts", lambda tiny: pytest.fail("measured"))
+    found = CliRunner().invoke(main, ["bench", "p3", "--size", "tiny", "--out", out.format(tmp=tmp_path), "--quiet"])
+    assert found.exit_code == 2 and "results cannot be written to" in found.stderr and "another folder" in found.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["a_file"]

@@ -43,7 +43,9 @@ def test_elements_where_the_value_is_nan(engine, machine):
     assert np.isnan(found["many"][3]).all() and np.isnan(found["w"][3])
     rest = np.delete(np.arange(40), 3)
     assert np.array_equal(found["many"][rest], 2 * np.eye(40)[rest])
-    if engine == "forward":  # the sums of a reverse sweep over many seeded rows have the lost element in them, times zero
+    if (
+        engine == "forward"
+    ):  # the sums of a reverse sweep over many seeded rows have the lost element in them, times zero
         assert np.array_equal(found["w"][rest], np.zeros(39))
 
 

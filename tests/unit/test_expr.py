@@ -608,3 +608,32 @@ def test_make_refuses_a_wrong_count():
     with pytest.raises(ArgumentError, match="add takes 2 arguments, 1 given"):
         make(TABLE["add"], (x,), {})
     assert variable("x") is x
+
+
+def test_nodes_are_shared_between_threads():
+    """Threads that make and drop the same nodes: one object each, and nothing goes wrong where one is dropped."""
+    import sys
+    import threading
+
+    different, unraisable = [], []
+
+    def work():
+        for _ in range(20_000):
+            first, second = dk.sin(x) + 1, dk.sin(x) + 1
+            if first is not second:
+                different.append(first)
+            del first, second
+
+    interval, hook = sys.getswitchinterval(), sys.unraisablehook
+    sys.setswitchinterval(1e-6)
+    sys.unraisablehook = lambda found: unraisable.append(found.exc_value)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    finally:
+        sys.setswitchinterval(interval)
+        sys.unraisablehook = hook
+    assert not different and not unraisable

@@ -825,3 +825,104 @@ def test_a_function_with_lists_loops_and_numpy_constants():
         return total if a.shape == () else 0.0
 
     assert grad(f)(2.0) == 6.0 + 1.5
+
+
+# ---- what out= and arguments refuse -------------------------------------------------------------------------------
+def _frozen(n):
+    array = np.empty(n)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("engine", ["reverse", "forward", "finite"])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (3, "a dict by name, or a list, of arrays for 'x', 'y', not a value of type int"),
+        ([], "not 0 items"),
+        ([np.empty(4)], "not 1 items"),
+        ("ab", "not a value of type str"),
+        ({"x": np.empty(4), "y": np.empty(4), "z": np.empty(4)}, "an array for 'z'"),
+        ([np.empty(4), _frozen(4)], r"float64\[4\] .* for the derivative by 'y', not one that is read-only"),
+        ([np.empty(4), None], "for the derivative by 'y', not None"),
+        ([np.empty(4), np.empty(4, "f4")], r"not float32\[4\]"),
+        ([BUFFER := np.empty(6), BUFFER], r"not float64\[6\]"),
+        ([BUFFER[:4], BUFFER[:4]], "same memory for the derivative by 'x' and the derivative by 'y'"),
+        ([BUFFER[3::-1], BUFFER[2:]], "same memory"),
+    ],
+)
+def test_out_of_a_gradient_refuses(out, message, engine):
+    with pytest.raises((ArgumentError, ShapeError), match=f"out= .*{message}"):
+        grad("sin(x)*y", engine=engine)(np.ones(4), 2.0, out=out)
+
+
+@pytest.mark.parametrize("f", ["sin(x)", np.sin], ids=["text", "function"])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (np.empty(()), r"a pair \(array for the value, gradient\), not a value of type ndarray"),
+        (5, "a pair"),
+        ([np.empty(()), np.empty(()), np.empty(())], "a pair .* not 3 items"),
+        ((None, np.empty(())), "for the value, not None"),
+        ((np.empty(()), None), "for the derivative by 'x', not None"),
+        ((BUFFER := np.empty(()), BUFFER), "same memory for the value and the derivative by 'x'"),
+    ],
+)
+def test_out_of_value_and_grad_refuses(f, out, message):
+    call = value_and_grad(f, wrt="x") if isinstance(f, str) else value_and_grad(f)
+    with pytest.raises((ArgumentError, ShapeError), match=f"out= .*{message}"):
+        call(0.5, out=out)
+
+
+def test_out_of_a_function_is_structured_as_the_result():
+    def f(x, y):
+        return np.sum(np.sin(x) * y)
+
+    points, pair = np.linspace(0, 1, 4), (np.empty(4), np.empty(()))
+    assert grad(f, (0, 1))(points, 2.0, out=pair) is pair
+    grad(f, (0, 1))(points, 2.0, out=list(pair))  # a list does
+    same(pair, (2 * np.cos(points), np.sin(points).sum()))
+    for wrong in ({"x": np.empty(4)}, [np.empty(4)], np.empty(4)):
+        with pytest.raises(ArgumentError, match=r"structured as the result, \('float64\[4\]', 'float64\[\]'\)"):
+            grad(f, (0, 1))(points, 2.0, out=wrong)
+    rows = (np.empty((4, 4)), np.empty(4))
+    jacobian(lambda x: (2 * x, x[0]))(points, out=rows)
+    same(rows, (2 * np.eye(4), np.eye(4)[0]))
+
+
+def test_out_where_it_means_nothing():
+    for call in (hessian("x*y"), hessian(lambda x, y: x * y), grad("x*y", reduce="sum")):
+        with pytest.raises(ArgumentError, match="out= is for values, gradients and Jacobians"):
+            call(1.0, 2.0, out=np.empty(()))
+    with pytest.raises(ArgumentError, match="out= is for numbers"):
+        grad("x*y", wrt="x")(dk.symbols("t"), 2.0, out=np.empty(()))
+    with pytest.raises(ShapeError, match="for the derivative by 'x', not a value of type dict"):
+        grad("x*y", wrt="x")(1.0, 2.0, out={"x": np.empty(())})
+    assert grad(dk.symbol("n", dtype="int64") * 2)(n=3, out=[]) == []  # nothing to write
+
+
+def test_columns_of_one_array_are_buffers():
+    points, matrix = np.linspace(0, 1, 4), np.empty((4, 2))
+    grad("sin(x)*y")(points, 2.0, out=[matrix[:, 0], matrix[::-1, 1]])
+    same(matrix, np.stack([2 * np.cos(points), np.sin(points)[::-1]], axis=1))
+
+
+@pytest.mark.parametrize("machine", ["cpu", "numpy"])
+def test_values_that_would_lose_something_are_refused(machine):
+    n, q = dk.symbol("n", dtype="int64"), dk.symbol("q", dtype="bool")
+    with pytest.raises(DtypeError, match=r"'x' has masked elements.*filled"):
+        dk.parse("2*x")(np.ma.array([1.0, 2.0], mask=[False, True]), machine=machine)
+    same(dk.parse("2*x")(np.ma.array([1.0, 2.0]), machine=machine), np.array([2.0, 4.0]))
+    with pytest.raises(DtypeError, match="'q' is declared bool, but the value has a NaN"):
+        dk.where(q, 1.0, 2.0)(q=np.array([1.0, np.nan]), machine=machine)
+    with pytest.raises(DtypeError, match="9223372036854775808 is too large"):
+        (n + 1)(n=np.array([0, 2**63], np.uint64), machine=machine)
+    same((n * 1.0)(n=np.uint64(2**63 - 1), machine=machine), 2.0**63)
+
+
+def test_machines_agree_at_minus_infinity_and_minus_zero():
+    for machine in ("cpu", "numpy"):
+        assert dk.parse("lgamma(x)")(-np.inf, machine=machine) == np.inf
+        sign = dk.parse("sign(x)")(np.array([-0.0, 0.0, -2.0, np.nan]), machine=machine)
+        assert not np.signbit(sign[:2]).any()
+        same(sign, np.array([0.0, 0.0, -1.0, np.nan]))
