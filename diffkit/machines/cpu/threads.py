@@ -19,7 +19,7 @@ from ...errors import ArgumentError
 #: takes some 90 µs on a virtual machine
 PARALLEL_WORK = 1_000_000
 #: pieces a thread: more of them even out a disturbed processor
-PIECES = 16
+PIECES = 4
 
 _lock = threading.Lock()
 _count = 0
