@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,8 +103,10 @@ class CpuExecutable:
             share(self.blocks.on(inputs, outputs, block), points, block, instructions, back)
 
     def _back(self, outputs: list[Given]) -> int:
-        """How many points before the first would lie on a boundary of a vector in memory, by the first output that has such."""
-        for x, place in zip(outputs, self.plan.outputs, strict=True):
-            if place.rows == 1 and place.letter in "df" and x.address % SIZE[place.letter] == 0:
-                return x.address % VECTOR_BYTES // SIZE[place.letter]  # less than the lanes of any kernel's vectors
-        return 0
+        """How many points before the first would lie on a boundary of a vector in memory, for most of the outputs."""
+        found = Counter(
+            x.address % VECTOR_BYTES // SIZE[place.letter]  # less than the lanes of any kernel's vectors
+            for x, place in zip(outputs, self.plan.outputs, strict=True)
+            if place.rows == 1 and place.letter in "df" and x.address % SIZE[place.letter] == 0
+        )
+        return found.most_common(1)[0][0] if found else 0
