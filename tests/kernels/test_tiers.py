@@ -19,7 +19,7 @@ from helpers import each
 import diffkit as dk
 from diffkit.errors import ArgumentError
 from diffkit.machines import machine as find_machine
-from diffkit.machines.cpu import fused, set_threads, set_tier, tiers
+from diffkit.machines.cpu import emit, fused, set_threads, set_tier, tiers
 from diffkit.machines.cpu.fused import LONGEST, extent
 from diffkit.machines.cpu.threads import share
 from diffkit.tape import record
@@ -328,3 +328,15 @@ def test_a_child_forked_while_a_kernel_is_compiled_computes(monkeypatch):
     assert here.poll(60)
     assert np.array_equal(here.recv(), expected)
     process.join(60)
+
+
+def test_native_code_names_nothing_outside_itself():
+    """What is far away in memory can only be called by address: a name reaches 2 GB, and a process may be larger."""
+    f = x
+    for _ in range(40):
+        f = dk.sin(f) + dk.erf(f * y) ** y
+    writer = fused._Writer(CPU.compile(dk.tape(f, engine="reverse")).plan, [False, False])
+    writer.text()
+    assert writer.needs()
+    for module in (writer.module, emit.module(emit.primitives())):
+        assert all(g.name.startswith("llvm.") for g in module.functions if g.is_declaration)

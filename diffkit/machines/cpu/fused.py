@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
@@ -22,7 +21,7 @@ from .blocks import Given
 from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, vector_function
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
-from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
+from .vectors import ELEMENT, I8, I32, I64, LINK, WIDTH, linked, splat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +128,22 @@ class _Writer:
         b.cbranch(b.icmp_signed("<", following, end), loop, take)
         b.position_at_end(done)
         b.ret_void()
+        self._link()
         return str(self.module)
+
+    def _link(self) -> None:
+        """``link(table)``: takes the addresses of the library's functions that the kernel calls, in the order of `needs`."""
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), "link")
+        b = ir.IRBuilder(function.append_basic_block())
+        for k, name in enumerate(self.needs()):
+            held = self.module.globals[name + LINK]
+            word = b.load(b.gep(function.args[0], [ir.Constant(I64, 8 * k)], source_etype=I8), typ=I64)
+            b.store(b.inttoptr(word, held.type.pointee), held)
+        b.ret_void()
+
+    def needs(self) -> list[str]:
+        """Names of the library's functions that the kernel calls."""
+        return [name.removesuffix(LINK) for name in self.module.globals if name.endswith(LINK)]
 
     # ---- instructions ----
     def _instruction(
@@ -168,8 +182,7 @@ class _Writer:
     def _apply(self, primitive: Primitive, values: list[ir.Value]) -> ir.Value:
         if body_length(primitive.symbol) <= self.inline:
             return primitive.write(self.b, values, library().exported)
-        name, kind = vector_function(primitive)
-        function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        function = linked(self.b, *vector_function(primitive))
         w, own = self.width, primitive.wide
         if w == own:
             return self.b.call(function, values)
@@ -270,9 +283,9 @@ class Fused:
     """A fused kernel in memory."""
 
     def __init__(self, names: Sequence[str], data: bytes) -> None:
-        for name in names:
-            llvm.add_symbol(name, library().address(name))
         self._loaded = Loaded(data)
+        addresses = np.array([library().address(name) for name in names] or [0], np.int64)
+        ctypes.CFUNCTYPE(None, ctypes.c_int64)(self._loaded.address("link"))(addresses.ctypes.data)
         self._call: Callable[[int, int], None] = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(
             self._loaded.address("fused")
         )
@@ -314,7 +327,6 @@ def compile_fused(plan: Plan, uniform: Sequence[bool]) -> Fused:
     """The kernel, compiled now and kept."""
     writer = _Writer(plan, uniform)
     text = writer.text()
-    names = [f.name for f in writer.module.functions if f.is_declaration and f.name.startswith("diffkit.")]
-    data = packed(names, compiled(text, 1))
+    data = packed(writer.needs(), compiled(text, 1))
     keep(_path(plan, uniform), data)
     return Fused(*unpacked(data))

@@ -109,7 +109,9 @@ class Loaded:
     """A native object in memory: addresses of its functions by symbol. It must outlive their use."""
 
     def __init__(self, data: bytes) -> None:
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+        # llvmlite's memory manager keeps an object's sections together. LLVM's own takes any hole in the address space, and in a
+        # process with many libraries code may then lie more than 2 GB from its constants, which aborts the process.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine(), use_lmm=True)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         self._engine.finalize_object()
 

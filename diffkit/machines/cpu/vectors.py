@@ -161,6 +161,22 @@ class Vector:
         raise TypeError("a kernel runs on many lanes at once: use k.select, or k.rarely")
 
 
+LINK = ".address"
+
+
+def linked(builder: ir.IRBuilder, name: str, kind: ir.FunctionType) -> ir.Value:
+    """A function of another object, through a pointer of this module's own that is set when it is loaded.
+
+    A call by name would reach no further than 2 GB, and two objects may lie further apart.
+    """
+    module = builder.module
+    held = module.globals.get(name + LINK)
+    if held is None:
+        held = ir.GlobalVariable(module, kind.as_pointer(), name + LINK)
+        held.linkage, held.initializer = "internal", ir.Constant(kind.as_pointer(), None)  # type: ignore[assignment]
+    return builder.load(held, typ=kind.as_pointer())
+
+
 class Kernels:
     """The namespace `k`: instructions go to `builder`, functions of their own to its module."""
 
@@ -293,16 +309,16 @@ class Kernels:
         """The kernel as a function of its own, written once a module: for what is long, or used in several places."""
         name = f"diffkit.{function.__module__.rpartition('.')[2]}.{function.__name__}.{self.letter}.{self.width}"
         module = self.builder.module
+        kind = ir.FunctionType(ir.VectorType(self.element, self.width), [a.value.type for a in args])
+        if name in self.elsewhere:
+            return Vector(self, self.builder.call(linked(self.builder, name, kind), [a.value for a in args]))
         found = module.globals.get(name)
         if found is None:
-            types = [a.value.type for a in args]
-            result = ir.VectorType(self.element, self.width)
-            found = ir.Function(module, ir.FunctionType(result, types), name)
-            if name not in self.elsewhere:
-                found.attributes.add("noinline")
-                entry = ir.IRBuilder(found.append_basic_block("entry"))
-                inner = Kernels(entry, self.letter, self.width, self.elsewhere)
-                inner.builder.ret(function(inner, *(Vector(inner, a) for a in found.args)).value)
+            found = ir.Function(module, kind, name)
+            found.attributes.add("noinline")
+            entry = ir.IRBuilder(found.append_basic_block("entry"))
+            inner = Kernels(entry, self.letter, self.width, self.elsewhere)
+            inner.builder.ret(function(inner, *(Vector(inner, a) for a in found.args)).value)
         return Vector(self, self.builder.call(found, [a.value for a in args]))
 
     def rarely(self, mask: Vector, slow: Callable, fast: Vector, *args: Vector) -> Vector:
