@@ -105,7 +105,9 @@ class Kernels:
         target = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
         )
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(_source(self.width, self.fused)), target, use_lmm=True)
+        self._engine = llvm.create_mcjit_compiler(
+            llvm.parse_assembly(_source(self.width, self.fused)), target, use_lmm=True
+        )
         self._engine.finalize_object()
         double, pointer, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int64
         address = self._engine.get_function_address
