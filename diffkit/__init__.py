@@ -57,11 +57,13 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    from .expr.compositions import COMPOSITIONS
     from .ops import TABLE
 
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
     return sorted(
-        {*globals(), *_PLACES, *elementwise, "sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
+        {*globals(), *_PLACES, *elementwise, *COMPOSITIONS}
+        | {"sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
     )
 
 

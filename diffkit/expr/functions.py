@@ -483,8 +483,12 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
     ours = getattr(_module, func.__name__, None)
     if ours is None or func.__name__.startswith("_"):
         raise UnsupportedError(f"numpy.{func.__name__} is not an operation of diffkit on expressions")
+    if func in (np.linalg.diagonal, np.linalg.trace):  # of the last two axes, unlike NumPy's functions of these names
+        kwargs = {"axis1": -2, "axis2": -1, **kwargs}
     return ours(*args, **kwargs)
 
 
 setattr(Expr, "__array_ufunc__", _array_ufunc)
 setattr(Expr, "__array_function__", _array_function)
+
+from . import compositions  # noqa: E402, F401  (adds the functions that are composed of those above)

@@ -17,7 +17,7 @@ from .op import define
 
 def _lanes(*arrays):
     """Arrays with their lane axes broadcast to the same size."""
-    lanes = max(a.shape[0] for a in arrays)
+    (lanes,) = np.broadcast_shapes(*(a.shape[:1] for a in arrays))
     return [np.broadcast_to(a, (lanes, *a.shape[1:])) for a in arrays]
 
 
@@ -258,6 +258,8 @@ for _name, _reduce in (("max", np.max), ("min", np.min)):
 def _logsumexp_numpy(x, axes, keepdims):
     from scipy.special import logsumexp
 
+    if x.size == 0:  # the sum of nothing is 0
+        return np.sum(x, axis=axes, keepdims=keepdims) - np.inf
     return logsumexp(x, axis=axes, keepdims=keepdims)
 
 
