@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..engines.rounding import evaluate_template
-from ..expr.node import Expr, Kind
+from ..expr.kind import Kind
+from ..expr.node import Expr
 from ..expr.printing import brief
 from ..machines.numpy import laned_inputs, run
 from ..ops import Op

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..expr.node import Expr, constant_value, topological
+from ..expr.kind import constant_value
+from ..expr.node import Expr, topological
 from ..ops import CONSTANT
 
 _INF = math.inf

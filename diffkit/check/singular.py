@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engines.rounding import evaluate_template
-from ..expr.node import Expr, Kind
+from ..expr.kind import Kind
+from ..expr.node import Expr
 from ..tape import templates
 from .ranges import ALL, Range
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr.node import Kind
+from ..expr.kind import Kind
 from ..machines.numpy import call
 from ..numerics import UNIT_ROUNDOFF, tiniest
 from ..ops import CAST

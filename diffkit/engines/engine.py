@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..expr.node import WEAK, Kind
+from ..expr.kind import WEAK, Kind
 from ..machines import Machine
 from ..machines.protocol import as_input
 from ..ops import TABLE

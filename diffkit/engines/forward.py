@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..expr.collector import paused
 from ..expr.functions import apply
-from ..expr.node import Kind, constant
+from ..expr.kind import Kind
+from ..expr.node import constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
 from ..tape.templates import Ref, Template

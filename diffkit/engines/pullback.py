@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from ..expr.node import Kind, intern_kind
+from ..expr.kind import Kind, intern_kind
 from ..ops import CONSTANT, TABLE, VARIABLE
 from ..tape import Builder, templates
 from ..tape.simplify import Rule

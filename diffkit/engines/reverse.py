@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..expr.collector import paused
-from ..expr.node import Kind, constant
+from ..expr.kind import Kind
+from ..expr.node import constant
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape
 from .engine import (

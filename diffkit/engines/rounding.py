@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr.node import Kind, constant_value
+from ..expr.kind import Kind, constant_value
 from ..machines.numpy import call, laned_inputs, run
 from ..numerics import tiniest, unit_roundoff
 from ..ops import CONSTANT, VARIABLE

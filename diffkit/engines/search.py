@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..expr.node import constant, constant_value
+from ..expr.kind import constant_value
+from ..expr.node import constant
 from ..machines import Executable, Machine
 from ..machines.numpy import laned_inputs, run
 from ..numerics import UNIT_ROUNDOFF, tiniest

@@ -11,7 +11,8 @@ from ..engines.engine import differentiable_tape
 from ..errors import ArgumentError, ExceededError
 from ..expr import latex
 from ..expr.functions import RULES, as_expr
-from ..expr.node import Expr, Kind, node, variable
+from ..expr.kind import Kind
+from ..expr.node import Expr, node, variable
 from ..expr.printing import brief, to_text
 from ..ops.kinks import current as kink_policy
 from ..tape import record

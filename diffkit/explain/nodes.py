@@ -11,7 +11,8 @@ from itertools import count
 from unicodedata import normalize
 
 from ..expr import latex
-from ..expr.node import DTYPES, Expr, node, variable
+from ..expr.kind import DTYPES
+from ..expr.node import Expr, node, variable
 from ..expr.printing import brief
 from ..ops import CONSTANT, VARIABLE
 from ..tape import Tape

@@ -11,7 +11,8 @@ from functools import reduce
 from typing import Any
 
 from ..expr.functions import RULES, as_expr
-from ..expr.node import Expr, Kind
+from ..expr.kind import Kind
+from ..expr.node import Expr
 from ..ops import TABLE
 
 _NEGATIVE, _RECIPROCAL, _MULTIPLY, _DIVIDE, _WHERE, _NOT = (

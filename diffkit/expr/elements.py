@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..ops import CONSTANT, TABLE, VARIABLE, Op
-from .node import Expr, constant_value, topological
+from .kind import constant_value
+from .node import Expr, topological
 
 
 class Algebra(Protocol):

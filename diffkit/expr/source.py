@@ -23,7 +23,8 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedError
 from ..ops import CAST, CONSTANT, Op
 from .functions import RULES, as_expr
-from .node import WEAK, Expr, constant_value, free_variables, intern_kind, make, node, topological
+from .kind import WEAK, constant_value, intern_kind
+from .node import Expr, free_variables, make, node, topological
 from .printing import ATOM, NEGATIVE, brief, sides, value_text
 
 #: an operation that is used once and not longer than this is written where it is used

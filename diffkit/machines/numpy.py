@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr.node import Kind, constant_value
+from ..expr.kind import Kind, constant_value
 from ..ops import CONSTANT
 from ..tape import Tape
 from .protocol import Signature, lanes

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
-from ..expr.node import WEAK
+from ..expr.kind import WEAK
 from ..tape import Tape
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..expr.collector import paused
-from ..expr.node import WEAK, Kind
+from ..expr.kind import WEAK, Kind
 from . import templates
 from .tape import Builder, Tape
 from .templates import Ref

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..errors import ArgumentError
 from ..expr.collector import paused
 from ..expr.functions import RULES
-from ..expr.node import Expr, Kind, node, topological
+from ..expr.kind import Kind
+from ..expr.node import Expr, node, topological
 from ..ops import VARIABLE
 from .tape import Builder, Tape
 

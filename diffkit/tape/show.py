@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..expr.node import Kind, constant_value
+from ..expr.kind import Kind, constant_value
 from ..ops import CONSTANT, VARIABLE
 from .tape import Tape
 

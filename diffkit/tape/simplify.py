@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..expr.node import Kind
+from ..expr.kind import Kind
 from ..ops import CONSTANT, TABLE
 
 if TYPE_CHECKING:

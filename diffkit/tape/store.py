@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..expr.node import DTYPES, WEAK, Kind, constant_value, infer, intern_kind
+from ..expr.kind import DTYPES, WEAK, Kind, constant_value, infer, intern_kind
 from ..ops import CONSTANT, TABLE, VARIABLE
 from .tape import Tape
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..expr.node import WEAK, Kind, constant_value, infer, intern_kind, parameter_bits, promote
+from ..expr.kind import WEAK, Kind, constant_value, infer, intern_kind, parameter_bits, promote
 from ..ops import CAST, CONSTANT, VARIABLE, Op
 from .simplify import Rule, simplifying
 

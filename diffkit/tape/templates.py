@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..expr.functions import RULES, as_expr
-from ..expr.node import Expr, Kind, topological, variable
+from ..expr.kind import Kind
+from ..expr.node import Expr, topological, variable
 from ..ops import VARIABLE, Op
 from ..ops.kinks import current as kink_policy
 from .tape import Builder

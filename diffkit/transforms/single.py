@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr.node import Kind
+from ..expr.kind import Kind
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape
 

@@ -13,7 +13,8 @@ import pytest
 import diffkit as dk
 from diffkit.errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError, UnsupportedError
 from diffkit.expr import node as nodes
-from diffkit.expr.node import Expr, constant, constant_value, depth, free_variables, make, topological, variable
+from diffkit.expr.kind import constant_value
+from diffkit.expr.node import Expr, constant, depth, free_variables, make, topological, variable
 from diffkit.ops import TABLE
 from diffkit.tape import record
 

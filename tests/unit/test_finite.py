@@ -16,7 +16,8 @@ from diffkit.engines.finite import ENGINE, Finite, second_program
 from diffkit.errors import DtypeError, UnsupportedError
 from diffkit.expr import functions as F  # noqa: N812
 from diffkit.expr.functions import publish
-from diffkit.expr.node import constant_value, variable
+from diffkit.expr.kind import constant_value
+from diffkit.expr.node import variable
 from diffkit.expr.text import parse
 from diffkit.machines import machine
 from diffkit.ops import CONSTANT, TABLE, define

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from diffkit.errors import ArgumentError, UnsupportedError
 from diffkit.expr import functions as dk
-from diffkit.expr.node import Expr, constant, constant_value, make, topological, variable
+from diffkit.expr.kind import constant_value
+from diffkit.expr.node import Expr, constant, make, topological, variable
 from diffkit.expr.source import TARGETS, to_source
 from diffkit.expr.text import parse
 from diffkit.ops import CAST, CONSTANT, TABLE, VARIABLE, Op

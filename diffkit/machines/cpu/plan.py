@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from ...errors import UnsupportedError
-from ...expr.node import Kind, constant_value
+from ...expr.kind import Kind, constant_value
 from ...ops import CAST, CONSTANT
 from ...tape import Tape
 from ...tape.lower import lower
