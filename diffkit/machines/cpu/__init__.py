@@ -1,12 +1,17 @@
 """The cpu machine: kernels in native code, run by an interpreter over blocks of points or, for work that pays for it, fused.
 
 The interpreter answers at once: nothing is compiled for an expression. Kernels are compiled once a machine (emit.py, library.py).
-The fused tier (fused.py) turns one tape into one kernel, in the background; both give the same bits.
+The fused tier (fused.py) turns one tape into one kernel, in the background; both give the same bits. Tapes over arrays are run as
+array programs (arrays/).
 """
 
 from __future__ import annotations
 
+import math
+
+from ...errors import UnsupportedError
 from ...tape import Tape
+from .arrays import ArrayExecutable
 from .executable import CpuExecutable
 from .threads import set_threads, thread_count
 from .tiers import set_tier
@@ -14,11 +19,20 @@ from .tiers import set_tier
 __all__ = ["MACHINE", "set_threads", "set_tier", "thread_count"]
 
 
+#: tapes whose arrays all have at most so many elements are run by registers, one an element
+SPREAD_SIZE = 64
+
+
 class CpuMachine:
     name = "cpu"
 
-    def compile(self, tape: Tape) -> CpuExecutable:
-        return CpuExecutable(tape)
+    def compile(self, tape: Tape) -> CpuExecutable | ArrayExecutable:
+        if any(math.prod(kind.shape) > SPREAD_SIZE for kind in set(tape.kinds)):
+            return ArrayExecutable(tape)
+        try:
+            return CpuExecutable(tape)
+        except UnsupportedError:  # an operation that only whole arrays have
+            return ArrayExecutable(tape)
 
 
 MACHINE = CpuMachine()

@@ -1,0 +1,247 @@
+"""Which axis of every value runs over lanes.
+
+A tape over arrays mostly treats the entries along one axis alike: the images of a batch, the points of a data set. If one such
+axis can be followed through the tape, the program runs over it block by block, as over loop dims: what is computed for a block of
+entries stays in the cache, and threads share the blocks. A value that has the axis is *laned*, any other is *uniform*. Sums and
+matrix products over the axis itself are totals, gathered block by block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....expr.kind import Kind
+from ....ops import CAST, TABLE
+from ....tape import Tape
+
+#: the lanes are the loop dims, which no core shape shows
+LOOP = -1
+#: shorter axes are not worth a loop of their own
+LEAST_LANES = 8
+#: tapes with fewer elements in all are run whole
+LEAST_ELEMENTS = 2048
+
+_GETITEM = TABLE["getitem"]
+
+
+@dataclass
+class Axes:
+    """For every value the axis that runs over lanes (None: uniform), and when it is known.
+
+    level: a uniform value of level k is known before the k-th loop over lanes, a laned one is computed in it.
+    totals: uniform values that a loop over lanes gathers. hosted: laned values that no loop computes, because their operation has
+    no instructions.
+    """
+
+    lanes: int
+    lane: list[int | None]
+    level: list[int]
+    totals: set[int]
+    hosted: set[int]
+
+
+#: result of following: axis of the result (None: uniform), whether it is a total, and for every operand the axis it is read along
+Step = tuple["int | None", bool, list["int | None"]]
+
+
+FOLDS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
+
+
+def is_native(kind: Kind) -> bool:
+    """Whether the interpreter has instructions for it."""
+    op = kind.op
+    if op.family == "elementwise":
+        return op.kernel is not None or op is CAST
+    return op.family in ("leaf", "movement") or op.name in FOLDS or op.name in ("matmul", "scatter", "overlap_add")
+
+
+def follow(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
+    """How an operation with laned operands treats the axis; None: only on whole arrays."""
+    if LOOP in lane:
+        return LOOP, False, list(lane)
+    name, family = kind.op.name, kind.op.family
+    if family == "elementwise" or name == "cast":
+        return _aligned(kind, operands, lane, n)
+    if name == "matmul":
+        return _product(kind, operands, lane, n)
+    if name in ("concatenate", "stack"):
+        return _joined(kind, operands, lane, n)
+    if len(operands) != 1:
+        return None
+    (axis,), (operand,) = lane, operands
+    assert axis is not None
+    if name in FOLDS:
+        axes = {a % len(operand.shape) for a in kind.kwargs["axes"]}
+        if axis in axes:
+            return (None, True, [axis]) if name == "sum" else None
+        dropped = 0 if kind.kwargs["keepdims"] else sum(a < axis for a in axes)
+        return axis - dropped, False, [axis]
+    if name == "scatter":
+        return next(
+            (
+                (y, False, [axis])
+                for y, size in enumerate(kind.shape)
+                if size == n and _moved(_GETITEM.numpy, {"index": kind.kwargs["index"]}, kind.shape, y) == axis
+            ),
+            None,
+        )
+    if name == "overlap_add":
+        return (axis, False, [axis]) if kind.shape[axis : axis + 1] == (n,) and axis < _leading(kind) else None
+    if family == "movement":
+        moved = _moved(kind.op.numpy, kind.kwargs, operand.shape, axis)
+        return None if moved is None else (moved, False, [axis])
+    return None
+
+
+def _leading(kind: Kind) -> int:
+    return len(kind.shape) - len(kind.kwargs["size"])
+
+
+def _aligned(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
+    """Operands that broadcast: their axes count from the end."""
+    from_end = {a - len(k.shape) for a, k in zip(lane, operands, strict=True) if a is not None}
+    if len(from_end) != 1:
+        return None
+    (p,) = from_end
+    read = [len(k.shape) + p if len(k.shape) >= -p and k.shape[p] == n else None for k in operands]
+    return len(kind.shape) + p, False, read
+
+
+def _product(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
+    (a, b), (x, y) = lane, operands
+    left = None if a is None else a - len(x.shape)
+    right = None if b is None else b - len(y.shape)
+    rank = len(kind.shape)
+    if left == -2 and right is None:
+        return rank - 2, False, [a, None]
+    if right == -1 and left is None:
+        return rank - 1, False, [None, b]
+    if left in (-1, None) and right in (-2, None):  # the axis summed over
+        if len(kind.shape) == 2:
+            return None, True, [len(x.shape) - 1, len(y.shape) - 2]
+        return None
+    along = {v for v in (left, right) if v is not None}
+    if len(along) != 1 or max(along) > -3:
+        return None
+    (p,) = along
+    read = [len(k.shape) + p if len(k.shape) >= -p and k.shape[p] == n else None for k in operands]
+    return rank + p, False, read
+
+
+def _joined(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
+    found = {a for a in lane if a is not None}
+    if len(found) != 1:
+        return None
+    (axis,) = found
+    rank, joint = len(kind.shape), kind.kwargs["axis"] % len(kind.shape)
+    if kind.op.name == "stack":
+        return axis + (joint <= axis), False, [axis] * len(operands)
+    return None if joint == axis or rank == 0 else (axis, False, [axis] * len(operands))
+
+
+def _moved(function, params: dict, shape: tuple[int, ...], axis: int) -> int | None:  # type: ignore[no-untyped-def]
+    """Where a movement puts an axis: it is run on an array whose elements are their numbers along the axis."""
+    n = shape[axis]
+    numbers = np.arange(n).reshape((n,) + (1,) * (len(shape) - axis - 1))
+    moved = function(np.broadcast_to(numbers, shape)[None], **params)[0]
+    for y, size in enumerate(moved.shape):
+        if size == n:
+            wanted = np.arange(n).reshape((n,) + (1,) * (moved.ndim - y - 1))
+            if (moved == wanted).all():
+                return y
+    return None
+
+
+def laned(tape: Tape, given: dict[int, int], n: int) -> Axes:
+    """Follows the axis from inputs (value -> axis) through a tape."""
+    kinds, args = tape.kinds, tape.args
+    lane: list[int | None] = [None] * len(kinds)
+    level, totals, hosted = [0] * len(kinds), set(), set()
+    for i, kind in enumerate(kinds):
+        if i in given:
+            lane[i] = given[i]
+        if not args[i]:
+            continue
+        mine = [lane[a] for a in args[i]]
+        level[i] = max(level[a] for a in args[i])
+        if all(m is None for m in mine):
+            continue
+        step = follow(kind, [kinds[a] for a in args[i]], mine, n) if LOOP in mine or is_native(kind) else None
+        if step is None:
+            level[i] += 1
+            continue
+        lane[i] = step[0]
+        if not is_native(kind):
+            hosted.add(i)
+            level[i] += 1
+        if step[1]:
+            totals.add(i)
+            level[i] += 1
+    return Axes(n, lane, level, totals, hosted)
+
+
+def over_loop(tape: Tape, varying: Sequence[bool], n: int) -> Axes:
+    """The lanes are the loop dims: laned is what depends on an input that has them."""
+    return laned(tape, {i: LOOP for i, v in zip(tape.inputs, varying, strict=True) if v}, n)
+
+
+def best_axis(tape: Tape) -> Axes | None:
+    """The longest core axis that most of the work can be run along; None where that does not pay."""
+    elements = [math.prod(k.shape) for k in tape.kinds]
+    computed = [e for e, a in zip(elements, tape.args, strict=True) if a]
+    if sum(computed) < LEAST_ELEMENTS:
+        return None
+    best: Axes | None = None
+    tried: set[tuple[int, int]] = set()
+    for i in tape.inputs:
+        shape = tape.kinds[i].shape
+        for axis, n in enumerate(shape):
+            if n < LEAST_LANES or (i, axis) in tried:
+                continue
+            given = _companions(tape, {i: axis}, n)
+            tried.update(given.items())
+            axes = laned(tape, given, n)
+            if _gain(tape, axes, elements) > 0.5 * sum(computed) and (best is None or n > best.lanes):
+                best = axes
+    return best
+
+
+def _companions(tape: Tape, given: dict[int, int], n: int) -> dict[int, int]:
+    """The inputs that are read along the axis beside these: they have it too."""
+    own = set(tape.inputs)
+    while True:
+        axes = laned(tape, given, n)
+        more: dict[int, int] = {}
+        for i, args in enumerate(tape.args):
+            mine = [axes.lane[a] for a in args]
+            if all(m is None for m in mine):
+                continue
+            step = follow(tape.kinds[i], [tape.kinds[a] for a in args], mine, n)
+            if step is not None:
+                more.update(
+                    {a: r for a, r in zip(args, step[2], strict=True) if r is not None and a in own and a not in given}
+                )
+        if not more:
+            return given
+        given = {**given, **more}
+
+
+def _gain(tape: Tape, axes: Axes, elements: Sequence[int]) -> float:
+    """Elements computed along the axis, less those that must be turned round to get at them or to hand them on."""
+    gain, turned = 0.0, set()
+    for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
+        if not args:
+            continue
+        for a in args:
+            if axes.lane[a] is not None and kind.op.name != "matmul" and not tape.args[a] and elements[a] > axes.lanes:
+                turned.add(a)
+        if axes.lane[i] is not None or i in axes.totals:
+            gain += elements[i] if axes.lane[i] is not None else 0
+        elif any(axes.lane[a] is not None for a in args):
+            turned.update(a for a in args if axes.lane[a] is not None)
+    turned.update(o for o in tape.outputs if axes.lane[o] is not None and elements[o] > axes.lanes)
+    return gain - 2 * sum(elements[i] for i in turned)

@@ -1,0 +1,118 @@
+"""Matrix products by BLAS, called from native code by address.
+
+BLAS comes with SciPy. It runs at one thread: the threads are diffkit's own, which cut the work at fixed places, so the
+bits do not depend on their number. (The library's pool is set to one thread for the time of a call and set back.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_lock = threading.Lock()
+_users = 0
+_before = 1
+
+
+@lru_cache(maxsize=1)
+def addresses() -> tuple[int, int]:
+    """Of dgemm and sgemm."""
+    from scipy.linalg import cython_blas
+
+    name, pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsules = cython_blas.__pyx_capi__
+    found = [pointer(capsules[n], name(capsules[n])) for n in ("dgemm", "sgemm")]
+    return int(found[0] or 0), int(found[1] or 0)
+
+
+@lru_cache(maxsize=1)
+def _pool() -> tuple[Callable[[], int], Callable[[int], object]] | None:
+    """How SciPy's BLAS is asked for and told its number of threads; None where it has none that can be set."""
+    from threadpoolctl import ThreadpoolController
+
+    addresses()  # loads it
+    found = [c for c in ThreadpoolController().lib_controllers if c.user_api == "blas"]
+    for controller in found:
+        if "scipy" in controller.filepath.lower() or len(found) == 1:
+            return controller.get_num_threads, controller.set_num_threads
+    return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Around products: the library's own pool rests."""
+    global _users, _before
+    pool = _pool()
+    if pool is None:
+        yield
+        return
+    with _lock:
+        if not _users:
+            _before = pool[0]()
+            if _before != 1:
+                pool[1](1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users and _before != 1:
+                pool[1](_before)
+
+
+def _gemm(element: ir.Type):  # type: ignore[no-untyped-def]
+    """A call of gemm by address: column-major C (m×n) = A·B + beta·C, each perhaps transposed."""
+
+    @intrinsic
+    def call(typingctx, address, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
+        whole = types.int64
+        signature = types.void(*[whole] * 13)
+
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            address, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
+            byte, word = ir.IntType(8), ir.IntType(32)
+            pointer = byte.as_pointer()
+
+            def held(value, kind):  # type: ignore[no-untyped-def]
+                place = cgutils.alloca_once(builder, kind)
+                builder.store(value, place)
+                return builder.bitcast(place, pointer)
+
+            letter = lambda flag: held(
+                builder.select(
+                    builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0)),
+                    ir.Constant(byte, 84),
+                    ir.Constant(byte, 78),
+                ),
+                byte,
+            )
+            size = lambda x: held(builder.trunc(x, word), word)
+            memory = lambda x: builder.inttoptr(x, pointer)
+            one = held(ir.Constant(element, 1.0), element)
+            scale = held(builder.sitofp(beta, element), element)
+            function = ir.FunctionType(ir.VoidType(), [pointer] * 13)
+            target = builder.inttoptr(address, function.as_pointer())
+            builder.call(
+                target,
+                [letter(ta), letter(tb), size(m), size(n), size(k), one, memory(a), size(lda), memory(b), size(ldb), scale,
+                 memory(c), size(ldc)],
+            )  # fmt: skip
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return call
+
+
+dgemm, sgemm = _gemm(ir.DoubleType()), _gemm(ir.FloatType())

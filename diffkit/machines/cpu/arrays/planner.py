@@ -1,0 +1,276 @@
+"""From a tape over arrays to an array program: when each value is computed, where it lies, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....expr.kind import constant_value
+from ....ops import CONSTANT
+from ....tape import Tape
+from ..plan import LETTER, NUMPY, SIZE
+from .axes import LOOP, Axes, is_native
+from .instructions import Writer
+from .program import CONSTANTS, FIRST_INPUT, WORK, Host, Lanes, Phase, Program, Slots, Whole
+from .views import LOCAL, Arena, View, elements, rest_of, row_major
+
+
+class Storage:
+    """Memory that the views of a value share; free again when none of them is read any more."""
+
+    __slots__ = ("arena", "length", "offset", "references")
+
+    def __init__(self, arena: Arena, length: int) -> None:
+        self.arena, self.length, self.references = arena, length, 0
+        self.offset = arena.take(length)
+
+
+def plan_arrays(tape: Tape, axes: Axes | None) -> Program:
+    """`axes` None: everything on whole arrays."""
+    return Planner(tape, axes).plan()
+
+
+class Planner:
+    """Plans one tape for one choice of lanes."""
+
+    def __init__(self, tape: Tape, axes: Axes | None) -> None:
+        count = len(tape.kinds)
+        self.tape, self.axes = tape, axes or Axes(1, [None] * count, [0] * count, set(), set())
+        self.lane = self.axes.lane
+        self.letters = [LETTER[k.dtype] for k in tape.kinds]
+        self.sizes = [SIZE[t] for t in self.letters]
+        self.work, self.local, self.totals = Arena(), Arena(), Arena()
+        self.slots = Slots()
+        self.view: dict[int, View] = {}
+        self.storage: dict[int, Storage] = {}
+        #: laned values turned round for this phase: rows of lanes
+        self.turned: dict[tuple[int, int | None], View] = {}
+        self.streams: list[int] = []
+        self.phases: list[Phase] = []
+        self.in_lanes = False
+        self.gathered: list[tuple[int, int, int, View, int]] = []
+        self.lane_work = 0
+        self.wanted: dict[int, int] = {}
+        self.first_output = FIRST_INPUT + len(tape.inputs)
+        self.first_stream = self.first_output + len(tape.outputs)
+        self.uses = [0] * count
+        for args in (*tape.args, tape.outputs):
+            for a in args:
+                self.uses[a] += 1
+        self.writer = Writer(self)
+
+    # ---- the whole road ----
+    def plan(self) -> Program:
+        tape = self.tape
+        for k, i in enumerate(tape.inputs):
+            self.view[i] = self._whole_view(FIRST_INPUT + k, i)
+        constants = self._constants()
+        for k, o in enumerate(tape.outputs):
+            if tape.args[o] and (self.lane[o] == LOOP or self.axes.lanes > 0):
+                self.wanted.setdefault(o, k)
+        for laned, values in self._order():
+            if values:
+                (self._plan_lanes if laned else self._plan_whole)(values)
+        delivered = []
+        for k, o in enumerate(tape.outputs):
+            if self.view[o].buffer != self.first_output + k:
+                delivered.append((k, self.full(o), tape.kinds[o].shape, self.letters[o]))
+        writer = self.writer
+        return Program(
+            np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
+            self.work.size, constants, len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
+        )  # fmt: skip
+
+    def _order(self) -> list[tuple[bool, list[int]]]:
+        """(whether over lanes, values) phase by phase."""
+        axes, levels = self.axes, max(self.axes.level, default=0)
+        whole: list[list[int]] = [[] for _ in range(levels + 1)]
+        lanes: list[list[int]] = [[] for _ in range(levels + 1)]
+        for i, args in enumerate(self.tape.args):
+            if not args:
+                continue
+            if i in axes.totals:
+                lanes[axes.level[i] - 1].append(i)
+            elif axes.lane[i] is not None and i not in axes.hosted:
+                lanes[axes.level[i]].append(i)
+            else:
+                whole[axes.level[i]].append(i)
+        return [phase for w, la in zip(whole, lanes, strict=True) for phase in ((False, w), (True, la))]
+
+    def _constants(self) -> np.ndarray:
+        arena, held = Arena(), []
+        for i, kind in enumerate(self.tape.kinds):
+            if kind.op is CONSTANT:
+                value = np.ascontiguousarray(constant_value(kind), NUMPY[self.letters[i]])
+                at = arena.take(value.nbytes)
+                held.append((at, value))
+                self.view[i] = View(CONSTANTS, at, row_major(kind.shape, self.sizes[i]))
+        memory: np.ndarray = np.zeros(arena.size, np.uint8)
+        for at, value in held:
+            memory[at : at + value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
+        return memory
+
+    def _plan_whole(self, values: Sequence[int]) -> None:
+        self.in_lanes = False
+        writer, begin = self.writer, len(self.writer.code)
+        for i in values:
+            kind = self.tape.kinds[i]
+            if not is_native(kind):
+                begin = self._flush(begin)
+                self._host(i)
+            else:
+                start = len(writer.code)
+                writer.write(i)
+                if writer.parts:
+                    if start > begin:
+                        self.phases.append(Whole(begin, start, self._slots()))
+                    self.phases.append(Whole(start, len(writer.code), self._slots(), np.array(writer.parts, np.int64)))
+                    writer.parts = []
+                    begin = len(writer.code)
+            self._read(i)
+        self._flush(begin)
+
+    def _flush(self, begin: int) -> int:
+        end = len(self.writer.code)
+        if end > begin:
+            self.phases.append(Whole(begin, end, self._slots()))
+        return end
+
+    def _slots(self) -> np.ndarray:
+        return self.slots.tabulated()
+
+    def _host(self, i: int) -> None:
+        kind, tape = self.tape.kinds[i], self.tape
+        loop = self.lane[i] == LOOP
+        operands = [(self.full(a), tape.kinds[a].shape, self.letters[a], tape.kinds[a].dtype) for a in tape.args[i]]
+        result = self._stream(i) if loop else self.home(i)
+        self.view[i] = result
+        self.phases.append(Host(kind, operands, result, self.letters[i], loop))
+        # slots named before keep their numbers: the phase after it has a table of its own
+        self.slots = Slots()
+
+    def _plan_lanes(self, values: Sequence[int]) -> None:
+        self.in_lanes, self.local, self.totals, self.slots = True, Arena(), Arena(), Slots()
+        self.turned, self.gathered, self.lane_work = {}, [], 0
+        writer = self.writer
+        begin, before, writer.uses_products = len(writer.code), writer.uses_products, False
+        for i in values:
+            writer.write(i)
+            self._read(i)
+            self.lane_work += elements(rest_of(self.tape.kinds[i].shape, self.lane[i]))
+        for i in values:
+            if self.lane[i] is not None and i in self.view:
+                self._keep(i)
+        self.phases.append(
+            Lanes(begin, len(writer.code), self._slots(), self.local.size, self.lane_work, writer.uses_products,
+                  self.totals.size, self.gathered)
+        )  # fmt: skip
+        writer.uses_products |= before
+        self.in_lanes, self.slots = False, Slots()
+
+    def _keep(self, i: int) -> None:
+        """A laned value at the end of its loop: what is read later goes to memory."""
+        view = self.view.pop(i)
+        if view.buffer != LOCAL:
+            self.view[i] = view
+            return
+        if not self.uses[i]:
+            return
+        kind = self.tape.kinds[i]
+        target = self._whole_view(self.first_output + self.wanted[i], i) if i in self.wanted else self._stream(i)
+        self.writer.move(view, target, rest_of(kind.shape, self.lane[i]), self.sizes[i])
+        self.view[i] = target
+
+    # ---- where values are ----
+    def _whole_view(self, buffer: int, i: int) -> View:
+        """A whole array in a buffer of its own, read along its lanes."""
+        kind, lane = self.tape.kinds[i], self.lane[i]
+        strides = row_major(kind.shape, self.sizes[i])
+        if lane is None:
+            return View(buffer, 0, strides)
+        if lane == LOOP:
+            return View(buffer, 0, strides, elements(kind.shape) * self.sizes[i])
+        return View(buffer, 0, strides[:lane] + strides[lane + 1 :], strides[lane])
+
+    def _stream(self, i: int) -> View:
+        buffer = self.first_stream + len(self.streams)
+        kind = self.tape.kinds[i]
+        self.streams.append(elements(rest_of(kind.shape, self.lane[i])) * self.sizes[i])
+        return self._whole_view(buffer, i)
+
+    def full(self, i: int) -> View:
+        """A value as a whole array: the axis over lanes (but not loop dims) among the others."""
+        view, lane = self.view[i], self.lane[i]
+        if lane is None or lane == LOOP:
+            return view
+        return View(view.buffer, view.offset, (*view.strides[:lane], view.step, *view.strides[lane:]))
+
+    def home(self, i: int) -> View:
+        """Memory for a value that is about to be computed."""
+        kind, lane, size = self.tape.kinds[i], self.lane[i], self.sizes[i]
+        if self.in_lanes and lane is not None:
+            rest = rest_of(kind.shape, lane)
+            if i in self.wanted and elements(rest) == 1:
+                return self._whole_view(self.first_output + self.wanted[i], i)
+            view = self.registers(rest, size)
+            self._own(i, self._last)
+            return view
+        if i in self.wanted:
+            return View(self.first_output + self.wanted[i], 0, row_major(kind.shape, size))
+        storage = Storage(self.work, elements(kind.shape) * size)
+        self._own(i, storage)
+        return View(WORK, storage.offset, row_major(kind.shape, size))
+
+    def registers(self, rest: tuple[int, ...], size: int) -> View:
+        """Registers of a block."""
+        self._last = Storage(self.local, elements(rest) * size)
+        return View(LOCAL, self._last.offset, row_major(rest, size), size)
+
+    def scratch(self, shape: tuple[int, ...], size: int) -> View:
+        """Memory on whole arrays, or registers, that is not used again in this phase."""
+        if self.in_lanes:
+            return self.registers(shape, size)
+        return View(WORK, self.work.take(elements(shape) * size), row_major(shape, size))
+
+    def total(self, count: int, size: int, i: int) -> tuple[int, int]:
+        """A place among the totals for value `i`, which is what they come to: its slot and offset."""
+        offset = self.totals.take(count * size)
+        home = self.home(i)
+        self.view[i] = home
+        self.gathered.append((offset, count, size, home, self.sizes[i]))
+        return self.slots.place(2, offset, 0, True), offset
+
+    def shared(self, i: int, a: int, view: View) -> None:
+        """Value `i` is a view of value `a`."""
+        self.view[i] = view
+        if a in self.storage:
+            self._own(i, self.storage[a])
+
+    def _own(self, i: int, storage: Storage) -> None:
+        self.storage[i] = storage
+        storage.references += 1
+
+    def _read(self, i: int) -> None:
+        """The operands of `i` have been read once more (and `i` itself may never be)."""
+        for a in self.tape.args[i]:
+            self.uses[a] -= 1
+            if not self.uses[a]:
+                self._forget(a)
+        if not self.uses[i]:
+            self._forget(i)
+
+    def _forget(self, i: int) -> None:
+        storage = self.storage.pop(i, None)
+        if storage is not None:
+            storage.references -= 1
+            if not storage.references and (storage.arena is self.work or storage.arena is self.local):
+                storage.arena.give_back(storage.offset, storage.length)
+
+    def operand(self, view: View) -> tuple[int, int]:
+        """The place of a view for an instruction, and whether its strides are scaled."""
+        if view.buffer == LOCAL:
+            return view.offset, 1
+        if view.buffer == WORK and not self.in_lanes:
+            return view.offset, 0
+        return self.slots.place(view.buffer, view.offset, view.step if self.in_lanes else 0), 0

@@ -1,0 +1,177 @@
+"""Array programs of the cpu machine against the numpy machine: every operation, random programs, threads, memory."""
+
+import helpers_arrays
+import numpy as np
+import pytest
+from helpers import NUMPY
+
+import diffkit as dk
+from diffkit.engines.forward import tangent_tape
+from diffkit.engines.reverse import adjoint_tape
+from diffkit.expr.node import variable
+from diffkit.machines.cpu.arrays import ArrayExecutable
+from diffkit.machines.cpu.arrays.axes import best_axis
+from diffkit.tape import record
+
+CASES = pytest.mark.parametrize("case", helpers_arrays.array_cases(), ids=lambda c: c.id)
+
+
+def agree(tape, values, tolerance=1e-12):
+    """Both machines on the same values."""
+    computed = ArrayExecutable(tape)(values)
+    expected = NUMPY.compile(tape)(values)
+    for c, e in zip(computed, expected, strict=True):
+        assert c.shape == e.shape and c.dtype == e.dtype
+        scale = max(1.0, float(np.nanmax(np.abs(e), initial=0.0)))
+        np.testing.assert_allclose(c, e, rtol=0, atol=(tolerance if c.dtype == np.float64 else 1e-5) * scale)
+
+
+@CASES
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loop", [(), (5,), (2, 3)], ids=str)
+def test_every_operation_and_its_derivatives(case, dtype, loop):
+    tape = case.tape(dtype)
+    values = case.values(dtype, loop)
+    agree(tape, values)
+    wrt = [k for k, v in enumerate(values) if v.dtype.kind == "f"]
+    if not wrt or tape.kinds[tape.outputs[0]].dtype not in ("float64", "float32"):
+        return
+    rng = np.random.default_rng(1)
+    tangents = [rng.standard_normal(values[k].shape).astype(dtype) for k in wrt]
+    agree(tangent_tape(tape, wrt), [*values, *tangents], 1e-10)
+    cotangent = rng.standard_normal((*loop, *tape.kinds[tape.outputs[0]].shape)).astype(
+        tape.kinds[tape.outputs[0]].dtype
+    )
+    agree(adjoint_tape(tape, wrt), [*values, cotangent], 1e-10)
+
+
+@CASES
+def test_arguments_of_which_some_have_loop_dims(case):
+    values = case.values("float64", (4,))
+    for k in range(len(values)):
+        mixed = [v if j == k else v[0] for j, v in enumerate(values)]
+        agree(case.tape(), mixed)
+
+
+class Random:
+    """Programs over arrays that share an axis, as a batch does."""
+
+    def __init__(self, seed, n, dtype="float64"):
+        self.rng, self.n, self.dtype = np.random.default_rng(seed), n, dtype
+        sizes = [int(self.rng.integers(1, 6)) for _ in range(3)]
+        a, b, c = sizes
+        shapes = [(n, a), (n, b), (n,), (a, b), (b, c), (b,), (c,), (), (n, a, b), (1, b)]
+        self.inputs = [variable(f"x{k}", s, dtype) for k, s in enumerate(shapes)]
+        self.pool = list(self.inputs)
+
+    def pick(self):
+        return self.pool[int(self.rng.integers(len(self.pool)))]
+
+    def step(self):
+        rng, x = self.rng, self.pick()
+        choice = int(rng.integers(14))
+        if choice < 4:
+            y = self.pick()
+            try:
+                np.broadcast_shapes(x.shape, y.shape)
+            except ValueError:
+                return None
+            return [x + y, x * y, x - y * 0.5, dk.where(x > y, x, dk.sin(y))][choice]
+        if choice == 4:
+            return dk.tanh(x)
+        if choice == 5 and x.ndim:
+            return dk.sum(x, axis=int(rng.integers(x.ndim)), keepdims=bool(rng.integers(2))) / x.size
+        if choice == 6 and x.ndim:
+            return dk.max(x, axis=int(rng.integers(x.ndim)))
+        if choice == 7:
+            y = self.pick()
+            if x.ndim and y.ndim and x.shape[-1] == y.shape[-2 if y.ndim > 1 else -1]:
+                try:
+                    return dk.matmul(x, y) / x.shape[-1]
+                except dk.ShapeError:
+                    return None
+            return None
+        if choice == 8 and x.ndim > 1:
+            return dk.transpose(x, tuple(int(k) for k in rng.permutation(x.ndim)))
+        if choice == 9 and x.ndim:
+            axis = int(rng.integers(x.ndim))
+            index = [slice(None)] * x.ndim
+            index[axis] = [slice(None, None, -1), slice(1, None), slice(0, 1), slice(None, None, 2)][
+                int(rng.integers(4))
+            ]
+            return x[tuple(index)]
+        if choice == 10 and x.ndim > 1:
+            return dk.reshape(x, (x.shape[0], -1))
+        if choice == 11 and x.ndim > 1:
+            index = rng.integers(0, x.shape[-1], 3)
+            return x[..., index]
+        if choice == 12:
+            return dk.concatenate([x, dk.square(x)], axis=-1) if x.ndim else None
+        if choice == 13 and x.ndim > 1:
+            return dk.softmax(x, axis=-1)
+        return None
+
+    def program(self, length):
+        while length:
+            made = self.step()
+            if made is not None and made.size and made.size <= 4000 and all(made is not x for x in self.pool):
+                self.pool.append(made)
+                length -= 1
+        return self.pool
+
+    def values(self):
+        return [np.asarray(self.rng.standard_normal(x.shape)).astype(self.dtype) for x in self.inputs]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs(seed):
+    random = Random(seed, [7, 40, 300][seed % 3])
+    pool = random.program(12)
+    outputs = pool[-4:]
+    agree(record(outputs, random.inputs, [f"o{k}" for k in range(4)]), random.values())
+    total = dk.sum(dk.tanh(outputs[-1])) + dk.sum(dk.tanh(outputs[-2]))
+    tape = record(total, random.inputs)
+    agree(adjoint_tape(tape, range(len(random.inputs))), [*random.values(), np.float64(1.0)], 1e-10)
+    agree(tangent_tape(tape, range(len(random.inputs))), [*random.values(), *random.values()], 1e-10)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_with_loop_dims(seed):
+    random = Random(seed, 9)
+    pool = random.program(10)
+    tape = record(pool[-3:], random.inputs, ["a", "b", "c"])
+    rng = np.random.default_rng(seed)
+    values = [rng.standard_normal((*((6,) if rng.integers(2) else ()), *x.shape)) for x in random.inputs]
+    agree(tape, values)
+
+
+def mlp(parameters, x, y):
+    h = np.tanh(x @ parameters["w"] + parameters["b"])
+    z = h @ parameters["v"]
+    return np.mean(dk.logsumexp(z, axis=1) - np.sum(z * y, axis=1))
+
+
+def mlp_arguments(n=300, a=30, b=24, c=5, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    parameters = {"w": rng.standard_normal((a, b)), "b": rng.standard_normal(b), "v": rng.standard_normal((b, c))}
+    x, y = rng.standard_normal((n, a)), np.eye(c)[rng.integers(0, c, n)]
+    return {k: v.astype(dtype) for k, v in parameters.items()}, x.astype(dtype), y.astype(dtype)
+
+
+def test_a_batch_is_run_over_lanes():
+    arguments = mlp_arguments()
+    traced = dk.trace(mlp, *arguments)
+    assert best_axis(record(traced)).lanes == 300
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    arguments = mlp_arguments(3000)
+    results = []
+    for threads in (1, 2, 3):
+        dk.set_threads(threads)
+        results.append(dk.value_and_grad(mlp)(*arguments))
+    dk.set_threads(None)
+    for value, gradient in results[1:]:
+        assert value == results[0][0]
+        for k, g in gradient.items():
+            np.testing.assert_array_equal(g, results[0][1][k])
