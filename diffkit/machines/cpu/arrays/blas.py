@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 
 from llvmlite import ir
@@ -48,27 +47,28 @@ def _pool() -> tuple[Callable[[], int], Callable[[int], object]] | None:
     return None
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Around products: the library's own pool rests."""
-    global _users, _before
-    pool = _pool()
-    if pool is None:
-        yield
-        return
-    with _lock:
-        if not _users:
-            _before = pool[0]()
-            if _before != 1:
-                pool[1](1)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users and _before != 1:
-                pool[1](_before)
+class OneThread:
+    """A context for products: the library's own pool rests."""
+
+    def __enter__(self) -> None:
+        global _users, _before
+        pool = _pool()
+        if pool is not None:
+            with _lock:
+                if not _users:
+                    _before = pool[0]()
+                    if _before != 1:
+                        pool[1](1)
+                _users += 1
+
+    def __exit__(self, *problem: object) -> None:
+        global _users
+        pool = _pool()
+        if pool is not None:
+            with _lock:
+                _users -= 1
+                if not _users and _before != 1:
+                    pool[1](_before)
 
 
 def _gemm(element: ir.Type):  # type: ignore[no-untyped-def]

@@ -11,15 +11,16 @@ import numpy as np
 
 from ....tape import Tape
 from ....tape.lower import lower
+from ...numpy import call
 from ...protocol import Signature
 from ..blocks import block_size
 from ..library import library
-from ..plan import LETTER, NUMPY, SIZE
-from ..threads import share
+from ..plan import LETTER, NUMPY
+from ..threads import PARALLEL_WORK, share
 from .axes import best_axis, is_native, over_loop
+from .memory import Core, Memory, zeroed
 from .planner import plan_arrays
-from .program import FIRST_INPUT, Host, Lanes, Program, Whole
-from .views import View
+from .program import Host, Lanes, Program, Whole
 
 #: registers of a block that multiplies by matrices: more lanes make better use of a matrix than the nearest cache does
 PRODUCT_BYTES = 2 * 1024 * 1024
@@ -35,20 +36,26 @@ class ArrayExecutable:
     def __init__(self, tape: Tape) -> None:
         self.signature = Signature(tape)
         self.tape = lower(tape, lambda kind: not is_native(kind))
-        self.letters = [LETTER[self.tape.kinds[i].dtype] for i in self.tape.inputs]
-        self.out_letters = [LETTER[self.tape.kinds[o].dtype] for o in self.tape.outputs]
+        kinds = self.tape.kinds
+        self.takes = [(kinds[i].shape, LETTER[kinds[i].dtype]) for i in self.tape.inputs]
+        self.gives = [(kinds[o].shape, LETTER[kinds[o].dtype]) for o in self.tape.outputs]
         self._made: dict[tuple[bool, ...] | None, Ready] = {}
 
     @property
     def register_bytes(self) -> int:
         """Bytes that a call for one point works in, for one thread."""
-        return self._ready(None, 1).bytes_for(1)
+        return self.point().bytes_for(1)
 
-    def _ready(self, varying: tuple[bool, ...] | None, points: int) -> Ready:
+    def point(self) -> Ready:
+        """The program for a single point."""
+        return self._ready(None)
+
+    def _ready(self, varying: tuple[bool, ...] | None) -> Ready:
         made = self._made.get(varying)
         if made is None:
             axes = best_axis(self.tape) if varying is None else over_loop(self.tape, varying, -1)
-            made = self._made[varying] = Ready(plan_arrays(self.tape, axes), axes.lanes if axes else 1)
+            program = plan_arrays(self.tape, axes)
+            made = self._made[varying] = Ready(program, axes.lanes if axes else 1, self.takes, self.gives)
         return made
 
     def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
@@ -56,65 +63,68 @@ class ArrayExecutable:
         if out is not None:
             self.signature.check_out(out, loop)
         points = math.prod(loop)
-        varying: tuple[bool, ...] | None = None
-        if points != 1:
-            owns = [a.shape[: a.ndim - len(core)] for a, (_, core, _) in zip(arrays, self.signature.takes, strict=True)]
+        if points == 1:
+            ready, varying = self.point(), None
+            if loop:
+                arrays = [a.reshape(core) for a, (core, _) in zip(arrays, self.takes, strict=True)]
+        else:
+            owns = [a.shape[: a.ndim - len(core)] for a, (core, _) in zip(arrays, self.takes, strict=True)]
             varying = tuple(math.prod(own) != 1 for own in owns)
             arrays = [
                 np.broadcast_to(a, (*loop, *core)) if v and own != loop else a
-                for a, own, v, (_, core, _) in zip(arrays, owns, varying, self.signature.takes, strict=True)
+                for a, own, v, (core, _) in zip(arrays, owns, varying, self.takes, strict=True)
             ]
-        inputs = [np.ascontiguousarray(a, NUMPY[t]) for a, t in zip(arrays, self.letters, strict=True)]
-        outputs = []
-        for k, ((core, _), letter) in enumerate(zip(self.signature.gives, self.out_letters, strict=True)):
-            target = out[k] if out is not None else None
-            if (
-                target is None
-                or not target.flags.c_contiguous
-                or target.dtype != NUMPY[letter]
-                or any(np.may_share_memory(target, x) for x in inputs)
-            ):
-                target = np.empty((*loop, *core), NUMPY[letter])
-            outputs.append(target)
-        if points:
-            self._ready(varying, points).run(inputs, outputs, points)
-        if out is not None:
-            for buffer, result in zip(out, outputs, strict=True):
-                if buffer is not result:
-                    buffer[...] = result
-            return list(out)
-        return [r if r.dtype == d else r.astype(d) for r, (_, d) in zip(outputs, self.signature.gives, strict=True)]
+            ready = self._ready(varying) if points else None  # type: ignore[assignment]
+        if ready is None:
+            results = [np.empty((0, *core), NUMPY[t]) for core, t in self.gives]
+        else:
+            results = ready.run(arrays, self._targets(arrays, out, points), points)
+        shaped = [r.reshape((*loop, *core)) for r, (core, _) in zip(results, self.gives, strict=True)]
+        if out is None:
+            return [r if r.dtype == d else r.astype(d) for r, (_, d) in zip(shaped, self.signature.gives, strict=True)]
+        for buffer, result in zip(out, shaped, strict=True):
+            if buffer.ctypes.data != result.ctypes.data or buffer.strides != result.strides:
+                buffer[...] = result
+        return list(out)
 
-
-class _Memory:
-    """What one call works in."""
-
-    __slots__ = ("streams", "totals", "work")
-
-    def __init__(self, program: Program) -> None:
-        self.work: np.ndarray = np.zeros(program.work_bytes + 64, np.uint8)
-        self.totals: np.ndarray = np.empty(0, np.uint8)
-        self.streams: list[np.ndarray] = [np.empty(0, np.uint8) for _ in program.streams]
+    def _targets(
+        self, arrays: Sequence[np.ndarray], out: Sequence[np.ndarray] | None, points: int
+    ) -> list[np.ndarray | None]:
+        """The caller's buffers, where the program can write into them."""
+        targets: list[np.ndarray | None] = [None] * len(self.gives)
+        for k, buffer in enumerate(out or ()):
+            core, letter = self.gives[k]
+            fits = buffer.flags.c_contiguous and buffer.dtype == NUMPY[letter]
+            if fits and not any(np.may_share_memory(buffer, a) for a in arrays):
+                targets[k] = buffer.reshape(core if points == 1 else (points, *core))
+        return targets
 
 
 class Ready:
-    """A program with the addresses that it needs."""
+    """A program with the addresses that it needs. May be run from several threads at once."""
 
-    def __init__(self, program: Program, lanes: int) -> None:
+    def __init__(self, program: Program, lanes: int, takes: Sequence[Core], gives: Sequence[Core]) -> None:
         from . import blas
+        from .interpreter import run_serially
 
-        self.program, self.lanes = program, lanes
+        #: lanes < 0: as many as there are points
+        self.program, self.lanes, self.takes, self.gives = program, lanes, takes, gives
         products = dict(zip(("dgemm", "sgemm"), blas.addresses(), strict=True)) if program.uses_products else {}
         self.addresses = np.array([products.get(s) or library().address(s) for s in program.symbols] or [0], np.int64)
-        self._rest = blas.one_thread if program.uses_products else nullcontext
-        self._spare: list[_Memory] = []
-        self._workspaces: list[np.ndarray] = []
+        self._resting = blas.OneThread if program.uses_products else nullcontext
+        self._run_serially = run_serially
+        self._spare: list[Memory] = []
+        self._workspaces: list[tuple[np.ndarray, int]] = []
+        #: whether it always runs on one thread: short, and of native code alone
+        self._serial = lanes >= 0 and all(
+            phase.parts is None if isinstance(phase, Whole) else isinstance(phase, Lanes) and phase.work * lanes < PARALLEL_WORK
+            for phase in program.phases
+        )
 
     def bytes_for(self, points: int) -> int:
         """Bytes of memory that a call works in, on one thread."""
         lanes = points if self.lanes < 0 else self.lanes
-        total = self.program.work_bytes + sum(self.program.streams) * lanes
-        registers = 0
+        total, registers = self.program.work_bytes + sum(self.program.streams) * lanes, 0
         for phase in self.program.phases:
             if isinstance(phase, Lanes):
                 block = self._block(phase, lanes)
@@ -122,54 +132,97 @@ class Ready:
                 total += phase.total_bytes * self._pieces(phase, lanes, block)
         return total + registers
 
-    def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], points: int) -> None:
-        program = self.program
-        lanes = points if self.lanes < 0 else self.lanes
-        try:
-            memory = self._spare.pop()
-        except IndexError:
-            memory = _Memory(program)
-        for k, each in enumerate(program.streams):
-            if memory.streams[k].size < each * lanes:
-                memory.streams[k] = np.empty(each * lanes, np.uint8)
-        buffers = [memory.work, program.constants, memory.totals, *inputs, *outputs, *memory.streams]
-        where = np.array([b.ctypes.data for b in buffers], np.int64)
-        where[0] += -where[0] % 64
-        with self._rest():
-            for phase in program.phases:
-                if isinstance(phase, Whole):
-                    self._whole(phase, where)
-                elif isinstance(phase, Lanes):
-                    self._over_lanes(phase, where, memory, lanes)
+    def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0) -> Sequence[Any]:
+        """Results for one point, but for the first `skip`, written into `out` if given. Values are numbers, or arrays of exactly the
+        core shape and dtype; nothing is checked."""
+        if out is None:
+            return [r if r.ndim else r[()] for r in self.run(values, [None] * len(self.gives), 1)[skip:]]
+        for buffer, result in zip(out, self.run(values, [None] * len(self.gives), 1)[skip:], strict=True):
+            buffer[...] = result
+        return out
+
+    def run(self, values: Sequence[Any], targets: Sequence[np.ndarray | None], points: int) -> list[np.ndarray]:
+        """Results of shape (points, *core), or the core shape where there is one point."""
+        lanes, loop = (points, (points,)) if self.lanes < 0 else (self.lanes, ())
+        memory = self._memory(lanes, loop)
+        own, count = memory.own, len(values)
+        held = []
+        for k, value in enumerate(values):
+            kept = own[k]
+            if kept is not None:
+                kept[...] = value
+            else:
+                array = np.ascontiguousarray(value, NUMPY[self.takes[k][1]])
+                held.append(array)
+                memory.place(k, array)
+        results: list[np.ndarray] = []
+        for k, (core, letter) in enumerate(self.gives):
+            kept = own[count + k]
+            if kept is None:
+                target = targets[k]
+                kept = np.empty((*loop, *core), NUMPY[letter]) if target is None else target
+                memory.place(count + k, kept)
+            results.append(kept)
+        with self._resting():
+            self._execute(memory, lanes)
+        for k, view, core, letter in self.program.delivered:
+            results[k][...] = memory.array(view, core, letter, lanes if loop else None)
+        for k in range(len(results)):
+            if own[count + k] is not None:
+                target = targets[k]
+                if target is None:
+                    results[k] = results[k].copy()
                 else:
-                    self._host(phase, where, lanes)
-        for k, view, shape, letter in program.delivered:
-            loop = (points,) if self.lanes < 0 else ()
-            outputs[k].reshape((*loop, *shape))[...] = _array(where, view, shape, letter, lanes if loop else None)
+                    target[...] = results[k]
+                    results[k] = target
         self._spare.append(memory)
+        return results
 
-    def _slots(self, table: np.ndarray, where: np.ndarray, own: int = 0) -> np.ndarray:
-        slots = np.empty((len(table), 3), np.int64)
-        slots[:, 0] = where[table[:, 0]] + table[:, 1]
-        slots[:, 1] = table[:, 2]
-        slots[:, 2] = table[:, 3] * own
-        return slots
+    def _memory(self, lanes: int, loop: tuple[int, ...]) -> Memory:
+        while self._spare:
+            try:
+                found = self._spare.pop()
+            except IndexError:
+                break
+            if found.lanes >= lanes:
+                return found
+        return Memory(self.program, [] if loop else [*self.takes, *self.gives], len(self.takes) + len(self.gives), lanes)
 
-    def _whole(self, phase: Whole, where: np.ndarray) -> None:
-        from .interpreter import SCRATCH, run_parts, run_whole
-
-        program, slots = self.program, self._slots(phase.slots, where)
-        if phase.parts is None:
-            scratch = self._workspace(SCRATCH + 128)
-            run_whole(program.code, phase.begin, phase.end, self.addresses, program.table, slots, where[0], scratch)
-            self._workspaces.append(scratch)
+    def _execute(self, memory: Memory, lanes: int) -> None:
+        program = self.program
+        if memory.cuts is None or memory.cut_for != lanes:
+            cuts = []
+            for phase in program.phases:
+                block = self._block(phase, lanes) if isinstance(phase, Lanes) else 1
+                cuts.append((block, self._pieces(phase, lanes, block) if isinstance(phase, Lanes) else 1))
+            memory.cut(cuts, lanes)
+        memory.tabulate()
+        if self._serial:
+            if memory.serial is None:
+                memory.describe(self.addresses, lanes)
+            self._run_serially(memory.serial)
             return
-        parts, base = phase.parts, where[0]
+        for k, phase in enumerate(program.phases):
+            if isinstance(phase, Whole):
+                self._whole(phase, memory, memory.slots[k])
+            elif isinstance(phase, Lanes):
+                self._over_lanes(phase, memory, k, lanes)
+            else:
+                self._host(phase, memory, lanes)
+
+    def _whole(self, phase: Whole, memory: Memory, slots: np.ndarray) -> None:
+        from .interpreter import run_parts, run_whole
+
+        program, base = self.program, int(memory.where[0])
+        if phase.parts is None:
+            run_whole(program.code, phase.begin, phase.end, self.addresses, program.table, slots, base, memory.scratch)
+            return
+        parts = phase.parts
 
         def work(order: np.ndarray) -> None:
             run_parts(program.code, parts, self.addresses, program.table, slots, base, order)
 
-        share(work, len(parts), 1, 1 << 20)
+        share(work, len(parts), 1, PARALLEL_WORK)
 
     def _block(self, phase: Lanes, lanes: int) -> int:
         if not phase.products:
@@ -185,78 +238,43 @@ class Ready:
             return blocks
         return max(1, min(blocks, MOST_PIECES, TOTAL_BYTES // phase.total_bytes))
 
-    def _over_lanes(self, phase: Lanes, where: np.ndarray, memory: _Memory, lanes: int) -> None:
-        from .interpreter import SCRATCH, add_up, run_lanes
+    def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
+        from .interpreter import add_up, run_lanes
 
-        program, block = self.program, self._block(phase, lanes)
-        pieces = self._pieces(phase, lanes, block)
-        if memory.totals.size < pieces * phase.total_bytes:
-            memory.totals = np.empty(pieces * phase.total_bytes, np.uint8)
-        where[2] = memory.totals.ctypes.data
-        slots = self._slots(phase.slots, where, phase.total_bytes)
-        size = phase.lane_bytes * block + SCRATCH + 128
+        program, (block, pieces), slots = self.program, memory.cuts[k], memory.slots[k]  # type: ignore[index]
+        size = phase.lane_bytes * block
 
         def work(order: np.ndarray) -> None:
             workspace = self._workspace(size)
             run_lanes(
-                program.code,
-                phase.begin,
-                phase.end,
-                self.addresses,
-                program.table,
-                slots,
-                workspace,
-                block,
-                lanes,
-                pieces,
+                program.code, phase.begin, phase.end, self.addresses, program.table, slots, workspace[1], block, lanes, pieces,
                 order,
-            )
+            )  # fmt: skip
             self._workspaces.append(workspace)
 
         share(work, pieces, 1, phase.work * lanes // pieces)
         if phase.totals:
-            wanted = np.array([(o, n, s, where[v.buffer] + v.offset, t) for o, n, s, v, t in phase.totals], np.int64)
-            add_up(where[2], pieces, phase.total_bytes, wanted)
+            add_up(int(memory.where[2]), pieces, phase.total_bytes, memory.wanted[k])
 
-    def _host(self, phase: Host, where: np.ndarray, lanes: int) -> None:
+    def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
         count = lanes if phase.loop else None
         operands = []
-        for view, shape, letter, dtype in phase.operands:
-            array = _array(
-                where, view, shape, letter, lanes if phase.loop and view.step else (1 if phase.loop else None)
-            )
+        for view, core, letter, dtype in phase.operands:
+            array = memory.array(view, core, letter, (lanes if view.step else 1) if phase.loop else None)
             array = array if phase.loop else array[None]
             operands.append(array.astype(np.int64) if dtype == "int64" else array)
         with np.errstate(all="ignore"):
-            rank = len(phase.kind.shape)
-            if phase.kind.op.family == "elementwise":
-                operands = [a.reshape(a.shape[0], *(1,) * (rank + 1 - a.ndim), *a.shape[1:]) for a in operands]
-            result = np.asarray(phase.kind.op.numpy(*operands, **phase.kind.kwargs))
-        target = _array(where, phase.result, phase.kind.shape, phase.letter, count)
-        target[...] = result if phase.loop else result[0]
+            result = call(phase.kind, operands)
+        memory.array(phase.result, phase.kind.shape, phase.letter, count)[...] = result if phase.loop else result[0]
 
-    def _workspace(self, size: int) -> np.ndarray:
+    def _workspace(self, size: int) -> tuple[np.ndarray, int]:
+        from .interpreter import SCRATCH
+
         while self._workspaces:
             try:
                 found = self._workspaces.pop()
             except IndexError:
                 break
-            if found.size >= size:
+            if len(found[0]) >= size + SCRATCH + 64:
                 return found
-        return np.zeros(size, np.uint8)
-
-
-def _array(where: np.ndarray, view: View, shape: tuple[int, ...], letter: str, lanes: int | None) -> np.ndarray:
-    """The array that a view of a buffer is; with the lanes in front where they are loop dims."""
-    import ctypes
-
-    full, strides = shape, view.strides
-    if lanes is not None:
-        full, strides = (lanes, *shape), (view.step, *view.strides)
-    if 0 in full:
-        return np.empty(full, NUMPY[letter])
-    low = sum(min(0, (n - 1) * s) for n, s in zip(full, strides, strict=True))
-    high = sum(max(0, (n - 1) * s) for n, s in zip(full, strides, strict=True)) + SIZE[letter]
-    begin = int(where[view.buffer]) + view.offset + low
-    memory = (ctypes.c_char * (high - low)).from_address(begin)
-    return np.ndarray(full, NUMPY[letter], memory, -low, strides)
+        return zeroed(size + SCRATCH)

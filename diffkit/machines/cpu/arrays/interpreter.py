@@ -444,13 +444,12 @@ def _aligned(address):  # type: ignore[no-untyped-def]
     return address + (64 - address % 64) % 64
 
 
-@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, uint8[::1])")
-def run_whole(code, begin, end, addresses, table, slots, base, scratch):  # type: ignore[no-untyped-def]
-    """Instructions begin … end on whole arrays. slots: (address, …)."""
+@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64)")
+def run_whole(code, begin, end, addresses, table, slots, base, spare):  # type: ignore[no-untyped-def]
+    """Instructions begin … end on whole arrays. slots: (address, …). spare: where scratch memory is."""
     here, odo = np.empty(max(1, slots.shape[0]), np.int64), np.zeros(64, np.int64)
     for s in range(slots.shape[0]):
         here[s] = slots[s, 0]
-    spare = _aligned(scratch.ctypes.data)
     pc = begin
     while pc < end:
         execute(code, pc, addresses, table, base, 1, 1, 1, here, spare, odo)
@@ -477,15 +476,15 @@ def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignor
 
 
 @native(
-    "(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], uint8[::1], int64, int64, int64, int64[::1])"
+    "(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64, int64, int64, int64[::1])"
 )
-def run_lanes(code, begin, end, addresses, table, slots, workspace, block, lanes, pieces, order):  # type: ignore[no-untyped-def]
+def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, pieces, order):  # type: ignore[no-untyped-def]
     """Instructions over blocks of lanes, piece by piece until none are left.
 
     slots: (address, bytes from lane to lane, bytes from piece to piece). A piece is a run of blocks with totals of its own.
+    scratch: where scratch memory is, and behind it the registers.
     """
     here, odo = np.empty(max(1, slots.shape[0]), np.int64), np.zeros(64, np.int64)
-    scratch = _aligned(workspace.ctypes.data)
     base = scratch + SCRATCH
     blocks = (lanes + block - 1) // block
     while True:
@@ -533,3 +532,22 @@ def add_up(totals, pieces, stride, wanted):  # type: ignore[no-untyped-def]
             z = carray(_pointer(wanted[w, 3]), n, np.float32)
             for i in range(n):
                 z[i] = np.float32(x[i])
+
+
+@native("(int64[::1],)")
+def run_serially(words):  # type: ignore[no-untyped-def]
+    """A whole program on one thread, in one call (Memory.describe writes the words)."""
+    code = carray(_pointer(words[0]), words[1], np.int64)
+    addresses = carray(_pointer(words[2]), words[3], np.int64)
+    table = carray(_pointer(words[4]), words[5], np.int64)
+    order = np.empty(2, np.int64)
+    for p in range(10, words.size, 11):
+        slots = carray(_pointer(words[p + 3]), (words[p + 4], 3), np.int64)
+        if words[p] == 0:
+            run_whole(code, words[p + 1], words[p + 2], addresses, table, slots, words[6], words[8])
+            continue
+        block, lanes, pieces = words[p + 5], words[p + 6], words[p + 7]
+        order[0], order[1] = 0, pieces
+        run_lanes(code, words[p + 1], words[p + 2], addresses, table, slots, words[7], block, lanes, pieces, order)
+        if words[p + 10]:
+            add_up(words[9], pieces, words[p + 8], carray(_pointer(words[p + 9]), (words[p + 10], 5), np.int64))

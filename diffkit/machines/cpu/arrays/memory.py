@@ -1,0 +1,144 @@
+"""What one call of an array program works in, and the tables of addresses that its phases are given.
+
+Memory is kept from call to call, so that addresses stay what they are. Small arguments and results are copied into memory of the
+program's own: that costs less than to ask an array for its address.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..plan import NUMPY, SIZE
+from .interpreter import SCRATCH
+from .program import FIRST_INPUT, Host, Lanes, Phase, Program
+from .views import View
+
+#: core shape and letter of an argument or result
+Core = tuple[tuple[int, ...], str]
+#: arguments and results up to so many bytes are copied
+SMALL = 8192
+
+
+def address_of(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def zeroed(size: int) -> tuple[np.ndarray, int]:
+    """Bytes, and where the first multiple of 64 among their addresses is."""
+    memory: np.ndarray = np.zeros(size + 64, np.uint8)
+    address = address_of(memory)
+    return memory, address + -address % 64
+
+
+class Memory:
+    """Buffers of a program for so many lanes."""
+
+    def __init__(self, program: Program, shapes: Sequence[Core], count: int, lanes: int) -> None:
+        """shapes: of arguments and results that are copied where they are small; count: of all of them."""
+        self.program, self.lanes = program, lanes
+        self.where: np.ndarray = np.zeros(FIRST_INPUT + count + len(program.streams), np.int64)
+        work, self.where[0] = zeroed(program.work_bytes)
+        scratch, self.scratch = zeroed(SCRATCH)
+        self.held: list[np.ndarray] = [work, scratch, program.constants]
+        self.where[1] = address_of(program.constants)
+        #: one an argument or result: memory of the program's own, None where it is used as it lies
+        self.own: list[np.ndarray | None] = [None] * count
+        for k, (shape, letter) in enumerate(shapes):
+            if math.prod(shape) * SIZE[letter] <= SMALL:
+                own: np.ndarray = np.zeros(shape, NUMPY[letter])
+                self.own[k], self.where[FIRST_INPUT + k] = own, address_of(own)
+        for k, each in enumerate(program.streams):
+            stream, self.where[FIRST_INPUT + count + k] = zeroed(each * lanes)
+            self.held.append(stream)
+        self.slots = [self._empty_slots(phase) for phase in program.phases]
+        #: a phase's totals: where they are added up to
+        self.wanted: list[np.ndarray] = [
+            np.array([(o, n, s, 0, t) for o, n, s, _, t in phase.totals], np.int64).reshape(-1, 5)
+            if isinstance(phase, Lanes)
+            else np.empty((0, 5), np.int64)
+            for phase in program.phases
+        ]
+        #: (lanes in a block, pieces) of every phase, for so many lanes
+        self.cuts: list[tuple[int, int]] | None = None
+        self.cut_for = 0
+        #: the whole program for the interpreter, if it is run on one thread
+        self.serial: np.ndarray | None = None
+        self._placed = False
+
+    @staticmethod
+    def _empty_slots(phase: Phase) -> np.ndarray:
+        if isinstance(phase, Host):
+            return np.empty((0, 3), np.int64)
+        slots: np.ndarray = np.empty((len(phase.slots), 3), np.int64)
+        slots[:, 1] = phase.slots[:, 2]
+        slots[:, 2] = phase.slots[:, 3] * (phase.total_bytes if isinstance(phase, Lanes) else 0)
+        return slots
+
+    def cut(self, cuts: list[tuple[int, int]], lanes: int) -> None:
+        """Memory for the totals of all pieces."""
+        self.cuts, self.cut_for = cuts, lanes
+        sizes = [
+            phase.total_bytes * pieces
+            for phase, (_, pieces) in zip(self.program.phases, cuts, strict=True)
+            if isinstance(phase, Lanes)
+        ]
+        totals, self.where[2] = zeroed(max(sizes, default=0))
+        self.held.append(totals)
+        self._placed, self.serial = False, None
+
+    def place(self, at: int, array: np.ndarray) -> None:
+        """An argument or result where it lies."""
+        address = address_of(array)
+        if self.where[FIRST_INPUT + at] != address:
+            self.where[FIRST_INPUT + at] = address
+            self._placed = False
+
+    def tabulate(self) -> None:
+        """The tables of addresses, where an address has changed."""
+        if self._placed:
+            return
+        where = self.where
+        for phase, slots, wanted in zip(self.program.phases, self.slots, self.wanted, strict=True):
+            if isinstance(phase, Host):
+                continue
+            np.add(where[phase.slots[:, 0]], phase.slots[:, 1], out=slots[:, 0])
+            if isinstance(phase, Lanes):
+                for row, (*_, view, _) in zip(wanted, phase.totals, strict=True):
+                    row[3] = where[view.buffer] + view.offset
+        self._placed = True
+
+    def describe(self, addresses: np.ndarray, lanes: int) -> None:
+        """The whole program as the interpreter takes it when it runs it from end to end (interpreter.run_serially)."""
+        program, cuts = self.program, self.cuts or []
+        size = max((p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)), default=0)
+        workspace, base = zeroed(size + SCRATCH)
+        self.held += [workspace, addresses]
+        words = []
+        for array in (program.code, addresses, program.table):
+            words += [address_of(array), len(array)]
+        words += [int(self.where[0]), base, self.scratch, int(self.where[2])]
+        for phase, slots, wanted, (block, pieces) in zip(program.phases, self.slots, self.wanted, cuts, strict=True):
+            assert not isinstance(phase, Host)
+            over = isinstance(phase, Lanes)
+            words += [
+                int(over), phase.begin, phase.end, address_of(slots), len(slots), block, lanes, pieces,
+                phase.total_bytes if isinstance(phase, Lanes) else 0, address_of(wanted), len(wanted),
+            ]  # fmt: skip
+        self.serial = np.array(words, np.int64)
+
+    def array(self, view: View, shape: tuple[int, ...], letter: str, lanes: int | None) -> np.ndarray:
+        """The array that a view is; with the lanes in front where they are loop dims."""
+        strides = view.strides
+        if lanes is not None:
+            shape, strides = (lanes, *shape), (view.step, *strides)
+        if 0 in shape:
+            return np.empty(shape, NUMPY[letter])
+        ends = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+        low = sum(e for e in ends if e < 0)
+        size = sum(map(abs, ends)) + SIZE[letter]
+        memory = (ctypes.c_char * size).from_address(int(self.where[view.buffer]) + view.offset + low)
+        return np.ndarray(shape, NUMPY[letter], memory, -low, strides)
