@@ -45,6 +45,22 @@ def take(ptr_a, index_a, rows, ptr, index):
             index[start + k] = index_a[source + k]
 
 
+@native(f"({_ROWS}, {_ROWS})")
+def transpose(ptr_a, index_a, ptr, index):
+    """For every column the rows that have it; `ptr` comes with zeros."""
+    for c in index_a:
+        ptr[c + 1] += 1
+    for c in range(len(ptr) - 1):
+        ptr[c + 1] += ptr[c]
+    for row in range(len(ptr_a) - 1):
+        for k in range(ptr_a[row], ptr_a[row + 1]):
+            index[ptr[index_a[k]]] = row
+            ptr[index_a[k]] += 1
+    for c in range(len(ptr) - 1, 0, -1):  # each has come to where the next one begins
+        ptr[c] = ptr[c - 1]
+    ptr[0] = 0
+
+
 @native(f"int64({_ROWS}, int64[::1], int64[::1], {_ROWS}, int32[::1])")
 def fold(ptr_a, index_a, members, groups, ptr, index, seen):
     """The union of the rows `members[groups[g]:groups[g + 1]]`, for every g. seen: one a column, all -1."""
@@ -224,6 +240,14 @@ def either_side(ptr, index, colours, place):
                 lower[j] += 1
         for e in range(ptr[i], ptr[i + 1]):
             count[colours[index[e]]] = 0
+
+
+@native("(int64[::1], int64[::1])")
+def sort_groups(numbers, ptr):
+    """Each group numbers[ptr[k]:ptr[k + 1]] ascending."""
+    for k in range(len(ptr) - 1):
+        if ptr[k + 1] - ptr[k] > 1:
+            numbers[ptr[k] : ptr[k + 1]].sort()
 
 
 def _sums(summands, gather, ptr, out):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from math import gcd
@@ -56,6 +57,10 @@ class Writer:
             p.view[i] = p.home(i)
         elif op is CAST and p.letters[i] == p.letters[args[0]]:
             p.shared(i, args[0], self.read(args[0]))
+        elif i in p.masked:
+            view = p.view[args[1]]
+            p.shared(i, args[1], view)
+            self.fill(view, elements(kind.shape), math.nan, p.letters[i], unless=args[0])
         elif op.family == "elementwise":
             self._elementwise(i, kind, args)
         elif op.name in FOLDS:
@@ -232,16 +237,15 @@ class Writer:
             MOVE, size, length, len(sizes), *sizes, from_, from_scaled, ends[0], *s, to, to_scaled, ends[1], *t,
         )  # fmt: skip
 
-    def fill(self, view: View, count: int, value: float, letter: str) -> None:
-        """Every element of a plain view."""
-        bits = {"d": "<d", "f": "<f", "b": "<?"}[letter]
-        number = int.from_bytes(struct.pack(bits, value), "little", signed=letter == "d")
-        if letter == "f":
-            number = struct.unpack("<i", struct.pack("<f", value))[0]
+    def fill(self, view: View, count: int, value: float, letter: str, unless: int | None = None) -> None:
+        """Every element of a plain view; unless: a condition that forbids it."""
         p = self.planner
         if view.buffer != LOCAL and p.in_lanes and count > 1:
             raise AssertionError("rows of lanes are filled in registers")
-        self.put(FILL, {"d": 8, "f": 4, "b": 1}[letter], count, p.operand(view)[0], number)
+        kind = {"d": ("<d", "<q", 8), "f": ("<f", "<i", 4), "b": ("<?", "<b", 1)}[letter]
+        (bits,) = struct.unpack(kind[1], struct.pack(kind[0], value))
+        condition = (0, 0) if unless is None else (1, p.operand(p.full(unless))[0])
+        self.put(FILL, kind[2], count, p.operand(view)[0], bits, *condition)
 
     # ---- movements ----
     def _movement(self, i: int, kind: Kind, a: int) -> None:

@@ -422,7 +422,8 @@ def execute(code, pc, addresses, table, base, block, count, first, here, scratch
             else:
                 where = target + table[begin + r] * tscale
                 _call(addresses[code[pc + 2]], where, source + r * run * size * sscale, 0, 0, n)
-    else:  # FILL: bytes an element, rows, place, bits
+    elif not code[pc + 6] or not _read(_at(code[pc + 7], base, block, here), np.uint8(0)):
+        # FILL: bytes an element, rows, place, bits, whether a condition may forbid it, its place
         size, rows, target = code[pc + 2], code[pc + 3], _at(code[pc + 4], base, block, here)
         n = rows * block if rows > 1 else count
         if size == 8:

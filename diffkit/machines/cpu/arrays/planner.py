@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....expr.kind import constant_value
-from ....ops import CONSTANT
+from ....ops import CAST, CONSTANT, TABLE
 from ....tape import Tape
 from ..plan import LETTER, NUMPY, SIZE
 from .axes import LOOP, Axes, is_native
 from .instructions import Writer
 from .program import CONSTANTS, FIRST_INPUT, WORK, Host, Lanes, Phase, Program, Slots, Whole
 from .views import LOCAL, Arena, View, elements, rest_of, row_major
+
+_WHERE, _RESHAPE = TABLE["where"], TABLE["reshape"]
 
 
 class Storage:
@@ -52,6 +54,8 @@ class Planner:
         self.gathered: list[tuple[int, int, int, View, int]] = []
         self.lane_work = 0
         self.wanted: dict[int, int] = {}
+        #: results that are their second argument but where the first, one condition, does not hold
+        self.masked: set[int] = set()
         self.first_output = FIRST_INPUT + len(tape.inputs)
         self.first_stream = self.first_output + len(tape.outputs)
         self.uses = [0] * count
@@ -69,6 +73,8 @@ class Planner:
         for k, o in enumerate(tape.outputs):
             if tape.args[o] and (self.lane[o] == LOOP or self.axes.lanes > 0):
                 self.wanted.setdefault(o, k)
+        for k, o in enumerate(tape.outputs):
+            self._write_in_place(k, o)
         for laned, values in self._order():
             if values:
                 (self._plan_lanes if laned else self._plan_whole)(values)
@@ -81,6 +87,23 @@ class Planner:
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
             self.work.size, constants, len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
         )  # fmt: skip
+
+    def _write_in_place(self, k: int, o: int) -> None:
+        """where(known, x, NaN), with one condition for all of `x`: `x` is written into the result, and the NaN over it if need be."""
+        kinds, args = self.tape.kinds, self.tape.args
+        if kinds[o].op is not _WHERE or self.lane[o] is not None or self.wanted.get(o) != k or self.uses[o] != 1:
+            return
+        condition, x, other = args[o]
+        value = kinds[other].kwargs.get("value") if kinds[other].op is CONSTANT else None
+        if elements(kinds[condition].shape) != 1 or not isinstance(value, float) or value == value or kinds[x].shape != kinds[o].shape:
+            return
+        base = x
+        while kinds[base].op is _RESHAPE and self.uses[base] == 1:
+            base = args[base][0]
+        computed = args[base] and (kinds[base].op.family != "movement" or base in self.axes.totals)
+        if computed and self.uses[base] == 1 and self.lane[base] is None and self.lane[x] is None and kinds[base].op is not CAST:
+            self.wanted[base] = k
+            self.masked.add(o)
 
     def _order(self) -> list[tuple[bool, list[int]]]:
         """(whether over lanes, values) phase by phase."""
