@@ -244,16 +244,24 @@ def either_side(ptr, index, colours, place):
 
 @native("(int64[::1], int64[::1])")
 def sort_groups(numbers, ptr):
-    """Each group numbers[ptr[k]:ptr[k + 1]] ascending."""
+    """Each group numbers[ptr[k]:ptr[k + 1]] ascending. Most groups are small."""
     for k in range(len(ptr) - 1):
-        if ptr[k + 1] - ptr[k] > 1:
-            numbers[ptr[k] : ptr[k + 1]].sort()
+        start, end = ptr[k], ptr[k + 1]
+        if end - start > 32:
+            numbers[start:end].sort()
+            continue
+        for e in range(start + 1, end):
+            x = numbers[e]
+            while e > start and numbers[e - 1] > x:
+                numbers[e] = numbers[e - 1]
+                e -= 1
+            numbers[e] = x
 
 
 def _sums(summands, gather, ptr, out):
-    """Entry k is the sum of the summands with numbers gather[ptr[k]:ptr[k + 1]], one after the other."""
+    """Entry k is the sum, in float64, of the summands with numbers gather[ptr[k]:ptr[k + 1]], one after the other."""
     for k in range(len(out)):
-        total = summands[gather[ptr[k]]]
+        total = np.float64(summands[gather[ptr[k]]])
         for e in range(ptr[k] + 1, ptr[k + 1]):
             total += summands[gather[e]]
         out[k] = total

@@ -48,6 +48,8 @@ class Axes:
 Step = tuple["int | None", bool, list["int | None"]]
 
 
+#: operations with a body (ops/loops.py)
+LOOPS = ("scan", "scan_adjoint", "call")
 FOLDS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
@@ -56,6 +58,10 @@ def is_native(kind: Kind) -> bool:
     op = kind.op
     if op.family == "elementwise":
         return op.kernel is not None or op is CAST
+    if op.name in LOOPS:
+        from .loops import is_native_loop
+
+        return is_native_loop(kind)
     return op.family in ("leaf", "movement") or op.name in FOLDS or op.name in ("matmul", "scatter", "overlap_add")
 
 

@@ -14,8 +14,9 @@ from ....errors import UnsupportedError
 from ....expr.kind import Kind, infer
 from ....ops import CAST, TABLE
 from ..emit import symbol_of
-from .axes import FOLDS, LOOP, follow
+from .axes import FOLDS, LOOP, LOOPS, follow
 from .interpreter import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, REDUCE, TAKE, TOTAL
+from .loops import write_loop
 from .views import LOCAL, View, along, collapsed, elements, is_plain, moved, offsets_of, rest_of, row_major
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Writer:
             self._overlap_add(i, kind, args[0])
         elif op.name in ("concatenate", "stack"):
             self._joined(i, kind, args)
+        elif op.name in LOOPS:
+            write_loop(self, i, kind, args)
         else:
             self._movement(i, kind, args[0])
 

@@ -15,7 +15,7 @@ from ..driver import _call, _pointer, _read, _take, _write
 from ..jit import native
 from .blas import dgemm, sgemm
 
-CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL = range(10)
+CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL, GROUP, LOOP, REVERSAL = range(13)
 
 #: elements of a run that is spread, gathered or summed up in scratch memory
 RUN = 1024
@@ -25,9 +25,9 @@ SCRATCH = 4 * 8 * RUN
 SMALL_PRODUCT = 600
 
 
-@native("int64(int64, int64, int64, int64[::1])")
+@native("int64(int64, int64, int64, int64)")
 def _at(place, base, block, here):  # type: ignore[no-untyped-def]
-    return base + place * block if place >= 0 else here[-1 - place]
+    return base + place * block if place >= 0 else _read(here - 8 - 8 * place, np.int64(0))
 
 
 @native("(int64, int64, int64, int64, int64, int64)")
@@ -82,7 +82,7 @@ def _next(code, sizes, nd, odometer, strides, places):  # type: ignore[no-untype
     return False
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64[::1], int64, int64[::1])")
+@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
 def _each(code, pc, addresses, base, block, count, here, scratch, odo):  # type: ignore[no-untyped-def]
     """kernel, operands (destination first; + 16: it is read too), rows, loops, sizes; a operand: place, scaled, bytes an element,
     step within the run, strides."""
@@ -135,7 +135,7 @@ def _each(code, pc, addresses, base, block, count, here, scratch, odo):  # type:
             break
 
 
-@native("(int64[::1], int64, int64, int64, int64, int64[::1], int64[::1])")
+@native("(int64[::1], int64, int64, int64, int64, int64, int64[::1])")
 def _move(code, pc, base, block, count, here, odo):  # type: ignore[no-untyped-def]
     """bytes an element, length of the run (0: lanes in use; -rows: rows of all lanes), loops, sizes; source and target: place,
     scaled, step within the run, strides."""
@@ -155,7 +155,7 @@ def _move(code, pc, base, block, count, here, odo):  # type: ignore[no-untyped-d
             break
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64[::1], int64, int64[::1])")
+@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
 def _fold(code, pc, addresses, base, block, count, here, scratch, odo):  # type: ignore[no-untyped-def]
     """kernel, kernel that narrows (-1: none; else terms are added up in double), loops kept, loops folded, rows, bytes of a result and
     of a term, sizes kept, sizes folded, target: place, scaled; source: place, scaled; strides of target, of source (kept, folded)."""
@@ -251,7 +251,7 @@ def _sum_of(at, size, n):  # type: ignore[no-untyped-def]
     return total
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64[::1], int64, int64[::1])")
+@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64[::1])")
 def _reduce(code, pc, addresses, base, here, scratch, odo):  # type: ignore[no-untyped-def]
     """kernel (-1: sum), loops kept, loops folded, length of the run folded, bytes an element, sizes kept, sizes folded,
     places of target and source, strides of target, of source (kept, folded)."""
@@ -342,7 +342,7 @@ def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, siz
         dgemm(address, np.int64(ta), np.int64(tb), p, q, k, x, ldx, y, ldy, add, c, ldc)
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64[::1], int64[::1])")
+@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
 def _products(code, pc, addresses, base, block, count, first, here, odo):  # type: ignore[no-untyped-def]
     """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes),
     sizes; of A, B and C: place, whether the loops' strides are scaled, two strides each with whether it is scaled, strides."""
@@ -373,7 +373,7 @@ def _products(code, pc, addresses, base, block, count, first, here, odo):  # typ
             break
 
 
-@native("(int64[::1], int64, int64, int64, int64, int64, int64[::1])")
+@native("(int64[::1], int64, int64, int64, int64, int64, int64)")
 def _totals(code, pc, base, block, count, first, here):  # type: ignore[no-untyped-def]
     """bytes an element, rows, place of the source, whether its rows' stride is scaled, that stride, place of the totals (doubles)."""
     size, rows = code[pc + 2], code[pc + 3]
@@ -384,7 +384,27 @@ def _totals(code, pc, base, block, count, first, here):  # type: ignore[no-untyp
         _write(target + 8 * r, total if first else _read(target + 8 * r, 0.0) + total)
 
 
-@native("(int64[::1], int64, int64[::1], int64[::1], int64, int64, int64, int64, int64[::1], int64, int64[::1])")
+@native("(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
+def _fill_slots(code, at, slots, turn, back_turn, n, base, here, inner):  # type: ignore[no-untyped-def]
+    """What a body reads and writes in step n."""
+    for s in range(slots):
+        q = at + 4 * s
+        odd = back_turn if code[q + 3] else turn
+        _write(inner + 8 * s, _at(code[q + odd], base, 1, here) + n * code[q + 2])
+
+
+@native("int64(int64, int64)")
+def _split(length, checkpoints):  # type: ignore[no-untyped-def]
+    """How many steps to run before the next carry is kept (ops/revolve.py: split)."""
+    r, before, ways = 0, 1, 1
+    while ways < length:
+        r += 1
+        before, ways = ways, ways * (checkpoints + r) // r
+    # C(s+r−2, s−1) from C(s+r−1, s)
+    return min(before, length - before * checkpoints // (checkpoints + r - 1))
+
+
+@native("(int64[::1], int64, int64[::1], int64[::1], int64, int64, int64, int64, int64, int64, int64[::1])")
 def execute(code, pc, addresses, table, base, block, count, first, here, scratch, odo):  # type: ignore[no-untyped-def]
     """One instruction over the first `count` lanes of a block. first: nothing has been added to the totals yet."""
     opcode = code[pc]
@@ -440,6 +460,115 @@ def execute(code, pc, addresses, table, base, block, count, first, here, scratch
                 t1[i] = np.uint8(code[pc + 5])
 
 
+#: words of a loop being run: where its instruction is, the step, and what to come back to: place of memory, slots, end of the code
+FRAME, DEEPEST = 16, 8
+#: addresses of the slots of a program and of the bodies within each other
+MOST_SLOTS = 8192
+ADVANCE, REVERSE = 1, 2
+
+
+@native("int64(int64[::1], int64, int64[:, ::1], int64, int64, int64)")
+def _next_of_reversal(code, pc, frames, d, base, here):  # type: ignore[no-untyped-def]
+    """What a reversal is to do now that the last thing is done: run a step again, reverse one, or (0) nothing more.
+
+    The order of ops/revolve.py. A frame, from 6: carries kept, the end of what is to be reversed, step of the carry at hand, turn of the
+    carry, turn of the adjoint, step to advance to, whether its carry is kept, what was done last.
+    """
+    most, size = code[pc + 6], code[pc + 11]
+    store, kept_at = _at(code[pc + 14], base, 1, here), carray(_pointer(_at(code[pc + 15], base, 1, here)), most, np.int64)
+    reverse = False
+    if frames[d, 13] == ADVANCE:
+        frames[d, 8] += 1
+        frames[d, 9] = 1 - frames[d, 9]
+        if frames[d, 8] < frames[d, 11]:
+            return ADVANCE
+        if frames[d, 12]:
+            kept_at[frames[d, 6]] = frames[d, 8]
+            _copied(store + frames[d, 6] * size, 8, _at(code[pc + 12 + frames[d, 9]], base, 1, here), 8, 8, size // 8)
+            frames[d, 6] += 1
+        else:
+            reverse = True
+    elif frames[d, 13] == REVERSE:
+        frames[d, 10] = 1 - frames[d, 10]
+        frames[d, 8] = -1
+        if frames[d, 7] == kept_at[frames[d, 6] - 1]:
+            frames[d, 6] -= 1
+            if frames[d, 6] == 0:
+                return 0
+    else:
+        kept_at[0] = 0
+        _copied(store, 8, _at(code[pc + 12], base, 1, here), 8, 8, size // 8)
+    first = kept_at[frames[d, 6] - 1]
+    if not reverse:
+        if frames[d, 8] != first:
+            _copied(_at(code[pc + 12], base, 1, here), 8, store + (frames[d, 6] - 1) * size, 8, 8, size // 8)
+            frames[d, 8], frames[d, 9] = first, 0
+        if frames[d, 7] - first > 1:
+            frames[d, 12] = np.int64(frames[d, 6] < most)
+            frames[d, 11] = first + _split(frames[d, 7] - first, most - frames[d, 6] + 1) if frames[d, 12] else frames[d, 7] - 1
+            frames[d, 13] = ADVANCE
+            return ADVANCE
+    frames[d, 7] -= 1
+    frames[d, 13] = REVERSE
+    return REVERSE
+
+
+@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64, int64, int64, int64)")
+def run(code, begin, end, addresses, table, base, here, slots, scratch):  # type: ignore[no-untyped-def]
+    """Instructions on whole arrays, loops included. here: the addresses of the slots, with room behind them for those of bodies.
+
+    LOOP: where the body begins, steps, whether backwards, slots, place of the body's memory; a slot: place at even and at odd turns, bytes
+    from step to step, whose turns.
+    REVERSAL: where the bodies begin, length of the first, steps, whether backwards, carries kept at most, slots of both bodies, places
+    of their memory, bytes of a carry, places of the carry at hand at even and odd turns, of the carries kept, of their steps; slots.
+    """
+    odo, frames = np.zeros(64, np.int64), np.zeros((DEEPEST, FRAME), np.int64)
+    depth, pc, mine = 0, begin, 0
+    while True:
+        if pc >= end and depth == 0:
+            return
+        opcode = code[pc] if pc < end else np.int64(-1)
+        if opcode >= 0 and opcode != LOOP and opcode != REVERSAL:
+            execute(code, pc, addresses, table, base, 1, 1, 1, here + 8 * mine, scratch, odo)
+            pc += code[pc + 1]
+            continue
+        if opcode >= 0:  # into a loop
+            frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3], frames[depth, 4] = pc, -1, base, mine, end
+            frames[depth, 5] = frames[depth - 1, 5] + frames[depth - 1, 14] if depth else slots
+            frames[depth, 6], frames[depth, 7], frames[depth, 13] = 1, code[pc + 4], 0
+            frames[depth, 8], frames[depth, 9], frames[depth, 10] = 0, 0, 0
+            frames[depth, 14] = code[pc + 5] if opcode == LOOP else max(code[pc + 7], code[pc + 8])
+            depth += 1
+        d = depth - 1
+        at, outer, theirs = frames[d, 0], frames[d, 2], here + 8 * frames[d, 3]
+        inner = here + 8 * frames[d, 5]
+        if code[at] == LOOP:
+            frames[d, 1] += 1
+            t, steps = frames[d, 1], code[at + 3]
+            if t < steps:
+                _fill_slots(code, at + 7, code[at + 5], t & 1, 0, steps - 1 - t if code[at + 4] else t, outer, theirs, inner)
+                mine, base = frames[d, 5], _at(code[at + 6], outer, 1, theirs)
+                pc, end = at + code[at + 2], at + code[at + 1]
+                continue
+        else:
+            todo = _next_of_reversal(code, at, frames, d, outer, theirs)
+            if todo:
+                step = frames[d, 8] if todo == ADVANCE else frames[d, 7]
+                n = code[at + 4] - 1 - step if code[at + 5] else step
+                head, body = at + 16, at + code[at + 2]
+                if todo == ADVANCE:
+                    _fill_slots(code, head, code[at + 7], frames[d, 9], 0, n, outer, theirs, inner)
+                    base, pc, end = _at(code[at + 9], outer, 1, theirs), body, body + code[at + 3]
+                else:
+                    _fill_slots(code, head + 4 * code[at + 7], code[at + 8], frames[d, 9], frames[d, 10], n, outer, theirs, inner)
+                    base, pc, end = _at(code[at + 10], outer, 1, theirs), body + code[at + 3], at + code[at + 1]
+                mine = frames[d, 5]
+                continue
+        depth -= 1  # out of it
+        base, mine, end = frames[d, 2], frames[d, 3], frames[d, 4]
+        pc = at + code[at + 1]
+
+
 @native("int64(int64)")
 def _aligned(address):  # type: ignore[no-untyped-def]
     return address + (64 - address % 64) % 64
@@ -448,23 +577,21 @@ def _aligned(address):  # type: ignore[no-untyped-def]
 @native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64)")
 def run_whole(code, begin, end, addresses, table, slots, base, spare):  # type: ignore[no-untyped-def]
     """Instructions begin … end on whole arrays. slots: (address, …). spare: where scratch memory is."""
-    here, odo = np.empty(max(1, slots.shape[0]), np.int64), np.zeros(64, np.int64)
+    places = np.empty(slots.shape[0] + MOST_SLOTS, np.int64)
     for s in range(slots.shape[0]):
-        here[s] = slots[s, 0]
-    pc = begin
-    while pc < end:
-        execute(code, pc, addresses, table, base, 1, 1, 1, here, spare, odo)
-        pc += code[pc + 1]
+        places[s] = slots[s, 0]
+    run(code, begin, end, addresses, table, base, places.ctypes.data, slots.shape[0], spare)
+    places[0] = 0  # it is held until here
 
 
 @native("(int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64, int64[::1])")
 def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignore[no-untyped-def]
     """Parts of whole arrays, each (begin, end) of instructions, until none are left."""
-    here, odo = np.empty(max(1, slots.shape[0]), np.int64), np.zeros(64, np.int64)
+    places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
     scratch = np.empty(SCRATCH + 64, np.uint8)
-    spare = _aligned(scratch.ctypes.data)
+    spare, here = _aligned(scratch.ctypes.data), places.ctypes.data
     for s in range(slots.shape[0]):
-        here[s] = slots[s, 0]
+        places[s] = slots[s, 0]
     while True:
         taken = _take(order)
         if taken >= parts.shape[0]:
@@ -474,6 +601,7 @@ def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignor
             while pc < parts[p, 1]:
                 execute(code, pc, addresses, table, base, 1, 1, 1, here, spare, odo)
                 pc += code[pc + 1]
+    places[0], scratch[0] = 0, 0  # they are held until here
 
 
 @native(
@@ -485,7 +613,8 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
     slots: (address, bytes from lane to lane, bytes from piece to piece). A piece is a run of blocks with totals of its own.
     scratch: where scratch memory is, and behind it the registers.
     """
-    here, odo = np.empty(max(1, slots.shape[0]), np.int64), np.zeros(64, np.int64)
+    places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
+    here = places.ctypes.data
     base = scratch + SCRATCH
     blocks = (lanes + block - 1) // block
     while True:
@@ -497,12 +626,13 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
             for b in range(start, (piece + 1) * blocks // pieces):
                 lane = b * block
                 for s in range(slots.shape[0]):
-                    here[s] = slots[s, 0] + lane * slots[s, 1] + piece * slots[s, 2]
+                    places[s] = slots[s, 0] + lane * slots[s, 1] + piece * slots[s, 2]
                 count, first = min(block, lanes - lane), np.int64(b == start)
                 pc = begin
                 while pc < end:
                     execute(code, pc, addresses, table, base, block, count, first, here, scratch, odo)
                     pc += code[pc + 1]
+    places[0] = 0  # it is held until here
 
 
 @native("(int64, int64, int64, int64[:, ::1])")

@@ -43,6 +43,9 @@ class Planner:
         self.letters = [LETTER[k.dtype] for k in tape.kinds]
         self.sizes = [SIZE[t] for t in self.letters]
         self.work, self.local, self.totals = Arena(), Arena(), Arena()
+        self.constants, self.root = Arena(), self
+        #: the constants of the program and of all bodies in it: where each is, and its value
+        self.held: list[tuple[int, np.ndarray]] = []
         self.slots = Slots()
         self.view: dict[int, View] = {}
         self.storage: dict[int, Storage] = {}
@@ -69,7 +72,7 @@ class Planner:
         tape = self.tape
         for k, i in enumerate(tape.inputs):
             self.view[i] = self._whole_view(FIRST_INPUT + k, i)
-        constants = self._constants()
+        self._constants()
         for k, o in enumerate(tape.outputs):
             if tape.args[o] and (self.lane[o] == LOOP or self.axes.lanes > 0):
                 self.wanted.setdefault(o, k)
@@ -85,7 +88,7 @@ class Planner:
         writer = self.writer
         return Program(
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
-            self.work.size, constants, len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
+            self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
         )  # fmt: skip
 
     def _write_in_place(self, k: int, o: int) -> None:
@@ -121,16 +124,18 @@ class Planner:
                 whole[axes.level[i]].append(i)
         return [phase for w, la in zip(whole, lanes, strict=True) for phase in ((False, w), (True, la))]
 
-    def _constants(self) -> np.ndarray:
-        arena, held = Arena(), []
+    def _constants(self) -> None:
+        root = self.root
         for i, kind in enumerate(self.tape.kinds):
             if kind.op is CONSTANT:
                 value = np.ascontiguousarray(constant_value(kind), NUMPY[self.letters[i]])
-                at = arena.take(value.nbytes)
-                held.append((at, value))
+                at = root.constants.take(value.nbytes)
+                root.held.append((at, value))
                 self.view[i] = View(CONSTANTS, at, row_major(kind.shape, self.sizes[i]))
-        memory: np.ndarray = np.zeros(arena.size, np.uint8)
-        for at, value in held:
+
+    def _memory_of_constants(self) -> np.ndarray:
+        memory: np.ndarray = np.zeros(self.constants.size, np.uint8)
+        for at, value in self.held:
             memory[at : at + value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
         return memory
 
@@ -297,3 +302,36 @@ class Planner:
         if view.buffer == WORK and not self.in_lanes:
             return view.offset, 0
         return self.slots.place(view.buffer, view.offset, view.step if self.in_lanes else 0), 0
+
+
+class BodyPlanner(Planner):
+    """Plans the body of a loop: code on whole arrays, within the program of another planner."""
+
+    def __init__(self, tape: Tape, outer: Planner, strides: Sequence[tuple[int, ...]]) -> None:
+        """strides: of the inputs."""
+        super().__init__(tape, None)
+        self.root, self._strides = outer.root, strides
+        self.writer.table, self.writer.symbols = outer.writer.table, outer.writer.symbols
+        self._outer = outer
+
+    def code_of(self) -> list[int]:
+        """The code; `slots` and `work` say what it needs."""
+        tape, writer = self.tape, self.writer
+        for k, (i, strides) in enumerate(zip(tape.inputs, self._strides, strict=True)):
+            self.view[i] = View(FIRST_INPUT + k, 0, strides)
+        self._constants()
+        for k, o in enumerate(tape.outputs):
+            if tape.args[o]:
+                self.wanted.setdefault(o, k)
+        for i, args in enumerate(tape.args):
+            if args:
+                writer.write(i)
+                writer.parts = []
+                self._read(i)
+        for k, o in enumerate(tape.outputs):
+            if self.view[o].buffer != self.first_output + k:
+                shape = tape.kinds[o].shape
+                target = View(self.first_output + k, 0, row_major(shape, self.sizes[o]))
+                writer.move(self.view[o], target, shape, self.sizes[o])
+        self._outer.writer.uses_products |= writer.uses_products
+        return writer.code
