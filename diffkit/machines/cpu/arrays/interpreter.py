@@ -23,6 +23,9 @@ RUN = 1024
 SCRATCH = 4 * 8 * RUN
 #: products of fewer multiplications are done here: calling BLAS costs as much
 SMALL_PRODUCT = 600
+#: tables are handed on by their addresses, and read as if they had so many words: an array that is handed on is counted, which costs
+#: more than a short instruction
+WORDS = 1 << 40
 
 
 @native("int64(int64, int64, int64, int64)")
@@ -64,12 +67,14 @@ def _copied(target, target_step, source, source_step, size, n):  # type: ignore[
             _write(target + i * target_step, _read(source + i * source_step, np.uint8(0)))
 
 
-@native("boolean(int64[::1], int64, int64, int64[::1], int64, int64)")
-def _next(code, sizes, nd, odometer, strides, places):  # type: ignore[no-untyped-def]
+@native("boolean(int64, int64, int64, int64, int64, int64)")
+def _next(code_at, sizes, nd, odometer_at, strides, places):  # type: ignore[no-untyped-def]
     """One step on through the loops of these sizes. False: all are done.
 
     strides: where in `odometer` the strides of the operands begin (`places` of them, `nd` each); their places are before them.
     """
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    odometer = carray(_pointer(odometer_at), WORDS, np.int64)
     for d in range(nd - 1, -1, -1):
         odometer[d] += 1
         for o in range(places):
@@ -82,10 +87,13 @@ def _next(code, sizes, nd, odometer, strides, places):  # type: ignore[no-untype
     return False
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
-def _each(code, pc, addresses, base, block, count, here, scratch, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at):  # type: ignore[no-untyped-def]
     """kernel, operands (destination first; + 16: it is read too), rows, loops, sizes; a operand: place, scaled, bytes an element,
     step within the run, strides."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    addresses = carray(_pointer(addresses_at), WORDS, np.int64)
+    odo = carray(_pointer(odo_at), WORDS, np.int64)
     kernel, fold, operands = addresses[code[pc + 2]], code[pc + 3] >= 16, code[pc + 3] & 15
     rows, nd = code[pc + 4], code[pc + 5]
     run = rows * block if rows > 1 else count
@@ -131,14 +139,16 @@ def _each(code, pc, addresses, base, block, count, here, scratch, odo):  # type:
                 if step != size:
                     _copied(odo[8] + done * step, step, odo[60], size, size, n)
                 done += n
-        if not _next(code, sizes, nd, odo, 12, 4):
+        if not _next(code_at, sizes, nd, odo_at, 12, 4):
             break
 
 
-@native("(int64[::1], int64, int64, int64, int64, int64, int64[::1])")
-def _move(code, pc, base, block, count, here, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64)")
+def _move(code_at, pc, base, block, count, here, odo_at):  # type: ignore[no-untyped-def]
     """bytes an element, length of the run (0: lanes in use; -rows: rows of all lanes), loops, sizes; source and target: place,
     scaled, step within the run, strides."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    odo = carray(_pointer(odo_at), WORDS, np.int64)
     size, length, nd = code[pc + 2], code[pc + 3], code[pc + 4]
     n = length if length > 0 else count if length == 0 else -length * block
     sizes = pc + 5
@@ -151,14 +161,17 @@ def _move(code, pc, base, block, count, here, odo):  # type: ignore[no-untyped-d
     odo[8], odo[9] = _at(code[s], base, block, here), _at(code[t], base, block, here)
     while True:
         _copied(odo[9], code[t + 2], odo[8], code[s + 2], size, n)
-        if not _next(code, sizes, nd, odo, 10, 2):
+        if not _next(code_at, sizes, nd, odo_at, 10, 2):
             break
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
-def _fold(code, pc, addresses, base, block, count, here, scratch, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def _fold(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at):  # type: ignore[no-untyped-def]
     """kernel, kernel that narrows (-1: none; else terms are added up in double), loops kept, loops folded, rows, bytes of a result and
     of a term, sizes kept, sizes folded, target: place, scaled; source: place, scaled; strides of target, of source (kept, folded)."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    addresses = carray(_pointer(addresses_at), WORDS, np.int64)
+    odo = carray(_pointer(odo_at), WORDS, np.int64)
     kernel, narrow, nk, nt, rows = addresses[code[pc + 2]], code[pc + 3], code[pc + 4], code[pc + 5], code[pc + 6]
     target_size, source_size = code[pc + 7], code[pc + 8]
     ksizes = pc + 9
@@ -193,12 +206,12 @@ def _fold(code, pc, addresses, base, block, count, here, scratch, odo):  # type:
                     first = False
                 else:
                     _call(kernel, total, odo[40], 0, 0, n)
-                if not _next(code, tsizes, nt, odo[32:], 9, 1):
+                if not _next(code_at, tsizes, nt, odo_at + 256, 9, 1):
                     break
             if narrow >= 0:
                 _call(addresses[narrow], out, total, 0, 0, n)
             done += n
-        if not _next(code, ksizes, nk, odo, 10, 2):
+        if not _next(code_at, ksizes, nk, odo_at, 10, 2):
             break
 
 
@@ -251,10 +264,13 @@ def _sum_of(at, size, n):  # type: ignore[no-untyped-def]
     return total
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64[::1])")
-def _reduce(code, pc, addresses, base, here, scratch, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64)")
+def _reduce(code_at, pc, addresses_at, base, here, scratch, odo_at):  # type: ignore[no-untyped-def]
     """kernel (-1: sum), loops kept, loops folded, length of the run folded, bytes an element, sizes kept, sizes folded,
     places of target and source, strides of target, of source (kept, folded)."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    addresses = carray(_pointer(addresses_at), WORDS, np.int64)
+    odo = carray(_pointer(odo_at), WORDS, np.int64)
     kernel, nk, nt, length, size = code[pc + 2], code[pc + 3], code[pc + 4], code[pc + 5], code[pc + 6]
     ksizes = pc + 7
     tsizes = ksizes + nk
@@ -285,7 +301,7 @@ def _reduce(code, pc, addresses, base, here, scratch, odo):  # type: ignore[no-u
                     n = min(odo[31], length - done)
                     _call(addresses[kernel], scratch, odo[40] + done * size, 0, 0, n)
                     done += n
-            if not _next(code, tsizes, nt, odo[32:], 9, 1):
+            if not _next(code_at, tsizes, nt, odo_at + 256, 9, 1):
                 break
         if kernel < 0:
             if size == 8:
@@ -299,13 +315,11 @@ def _reduce(code, pc, addresses, base, here, scratch, odo):  # type: ignore[no-u
                 _call(addresses[kernel], scratch, scratch + half * size, 0, 0, n - half)
                 n = half
             _copied(odo[8], size, scratch, size, size, 1)
-        if not _next(code, ksizes, nk, odo, 10, 2):
+        if not _next(code_at, ksizes, nk, odo_at, 10, 2):
             break
 
 
-@native(
-    "(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"
-)
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, size):  # type: ignore[no-untyped-def]
     """C (m×n) = A·B, or + A·B; strides in elements. BLAS takes matrices one of whose strides is 1."""
     fits = (ak == 1 or am == 1) and (bk == 1 or bn == 1) and min(min(am, ak), min(bk, bn)) > 0
@@ -342,10 +356,13 @@ def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, siz
         dgemm(address, np.int64(ta), np.int64(tb), p, q, k, x, ldx, y, ldy, add, c, ldc)
 
 
-@native("(int64[::1], int64, int64[::1], int64, int64, int64, int64, int64, int64[::1])")
-def _products(code, pc, addresses, base, block, count, first, here, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at):  # type: ignore[no-untyped-def]
     """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes),
     sizes; of A, B and C: place, whether the loops' strides are scaled, two strides each with whether it is scaled, strides."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    addresses = carray(_pointer(addresses_at), WORDS, np.int64)
+    odo = carray(_pointer(odo_at), WORDS, np.int64)
     single, add, nd = code[pc + 3], code[pc + 4], code[pc + 5]
     size = 4 if single else 8
     for e in range(3):
@@ -369,13 +386,14 @@ def _products(code, pc, addresses, base, block, count, first, here, odo):  # typ
             addresses[code[pc + 2]], single, m, n, k, odo[8], odo[40], odo[41], odo[9], odo[42], odo[43], odo[10], odo[44],
             odo[45], adding, size,
         )  # fmt: skip
-        if not _next(code, sizes, nd, odo, 11, 3):
+        if not _next(code_at, sizes, nd, odo_at, 11, 3):
             break
 
 
-@native("(int64[::1], int64, int64, int64, int64, int64, int64)")
-def _totals(code, pc, base, block, count, first, here):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64)")
+def _totals(code_at, pc, base, block, count, first, here):  # type: ignore[no-untyped-def]
     """bytes an element, rows, place of the source, whether its rows' stride is scaled, that stride, place of the totals (doubles)."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
     size, rows = code[pc + 2], code[pc + 3]
     source, stride = _at(code[pc + 4], base, block, here), code[pc + 6] * (block if code[pc + 5] else 1)
     target = _at(code[pc + 7], base, block, here)
@@ -384,9 +402,10 @@ def _totals(code, pc, base, block, count, first, here):  # type: ignore[no-untyp
         _write(target + 8 * r, total if first else _read(target + 8 * r, 0.0) + total)
 
 
-@native("(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
-def _fill_slots(code, at, slots, turn, back_turn, n, base, here, inner):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def _fill_slots(code_at, at, slots, turn, back_turn, n, base, here, inner):  # type: ignore[no-untyped-def]
     """What a body reads and writes in step n."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
     for s in range(slots):
         q = at + 4 * s
         odd = back_turn if code[q + 3] else turn
@@ -404,9 +423,12 @@ def _split(length, checkpoints):  # type: ignore[no-untyped-def]
     return min(before, length - before * checkpoints // (checkpoints + r - 1))
 
 
-@native("(int64[::1], int64, int64[::1], int64[::1], int64, int64, int64, int64, int64, int64, int64[::1])")
-def execute(code, pc, addresses, table, base, block, count, first, here, scratch, odo):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here, scratch, odo_at):  # type: ignore[no-untyped-def]
     """One instruction over the first `count` lanes of a block. first: nothing has been added to the totals yet."""
+    code = carray(_pointer(code_at), WORDS, np.int64)
+    addresses = carray(_pointer(addresses_at), WORDS, np.int64)
+    table = carray(_pointer(table_at), WORDS, np.int64)
     opcode = code[pc]
     if opcode == CALL:  # kernel, rows, places of target and operands
         rows = code[pc + 3]
@@ -419,17 +441,17 @@ def execute(code, pc, addresses, table, base, block, count, first, here, scratch
             rows * block if rows > 1 else count,
         )
     elif opcode == EACH:
-        _each(code, pc, addresses, base, block, count, here, scratch, odo)
+        _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at)
     elif opcode == PRODUCT:
-        _products(code, pc, addresses, base, block, count, first, here, odo)
+        _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at)
     elif opcode == MOVE:
-        _move(code, pc, base, block, count, here, odo)
+        _move(code_at, pc, base, block, count, here, odo_at)
     elif opcode == FOLD:
-        _fold(code, pc, addresses, base, block, count, here, scratch, odo)
+        _fold(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at)
     elif opcode == REDUCE:
-        _reduce(code, pc, addresses, base, here, scratch, odo)
+        _reduce(code_at, pc, addresses_at, base, here, scratch, odo_at)
     elif opcode == TOTAL:
-        _totals(code, pc, base, block, count, first, here)
+        _totals(code_at, pc, base, block, count, first, here)
     elif opcode == TAKE or opcode == ADD_AT:
         # kernel (ADD_AT), bytes an element, rows, elements a row, where the table begins, source: place, scaled; target: place, scaled
         size, rows, run, begin = code[pc + 3], code[pc + 4], code[pc + 5], code[pc + 6]
@@ -467,13 +489,14 @@ MOST_SLOTS = 8192
 ADVANCE, REVERSE = 1, 2
 
 
-@native("int64(int64[::1], int64, int64[:, ::1], int64, int64, int64)")
-def _next_of_reversal(code, pc, frames, d, base, here):  # type: ignore[no-untyped-def]
+@native("int64(int64, int64, int64[:, ::1], int64, int64, int64)")
+def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-untyped-def]
     """What a reversal is to do now that the last thing is done: run a step again, reverse one, or (0) nothing more.
 
     The order of ops/revolve.py. A frame, from 6: carries kept, the end of what is to be reversed, step of the carry at hand, turn of the
     carry, turn of the adjoint, step to advance to, whether its carry is kept, what was done last.
     """
+    code = carray(_pointer(code_at), WORDS, np.int64)
     most, size = code[pc + 6], code[pc + 11]
     store, kept_at = _at(code[pc + 14], base, 1, here), carray(_pointer(_at(code[pc + 15], base, 1, here)), most, np.int64)
     reverse = False
@@ -513,8 +536,8 @@ def _next_of_reversal(code, pc, frames, d, base, here):  # type: ignore[no-untyp
     return REVERSE
 
 
-@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64, int64, int64, int64)")
-def run(code, begin, end, addresses, table, base, here, slots, scratch):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch):  # type: ignore[no-untyped-def]
     """Instructions on whole arrays, loops included. here: the addresses of the slots, with room behind them for those of bodies.
 
     LOOP: where the body begins, steps, whether backwards, slots, place of the body's memory; a slot: place at even and at odd turns, bytes
@@ -522,14 +545,17 @@ def run(code, begin, end, addresses, table, base, here, slots, scratch):  # type
     REVERSAL: where the bodies begin, length of the first, steps, whether backwards, carries kept at most, slots of both bodies, places
     of their memory, bytes of a carry, places of the carry at hand at even and odd turns, of the carries kept, of their steps; slots.
     """
+    code = carray(_pointer(code_at), WORDS, np.int64)
     odo, frames = np.zeros(64, np.int64), np.zeros((DEEPEST, FRAME), np.int64)
+    odo_at = odo.ctypes.data
     depth, pc, mine = 0, begin, 0
     while True:
         if pc >= end and depth == 0:
+            odo[0] = 0  # it is held until here
             return
         opcode = code[pc] if pc < end else np.int64(-1)
         if opcode >= 0 and opcode != LOOP and opcode != REVERSAL:
-            execute(code, pc, addresses, table, base, 1, 1, 1, here + 8 * mine, scratch, odo)
+            execute(code_at, pc, addresses_at, table_at, base, 1, 1, 1, here + 8 * mine, scratch, odo_at)
             pc += code[pc + 1]
             continue
         if opcode >= 0:  # into a loop
@@ -546,21 +572,21 @@ def run(code, begin, end, addresses, table, base, here, slots, scratch):  # type
             frames[d, 1] += 1
             t, steps = frames[d, 1], code[at + 3]
             if t < steps:
-                _fill_slots(code, at + 7, code[at + 5], t & 1, 0, steps - 1 - t if code[at + 4] else t, outer, theirs, inner)
+                _fill_slots(code_at, at + 7, code[at + 5], t & 1, 0, steps - 1 - t if code[at + 4] else t, outer, theirs, inner)
                 mine, base = frames[d, 5], _at(code[at + 6], outer, 1, theirs)
                 pc, end = at + code[at + 2], at + code[at + 1]
                 continue
         else:
-            todo = _next_of_reversal(code, at, frames, d, outer, theirs)
+            todo = _next_of_reversal(code_at, at, frames, d, outer, theirs)
             if todo:
                 step = frames[d, 8] if todo == ADVANCE else frames[d, 7]
                 n = code[at + 4] - 1 - step if code[at + 5] else step
                 head, body = at + 16, at + code[at + 2]
                 if todo == ADVANCE:
-                    _fill_slots(code, head, code[at + 7], frames[d, 9], 0, n, outer, theirs, inner)
+                    _fill_slots(code_at, head, code[at + 7], frames[d, 9], 0, n, outer, theirs, inner)
                     base, pc, end = _at(code[at + 9], outer, 1, theirs), body, body + code[at + 3]
                 else:
-                    _fill_slots(code, head + 4 * code[at + 7], code[at + 8], frames[d, 9], frames[d, 10], n, outer, theirs, inner)
+                    _fill_slots(code_at, head + 4 * code[at + 7], code[at + 8], frames[d, 9], frames[d, 10], n, outer, theirs, inner)
                     base, pc, end = _at(code[at + 10], outer, 1, theirs), body + code[at + 3], at + code[at + 1]
                 mine = frames[d, 5]
                 continue
@@ -580,7 +606,8 @@ def run_whole(code, begin, end, addresses, table, slots, base, spare):  # type: 
     places = np.empty(slots.shape[0] + MOST_SLOTS, np.int64)
     for s in range(slots.shape[0]):
         places[s] = slots[s, 0]
-    run(code, begin, end, addresses, table, base, places.ctypes.data, slots.shape[0], spare)
+    here = places.ctypes.data
+    run(code.ctypes.data, begin, end, addresses.ctypes.data, table.ctypes.data, base, here, slots.shape[0], spare)
     places[0] = 0  # it is held until here
 
 
@@ -590,6 +617,7 @@ def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignor
     places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
     scratch = np.empty(SCRATCH + 64, np.uint8)
     spare, here = _aligned(scratch.ctypes.data), places.ctypes.data
+    code_at, addresses_at, table_at, odo_at = code.ctypes.data, addresses.ctypes.data, table.ctypes.data, odo.ctypes.data
     for s in range(slots.shape[0]):
         places[s] = slots[s, 0]
     while True:
@@ -599,14 +627,12 @@ def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignor
         for p in range(taken, min(taken + order[1], parts.shape[0])):
             pc = parts[p, 0]
             while pc < parts[p, 1]:
-                execute(code, pc, addresses, table, base, 1, 1, 1, here, spare, odo)
+                execute(code_at, pc, addresses_at, table_at, base, 1, 1, 1, here, spare, odo_at)
                 pc += code[pc + 1]
-    places[0], scratch[0] = 0, 0  # they are held until here
+    places[0], scratch[0], odo[0] = 0, 0, 0  # they are held until here
 
 
-@native(
-    "(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64, int64, int64, int64[::1])"
-)
+@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64, int64, int64, int64[::1])")
 def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, pieces, order):  # type: ignore[no-untyped-def]
     """Instructions over blocks of lanes, piece by piece until none are left.
 
@@ -615,6 +641,7 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
     """
     places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
     here = places.ctypes.data
+    code_at, addresses_at, table_at, odo_at = code.ctypes.data, addresses.ctypes.data, table.ctypes.data, odo.ctypes.data
     base = scratch + SCRATCH
     blocks = (lanes + block - 1) // block
     while True:
@@ -630,9 +657,9 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
                 count, first = min(block, lanes - lane), np.int64(b == start)
                 pc = begin
                 while pc < end:
-                    execute(code, pc, addresses, table, base, block, count, first, here, scratch, odo)
+                    execute(code_at, pc, addresses_at, table_at, base, block, count, first, here, scratch, odo_at)
                     pc += code[pc + 1]
-    places[0] = 0  # it is held until here
+    places[0], odo[0] = 0, 0  # they are held until here
 
 
 @native("(int64, int64, int64, int64[:, ::1])")
