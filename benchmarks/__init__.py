@@ -3,9 +3,10 @@
     diffkit bench                        every workload, full size
     diffkit bench p1 p2 --peers heyoka   some of them, against one peer
 
-`harness` measures (who, how, in which order), `peers` builds every tool's derivative in the form that was fastest for it,
-`machine` finds the ceilings of the hardware, `results` writes what was found, and each `p…` file is one workload: a
-formula, its data, and the targets that diffkit is held to. docs/benchmarks.md tells how to read the figures.
+`harness` measures (who, how, in which order), `peers` (of columns) and `array_peers` (of whole arrays) build every tool's
+derivative in the form that was fastest for it, `adbench` holds that suite's objectives, `machine` finds the ceilings of the
+hardware, `results` writes what was found, and each `p…` file is one workload: a formula, its data, and the targets that
+diffkit is held to. docs/benchmarks.md tells how to read the figures.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ WORKLOADS = {
     "p6": "p6_reverse_cost",
     "p7": "p7_float32",
     "p8": "p8_scaling",
+    "p10": "p10_gmm",
+    "p11": "p11_lstm",
+    "p12": "p12_bundle_adjustment",
+    "p13": "p13_mlp",
+    "p14": "p14_small_mlp",
+    "p15": "p15_lenet",
+    "p16": "p16_sparse_hessian",
+    "p17": "p17_long_scan",
 }
 
 

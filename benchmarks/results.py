@@ -236,7 +236,7 @@ def show(name: str, found: Data, console: Any) -> None:
 # ---- picture ----------------------------------------------------------------------------------------------------------
 COLOURS = {
     "diffkit": "#d62728", "heyoka": "#1f77b4", "jax": "#2ca02c", "torch": "#ff7f0e", "casadi": "#9467bd",
-    "autograd": "#8c564b", "sympy": "#7f7f7f", "numpy": "#17becf",
+    "autograd": "#8c564b", "sympy": "#7f7f7f", "numpy": "#17becf", "ctypes": "#bcbd22",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ _PLACES = {
     "Dual": ".engines.forward",
     "Tape": ".tape",
     "load_tape": ".tape",
+    "linalg": ".expr.functions",
     "register_op": ".expr.registration",
     "kinks": ".ops",
     "set_threads": ".machines.cpu.threads",
@@ -58,11 +59,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     from .expr.compositions import COMPOSITIONS
+    from .expr.linalg import LINALG
     from .ops import TABLE
 
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
     return sorted(
-        {*globals(), *_PLACES, *elementwise, *COMPOSITIONS}
+        {*globals(), *_PLACES, *elementwise, *COMPOSITIONS, *LINALG}
         | {"sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
     )
 

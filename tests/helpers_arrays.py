@@ -106,9 +106,18 @@ _PRODUCTS = [
 
 
 def array_cases() -> list[ArrayCase]:
+    from helpers_convolution import convolution_cases  # made of the class above
+    from helpers_indexing import indexing_cases
+    from helpers_linalg import linalg_cases
+    from helpers_loops import loop_cases
+
     scatter = {"index": (("array", (3,), _ROWS.astype(np.int64).tobytes()), Ellipsis), "shape": (4, 2)}
     return [
         *_reductions(),
+        *linalg_cases(),
+        *convolution_cases(),
+        *indexing_cases(),
+        *loop_cases(),
         *(_same(f"getitem-{name}", "getitem", ((3, 4),), lambda x, i=i: x[i]) for name, i in _INDICES.items()),
         *(_same(f"matmul{list(a)}{list(b)}", "matmul", (a, b), np.matmul) for a, b in _PRODUCTS),
         _same("reshape", "reshape", ((2, 3),), lambda x: np.reshape(x, (3, 2))),

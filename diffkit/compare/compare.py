@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +12,8 @@ from ..engines import ENGINES, check_engine
 from ..engines import engine as find_engine
 from ..engines.engine import TapeProgram
 from ..errors import ArgumentError, DiffkitError, ExceededError, UnsupportedError
-from ..expr.node import Expr, free_variables
+from ..expr.elements import scalar_work
+from ..expr.node import Expr, free_variables, topological
 from ..machines import check_machine
 from ..machines import machine as find_machine
 from ..numerics import relative_error, ulp_error
@@ -25,6 +26,12 @@ from .result import Column, Comparison
 
 #: points at which the truth is cross-checked by differences of the value alone
 CROSS_CHECKED = 64
+#: scalar operations of the function times elements of the variables, up to which there is a certified truth (enclosures: some
+#: 5 s a point), answers have error bars (7 s an engine, 1 GB: a bar is a sweep for every element), and engines run at all that need
+#: a pass for every element
+CERTIFIED, BARRED, ANSWERED = 2_000_000, 20_000_000, 200_000_000
+#: what budget= may say
+BUDGETS = ("max_ops", "seconds")
 
 
 def compare(
@@ -36,6 +43,7 @@ def compare(
     peers: Sequence[str] = (),
     machine: str = "cpu",
     timing: bool = True,
+    budget: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Differentiate `f` (scalar expression or text) by every engine at the points `at`, and judge each by the certified truth.
@@ -44,11 +52,14 @@ def compare(
     wrt:     the variables to differentiate by; all by default.
     peers:   other frameworks to show beside the engines: "sympy" (lambdify), "jax", "torch" (those that are installed).
     timing:  False leaves out the cost measurements.
+    budget:  of the symbolic engine, ``{"max_ops": 20_000, "seconds": 20}`` unless said otherwise. Over it the outcome of its column
+             is "exceeded", and the reason says how far it got. What has no symbolic form (eigh, qr, sort) is "unsupported".
+
+    Where the truth cannot be certified (an operation that has no enclosure, too many operations), no point is decided, `agree` is
+    False, and the engines are held against each other: one that none of the others confirms within both bars is a "mismatch".
 
     Raises ArgumentError or ShapeError for points that do not fit. What an engine cannot do is an outcome of its column.
     """
-    from ..truth import certify
-
     f = expression_of(f)
     if f.shape != ():
         raise ArgumentError(
@@ -57,6 +68,9 @@ def compare(
     for name in engines:
         check_engine(name)
     check_machine(machine)
+    for b in budget or {}:
+        if b not in BUDGETS:
+            raise ArgumentError(f"budget has no entry {b!r}; it is a dict with {' and '.join(BUDGETS)}")
     variables = free_variables(f)
     points = points_of(variables, at)
     names = [v.name for v in variables]
@@ -74,7 +88,7 @@ def compare(
     report = progress or (lambda stage: None)
 
     report("truth")
-    truth = certify(f, chosen, points, cross_check=CROSS_CHECKED)
+    truth = _truth(f, chosen, points)
     tape = record(f, variables)
     values = [points[n] for n in names]
     run_machine = find_machine(machine)
@@ -82,7 +96,7 @@ def compare(
     executable(values)  # the first run may load kernels: no engine's cost
     seconds_value = median_seconds(lambda: executable(values)) if timing else float("nan")
 
-    case = _Case(f, tape, variables, names, chosen, values, truth, run_machine, seconds_value, timing)
+    case = _Case(f, tape, variables, names, chosen, values, truth, run_machine, seconds_value, timing, budget or {})
     columns = {}
     for name in engines:
         report(name)
@@ -90,17 +104,44 @@ def compare(
     for name in peers:
         report(name)
         columns[name] = case.peer(name)
+    if truth.method == "none":
+        case.judge_by_each_other([columns[n] for n in engines])
     return Comparison(
         f, points, tuple(chosen), columns, truth, np.asarray(truth.outcome), list(truth.why), machine, seconds_value, tape.counts(),
         case.input_condition(), tuple(peers),
     )  # fmt: skip
 
 
+def _truth(f: Expr, wrt: Sequence[str], points: Mapping[str, np.ndarray]) -> Any:
+    """The certified truth; one of method "none", in which no point is decided, where there cannot be one."""
+    from ..truth import Truth, certify
+
+    count = len(next(iter(points.values())))
+    try:
+        _check_size(f, wrt, CERTIFIED, "a certified truth")
+        return certify(f, wrt, points, cross_check=CROSS_CHECKED)
+    except (ExceededError, UnsupportedError) as problem:
+        value, reason = np.full(count, np.nan), str(problem)
+        gradient = {w: np.full(points[w].shape, np.nan) for w in wrt}
+        outcome = np.full(count, "undecided", dtype=object)
+        return Truth(value, gradient, outcome, [reason] * count, value, gradient, "none", reason)
+
+
+def _check_size(f: Expr, wrt: Sequence[str], limit: int, what: str) -> None:
+    work = sum(map(scalar_work, topological(f)))
+    elements = sum(v.size for v in free_variables(f) if v.name in wrt)
+    if work * elements > limit:
+        raise ExceededError(
+            f"{what} is not affordable: {work:,} scalar operations times {elements:,} variables are more than {limit:,}"
+        )
+
+
 class _Case:
     def __init__(
         self, f: Expr, tape: Tape, variables: Sequence[Expr], names: Sequence[str], wrt: Sequence[str], values: list[np.ndarray],
-        truth: Any, machine: Any, seconds_value: float, timing: bool,
+        truth: Any, machine: Any, seconds_value: float, timing: bool, budget: Mapping[str, float],
     ) -> None:  # fmt: skip
+        self.budget = dict(budget)
         self.f, self.tape, self.variables, self.names, self.wrt, self.values = f, tape, variables, names, wrt, values
         self.truth, self.machine, self.seconds_value, self.timing = truth, machine, seconds_value, timing
         self.positions = [list(names).index(w) for w in wrt]
@@ -111,28 +152,43 @@ class _Case:
         try:
             return self._engine_column(name)
         except UnsupportedError as problem:
-            return Column(name, "unsupported", str(problem))
+            return Column(name, "unsupported", str(problem).removeprefix(f"{name}: "))
         except ExceededError as problem:
-            return Column(name, "exceeded", str(problem))
+            return Column(name, "exceeded", str(problem).removeprefix(f"{name}: "))
         except (DiffkitError, ArithmeticError, MemoryError, RecursionError, ValueError, TypeError) as problem:
             return Column(name, "error", f"{type(problem).__name__}: {problem}")
 
     def _engine_column(self, name: str) -> Column:
         start = perf_counter()
-        program = find_engine(name).program(self.tape, self.positions)
+        maker: Any = find_engine(name)
+        if self.budget and hasattr(maker, "within"):
+            maker = maker.within(**self.budget)
+        if name in (
+            "forward",
+            "finite",
+        ):  # a pass for every element; reverse needs one, and symbolic has its own budget
+            _check_size(self.f, self.wrt, ANSWERED, f"a pass of {name} for every element")
+        program = maker.program(self.tape, self.positions)
         run = program.on(self.machine)
         build = (
             perf_counter() - start - program.notes.get("seconds", {}).get("count", 0.0)
         )  # counting swell is not making
-        outputs, blocks, bars, slopes = self._answers(program, run)
+        try:
+            _check_size(self.f, self.wrt, BARRED, "an error bar for every entry")
+            outputs, blocks, bars, slopes = self._answers(program, run)
+            outcome, reason = "ok", ""
+        except ExceededError as problem:
+            (outputs, blocks), bars, slopes = run(self.values), [[]], {}
+            outcome, reason = "exceeded", str(problem)
         column = Column(
-            name, "ok", value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
-            error_bar=dict(zip(self.wrt, bars[0], strict=True)), slopes=slopes,
+            name, outcome, reason, value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
+            error_bar=dict(zip(self.wrt, bars[0], strict=False)), slopes=slopes,
             build_seconds=build, ops=_times(program.tape.counts(), program.evaluations), evaluations=program.evaluations,
             bytes=getattr(run, "register_bytes", 0), swell=program.notes.get("swell"), notes=dict(program.notes),
         )  # fmt: skip
-        self._judge(column)
-        if isinstance(program, TapeProgram):
+        if outcome == "ok":
+            self._judge(column)
+        if isinstance(program, TapeProgram) and column.error_bar:
             scale = 8 * np.finfo(np.float64).eps / 2
             with np.errstate(all="ignore"):
                 column.program_condition = {
@@ -166,6 +222,8 @@ class _Case:
             column.relative_error[w] = np.where(np.isfinite(computed), relative_error(error, truth), np.inf)
             with np.errstate(invalid="ignore"):
                 column.covered[w] = np.isfinite(computed) & np.isfinite(bars[w]) & (np.abs(error) <= bars[w])
+        if self.truth.method == "none":
+            return
         if not ok.any():
             column.outcome = str(self.truth.outcome[0])
             column.outcome = column.outcome if column.outcome in ("kink", "nonfinite") else "nonfinite"
@@ -181,6 +239,28 @@ class _Case:
             if all(missed[w][column.decided[w]].all() for w in self.wrt):
                 column.outcome = "nonfinite"
 
+    def judge_by_each_other(self, columns: Sequence[Column]) -> None:
+        """Without a truth: an answer that no other confirms within both bars is a mismatch, if there are two to say so."""
+        answered = [c for c in columns if c.outcome == "ok"]
+        for column in answered:
+            column.reason = f"not certified: {self.truth.reason}"
+            if not all(np.isfinite(column.gradient[w]).all() for w in self.wrt):
+                column.outcome = "nonfinite"
+        answered = [c for c in answered if c.outcome == "ok"]
+        for column in answered:
+            others = [c for c in answered if c is not column]
+            confirmed = [c.engine for c in others if self._compatible(column, c)]
+            if confirmed:
+                column.reason += f"; within the bars of {', '.join(confirmed)}"
+            elif len(others) > 1:
+                column.outcome = "mismatch"
+                column.reason += f"; outside the bars of {', '.join(c.engine for c in others)}"
+
+    def _compatible(self, a: Column, b: Column) -> bool:
+        return all(
+            bool(np.all(np.abs(a.gradient[w] - b.gradient[w]) <= a.error_bar[w] + b.error_bar[w])) for w in self.wrt
+        )
+
     def _first(self, column: Column, missed: dict[str, np.ndarray], what: str) -> str:
         """How many entries missed, and the first of them in full."""
         count = sum(int(m.sum()) for m in missed.values())
@@ -195,6 +275,7 @@ class _Case:
     def input_condition(self) -> dict[str, np.ndarray]:
         """Condition of every entry with respect to the inputs, from the reverse engine's tape."""
         try:
+            _check_size(self.f, self.wrt, BARRED, "the condition")
             program = find_engine("reverse").program(self.tape, self.positions)
             from_inputs = program.bounds(self.values)[1][0]  # type: ignore[attr-defined]
         except DiffkitError:

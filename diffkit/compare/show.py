@@ -84,9 +84,10 @@ def to_terminal(c: Comparison, width: int | None = None) -> str:
     lines += _entries(c)
     swell = c.columns["symbolic"].swell if "symbolic" in c.columns else None
     if swell:
+        f, d = swell["f"], swell["derivative"]
+        after = "CSE took too long" if d["cse"] is None else f"{d['cse']} after CSE"
         lines.append(
-            "swell: {f[tree]} operations in f; in its derivative {derivative[tree]} as a tree, {derivative[graph]} as a graph, "
-            "{derivative[cse]} after CSE".format(**swell)
+            f"swell: {f['tree']} operations in f; in its derivative {d['tree']} as a tree, {d['graph']} as a graph, {after}"
         )
     lines += [
         f"point {k}: {c.point_outcome[k]}: {c.point_reason[k]}" for k in range(c.points) if c.point_outcome[k] != "ok"
@@ -96,7 +97,8 @@ def to_terminal(c: Comparison, width: int | None = None) -> str:
 
 def _entries(c: Comparison) -> list[str]:
     """Value and derivative by each engine, for a few points."""
-    if c.points > LISTED_POINTS or any(g.ndim > 1 for column in c.columns.values() for g in column.gradient.values()):
+    gradients = (g for column in c.columns.values() for g in column.gradient.values())
+    if c.points > LISTED_POINTS or any(v.ndim > 1 for v in (*c.at.values(), *gradients)):
         return []
     lines = [""]
     for k in range(c.points):

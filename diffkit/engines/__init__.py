@@ -5,10 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import ArgumentError
+from . import bodies  # noqa: F401  (tells bodies of loops how they are differentiated)
 from .engine import Engine, Program
 
 #: in the order in which reports show them
 ENGINES = ("symbolic", "forward", "reverse", "finite")
+
+#: with as many inputs as outputs, reverse took ×0.75 of forward's time up to here, and forward ×0.5 to ×0.9 of reverse's beyond
+SMALL = 32
 
 
 def engine(name: str | Engine) -> Engine:
@@ -23,4 +27,9 @@ def check_engine(name: str | Engine) -> None:
         raise ArgumentError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
 
 
-__all__ = ["ENGINES", "Engine", "Program", "check_engine", "engine"]
+def cheaper_mode(inputs: int, outputs: int) -> str:
+    """The mode that needs fewer passes for a Jacobian of so many elements: forward one an input, reverse one an output."""
+    return "forward" if inputs < outputs or inputs == outputs > SMALL else "reverse"
+
+
+__all__ = ["ENGINES", "Engine", "Program", "cheaper_mode", "check_engine", "engine"]

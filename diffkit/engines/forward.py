@@ -20,6 +20,7 @@ from ..expr.kind import Kind
 from ..expr.node import constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
+from ..tape.tidy import tidied
 from ..tape.templates import Ref, Template
 from .engine import (
     TapeProgram,
@@ -225,7 +226,7 @@ class Forward:
     def _program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
         outs, ins = shapes_of(tape, wrt)
         unrolled = sum(math.prod(s) for s in ins) <= self.UNROLLED
-        tape = differentiable_tape(tape)
+        tape = differentiable_tape(tidied(tape))
         builder = Builder.copy_of(tape)
         seeds, seed_inputs = (_unit_seeds if unrolled else _input_seeds)(builder, tape, wrt)
         tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
@@ -237,7 +238,7 @@ class Forward:
                 outputs.append(
                     filled(builder, 0.0, tape.kinds[o].shape, dtype) if t is None else as_dtype(builder, t, dtype)
                 )
-        made = builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
+        made = tidied(builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs)))
         return TapeProgram(
             self.name,
             made,
@@ -280,7 +281,7 @@ def _input_seeds(builder: Builder, tape: Tape, wrt: Sequence[int]) -> tuple[dict
 
 def tangent_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
     """Inputs followed by a tangent for each of `wrt`; outputs followed by their tangents (a Jacobian-vector product)."""
-    tape = differentiable_tape(tape)
+    tape = differentiable_tape(tidied(tape))
     builder = Builder.copy_of(tape)
     seeds, seed_inputs = _input_seeds(builder, tape, wrt)
     tangents = push(builder, len(tape.kinds), seeds, tape.outputs)
@@ -292,7 +293,7 @@ def tangent_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
             if t is None
             else as_dtype(builder, t, float_dtype(kind))
         )
-    return builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs))
+    return tidied(builder.finish((*tape.inputs, *seed_inputs), (*tape.outputs, *outputs)))
 
 
 ENGINE = Forward()

@@ -21,6 +21,7 @@ from ..expr.kind import Kind
 from ..expr.node import constant
 from ..ops import CONSTANT, TABLE
 from ..tape import Builder, Tape
+from ..tape.tidy import tidied
 from .engine import (
     TapeProgram,
     as_dtype,
@@ -33,7 +34,7 @@ from .engine import (
 )
 from .pullback import ALWAYS, Bound, Instruction, bound, parts_of, summed_to
 
-_ADD, _OR, _STACK, _RESHAPE = (TABLE[n] for n in ("add", "logical_or", "stack", "reshape"))
+_ADD, _NOT_EQUAL, _OR, _STACK, _RESHAPE = (TABLE[n] for n in ("add", "not_equal", "logical_or", "stack", "reshape"))
 #: a rule that is asked for more often in one sweep is copied
 PATIENCE = 8
 
@@ -69,10 +70,10 @@ class Sweep:
                     break
         self._tags = [2 * kind.signature + on for kind, on in zip(kinds, active, strict=False)]
 
-    def seed(self, i: int, adjoint: int) -> None:
+    def seed(self, i: int, adjoint: int, alive: int = ALWAYS) -> None:
         """Start from output `i` with this adjoint; several outputs add up."""
         if self.active[i]:
-            self.add(i, adjoint, ALWAYS)
+            self.add(i, adjoint, alive)
 
     def restart(self) -> None:
         """Forget all adjoints: another sweep over the same values."""
@@ -164,9 +165,12 @@ class Sweep:
         return as_dtype(self.builder, summed_to(self.builder, self.adjoint[i], kind.shape), dtype)
 
 
-def adjoint_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
-    """Inputs followed by a cotangent for each output; outputs followed by the adjoints of `wrt` (a vector-Jacobian product)."""
-    tape = differentiable_tape(tape)
+def adjoint_tape(tape: Tape, wrt: Sequence[int], *, guarded: bool = False) -> Tape:
+    """Inputs followed by a cotangent for each output; outputs followed by the adjoints of `wrt` (a vector-Jacobian product).
+
+    guarded: a cotangent that is exactly zero says that the output does not matter there, however infinite a partial may be.
+    """
+    tape = differentiable_tape(tidied(tape))
     builder = Builder.copy_of(tape)
     sweep = Sweep(builder, len(tape.kinds), [tape.inputs[w] for w in wrt])
     seeds = []
@@ -174,10 +178,11 @@ def adjoint_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
         kind = tape.kinds[o]
         label = tape.labels[k] if k < len(tape.labels) else f"output{k}"
         seeds.append(builder.input(f"{label}̄", kind.shape, float_dtype(kind), uid=-3 - k))
-        sweep.seed(o, seeds[-1])
+        alive = builder.emit(_NOT_EQUAL, (), (seeds[-1], builder.number(0.0))) if guarded else ALWAYS
+        sweep.seed(o, seeds[-1], alive)
     sweep.run()
     adjoints = [sweep.result(tape.inputs[w]) for w in wrt]
-    return builder.finish((*tape.inputs, *seeds), (*tape.outputs, *adjoints))
+    return tidied(builder.finish((*tape.inputs, *seeds), (*tape.outputs, *adjoints)))
 
 
 class Reverse:
@@ -202,7 +207,7 @@ class Reverse:
 
 def _swept_for_each_element(tape: Tape, wrt: Sequence[int]) -> Tape:
     """Outputs followed by the blocks: each row the adjoints of one output element, whose own is the constant 1."""
-    tape = differentiable_tape(tape)
+    tape = differentiable_tape(tidied(tape))
     builder = Builder.copy_of(tape)
     inputs = [tape.inputs[w] for w in wrt]
     sweep = Sweep(builder, len(tape.kinds), inputs)
@@ -218,7 +223,7 @@ def _swept_for_each_element(tape: Tape, wrt: Sequence[int]) -> Tape:
         for i, column in zip(inputs, zip(*rows, strict=True), strict=True):
             blocks.append(_block(builder, column, (*shape, *tape.kinds[i].shape)))
     labels = (*tape.labels, *(f"d/d{tape.names[w]}" for _ in tape.outputs for w in wrt))
-    return builder.finish(tape.inputs, (*tape.outputs, *blocks), labels)
+    return tidied(builder.finish(tape.inputs, (*tape.outputs, *blocks), labels))
 
 
 def _block(builder: Builder, rows: tuple[int, ...], shape: tuple[int, ...]) -> int:

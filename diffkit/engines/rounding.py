@@ -22,12 +22,16 @@ from ..machines.numpy import call, laned_inputs, run
 from ..numerics import tiniest, unit_roundoff
 from ..ops import CONSTANT, VARIABLE
 from ..tape import Tape, templates
+from ..tape.inlined import inlined
 from ..tape.lower import lower
 from ..tape.templates import Ref, Template
 
 #: sensitivities are products of many partials, of which some under- or overflow long before the product with M does (a chain
 #: through cosh 250, say): they are kept in extended precision, for its range, where the platform has it
 WIDE = np.longdouble
+
+#: most values of a tape with its loops written out
+LONGEST = 20_000
 
 #: roundings granted to one operation: a library function is trusted to 4 ulp
 SAFETY = 8.0
@@ -96,8 +100,17 @@ def _magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | N
 
 
 def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
-    """Bounds for the tape's outputs from number `skip` on, at these input values."""
-    tape = lower(tape, lambda kind: kind.op.result != "bool" and not kind.op.differentiable)
+    """Bounds for the tape's outputs from number `skip` on, at these input values.
+
+    Loops are written out, so that what rounds inside counts; where that is too long (LONGEST) nothing is promised: the bounds are
+    infinite.
+    """
+    written = inlined(tape, LONGEST)
+    if written is None:
+        loop = laned_inputs(tape, values)[1]
+        entries = [np.full((*loop, *tape.kinds[o].shape), np.inf) for o in tape.outputs[skip:]]
+        return Bounds(entries, [e.copy() for e in entries], loop)
+    tape = lower(written, lambda kind: kind.op.result != "bool" and not kind.op.differentiable)
     inputs, loop = laned_inputs(tape, values)
     points = math.prod(loop)
     computed = run(tape, inputs)

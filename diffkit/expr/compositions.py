@@ -335,13 +335,13 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 @_composition
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
-    """Elements at fixed integer indices along an axis (None: of all elements in a row)."""
+    """Elements at integer indices along an axis (None: of all elements in a row)."""
     _refuse("take", {"out": out, "mode": None if mode == "raise" else mode})
     x = as_expr(a)
     x, axis = (dk.ravel(x), -1) if axis is None else (x, axis)
     (axis,) = _axes(axis, x.ndim, "take")
     if isinstance(indices, Expr) or _holds_expr(indices):
-        raise UnsupportedError("take: the indices must be known when the expression is built")
+        return _at(x, axis, dk.indexing.integer_index("take", indices))
     index = np.asarray(indices)
     return _at(x, axis, index.astype(np.int64) if index.dtype == bool else index)  # no mask: False is 0, as in NumPy
 

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import DiffkitError, ExceededError, UnsupportedError
 from ..ops import CONSTANT, TABLE, VARIABLE, Op
+from .functions import RULES
 from .kind import constant_value
-from .node import Expr, topological
+from .node import Expr, topological, variable
 
 
 class Algebra(Protocol):
@@ -73,16 +74,52 @@ def scalar(op: Op, s: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
     raise UnsupportedError(f"the operation {op.name!r} has no SymPy form; give its record sympy=")
 
 
+def scalar_work(n: Expr) -> int:
+    """About how many scalars and scalar operations a node is when it is written out."""
+    if n.kind.op.cost == "matmul":
+        return n.size * 2 * max(1, n.args[0].shape[-1] if n.args[0].shape else 1)
+    if n.kind.op.family == "movement":
+        return 0
+    return max(n.size, *(a.size for a in n.args), 0) if n.kind.op.family != "elementwise" else n.size
+
+
+class Allowance:
+    """A number of scalar operations that may be written out; `spend` raises ExceededError, with how far it got, beyond."""
+
+    def __init__(self, limit: int, steps: int, who: str) -> None:
+        self.limit, self.steps, self.who = limit, steps, who
+        self.spent = self.done = 0
+
+    def spend(self, n: Expr) -> None:
+        self.spent += scalar_work(n)
+        if self.spent > self.limit:
+            raise ExceededError(
+                f"{self.who}: writing the function out in scalars stopped at {n.kind.op.name}, after {self.done:,} of "
+                f"{self.steps:,} operations: {self.spent:,} scalar operations are more than the budget of {self.limit:,}"
+            )
+        self.done += n.kind.op.family != "leaf"
+
+    @classmethod
+    def of(cls, limit: int, roots: Sequence[Expr], who: str) -> Allowance:
+        return cls(limit, sum(n.kind.op.family != "leaf" for n in topological(*roots)), who)
+
+
 def write(
     roots: Sequence[Expr],
     s: Any,
     variables: Callable[[Expr], np.ndarray],
     after: Callable[[Expr, Any, Sequence[Any]], Any] = lambda node, value, args: value,
+    allowance: Allowance | None = None,
 ) -> list[np.ndarray]:
-    """The roots as object arrays of their core shapes. `after(node, value, args)` may wrap what an elementwise op gave."""
+    """The roots as object arrays of their core shapes. `after(node, value, args)` may wrap what an elementwise op gave.
+
+    UnsupportedError, which names the operation, for one that has no form in scalars; ExceededError beyond the allowance.
+    """
     values: dict[int, np.ndarray] = {}
     for n in topological(*roots):
         op, params = n.kind.op, n.kind.kwargs
+        if allowance is not None:
+            allowance.spend(n)
         if op is VARIABLE:
             value = variables(n)
         elif op is CONSTANT:
@@ -93,19 +130,41 @@ def write(
                 return after(n, scalar(op, s, args, params), args)
 
             value = ArrayFunctions.map(function, *(values[id(a)] for a in n.args))
+        elif op.sympy is None and op.lower is not None:
+            value = _lowered(n, s, [values[id(a)] for a in n.args], after, allowance)
         else:
             value = _structured(op, s, [values[id(a)] for a in n.args], params)
         values[id(n)] = value
     return [values[id(r)] for r in roots]
 
 
+def _lowered(
+    n: Expr,
+    s: Any,
+    args: Sequence[np.ndarray],
+    after: Callable[[Expr, Any, Sequence[Any]], Any],
+    allowance: Allowance | None,
+) -> np.ndarray:
+    """An array operation without a `sympy` rule, as it is written with other operations."""
+    operands = [variable(f"argument {k}", a.shape, a.dtype, uid=-4) for k, a in enumerate(n.args)]
+    given = dict(zip(operands, args, strict=True))
+    assert n.kind.op.lower is not None
+    lowered = n.kind.op.lower(RULES, *operands, **n.kind.kwargs)
+    return write([lowered], s, given.__getitem__, after, allowance)[0]
+
+
 def _structured(op: Op, s: Any, args: Sequence[np.ndarray], params: dict[str, Any]) -> np.ndarray:
     """An array operation by its `sympy` rule, else by its NumPy definition run on objects; both see one lane axis."""
     laned = [a[None] for a in args]
-    if op.sympy is not None:
-        return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
     try:
+        if op.sympy is not None:
+            return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
         found = np.asarray(op.numpy(*laned, **params)[0], dtype=object)
         return ArrayFunctions.map(lambda v: _scalar(s, v), found)  # zeros that NumPy filled in
-    except (TypeError, ValueError, AttributeError, IndexError) as problem:
-        raise UnsupportedError(f"the operation {op.name!r} cannot be written out in scalars: {problem}") from None
+    except (DiffkitError, MemoryError, RecursionError):
+        raise
+    except Exception as problem:  # a NumPy function that meets objects can fail in any way
+        raise UnsupportedError(
+            f"the operation {op.name!r} cannot be written out in scalars: its record has no form for that (sympy= or lower=), and "
+            f"NumPy's does not take symbols ({type(problem).__name__})"
+        ) from None

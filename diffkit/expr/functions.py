@@ -326,12 +326,12 @@ def stack(xs: Any, axis: int = 0) -> Any:
 
 
 def getitem(x: Expr, index: Any) -> Expr:
-    """Elements by a fixed index: integers, slices, `...`, None, integer arrays, boolean masks of fixed content."""
+    """Elements by an index: integers, slices, `...`, None, integer arrays (known, or expressions), masks of fixed content."""
     parts = index if isinstance(index, tuple) else (index,)
+    if _holds_expr(parts):
+        return indexing.getitem(x, parts)
     frozen: list[Any] = []
     for part in parts:
-        if isinstance(part, Expr):
-            raise UnsupportedError("indexing by an expression: the index must be known when the expression is built")
         if part is None or part is Ellipsis:
             frozen.append(part)
         elif isinstance(part, slice):
@@ -491,4 +491,6 @@ def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs:
 setattr(Expr, "__array_ufunc__", _array_ufunc)
 setattr(Expr, "__array_function__", _array_function)
 
-from . import compositions  # noqa: E402, F401  (adds the functions that are composed of those above)
+from . import compositions, convolution, indexing, linalg  # noqa: E402, F401  (add the functions that are composed of those above)
+from .einsum import einsum  # noqa: E402, F401
+from .scan import checkpoint, cond, scan  # noqa: E402, F401

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from ..ops import CAST, CONSTANT, Op
 
 #: A weak dtype is a Python number's: it takes on the dtype of whatever it meets (float64 where it meets nothing).
@@ -95,11 +96,22 @@ def _result_shape(op: Op, shapes: list[tuple[int, ...]], params: dict) -> tuple[
 
 
 def _result_dtype(op: Op, arguments: tuple[Kind, ...], params: dict) -> str:
-    if op.result == "bool":
-        return "bool"
+    for a in arguments[op.indices :] if op.indices is not None else ():
+        if a.dtype != "int64":
+            raise DtypeError(f"{op.name}: an index is of dtype int64, not {a.dtype}")
+    if op.result in ("bool", "int"):
+        return "bool" if op.result == "bool" else "int64"
     if op is CAST:
         return params["dtype"]
-    return promote(*(a.dtype for a in arguments[op.conditions :]), keep=op.result == "same")
+    return promote(*(a.dtype for a in arguments[op.conditions : op.indices]), keep=op.result == "same")
+
+
+def operand_dtypes(op: Op, have: Sequence[str]) -> tuple[str, ...]:
+    """The dtypes that operands of these are brought to: conditions, one dtype for all numbers, indices."""
+    numbers = have[op.conditions : op.indices]
+    target = promote(*numbers, keep=op.result == "same")
+    indices = len(have) - op.conditions - len(numbers)
+    return ("bool",) * op.conditions + (target,) * len(numbers) + ("int64",) * indices
 
 
 def promote(*dtypes: str, keep: bool = False) -> str:

@@ -20,6 +20,9 @@ from ..errors import ArgumentError, DtypeError, OpError, ShapeError, TracingErro
 from ..ops import CONSTANT, TABLE, VARIABLE, Op
 from .kind import DTYPES, WEAK, Kind, infer, intern_kind
 
+#: more elements than these are not made an array of expressions, one node each
+LARGEST_ARRAY = 1024
+
 
 class Expr:
     """An expression. Build it with `dk.symbols`, `dk.parse`, operators and functions; evaluate it by calling it.
@@ -168,19 +171,65 @@ class Expr:
 
     def __bool__(self) -> bool:
         raise self._no_number(
-            "Python's truth test (`if`, `while`, `and`, `or`, `not`)",
-            "Write dk.where(condition, a, b) to choose between values.",
+            "Python's truth test (`if`, `while`, `and`, `or`, `not`, `max`, `min`)",
+            "Write dk.where(condition, a, b) to choose between values (& | ~ for and, or, not; np.maximum, np.minimum for max, "
+            "min), dk.cond(condition, f, g, *operands) to choose between functions, and dk.scan(step, carry, xs) for a loop "
+            "whose steps are fixed in number.",
         )
 
     def __float__(self) -> float:
         if self.number is not None:
             return float(self.number)
-        raise self._no_number("float()", "Evaluate it: f(x=...), or keep it as an expression.")
+        raise self._no_number(
+            "float()",
+            "Keep it as an expression: NumPy's functions and dk's take it (np.sin, not math.sin), dk.where and dk.cond choose by "
+            "it. Or evaluate it: f(x=...).",
+        )
 
     def __int__(self) -> int:
-        raise self._no_number("int()", "dk.floor and dk.trunc give the integer part as an expression.")
+        raise self._no_number(
+            "int()",
+            "dk.floor and dk.trunc give the integer part as an expression, dk.where and dk.cond choose by it. Or hand the number "
+            "over as a Python int, which is not traced.",
+        )
 
-    __index__ = __int__
+    def __index__(self) -> int:
+        raise self._no_number(
+            "A count or an index of Python's (range(), a list's [], a shape)",
+            "Hand it over as a Python int, which is not traced. dk.scan(step, carry, xs) loops along an array without "
+            "unrolling, with dk.where or dk.cond for what depends on a value; dk.take picks elements of an array by an index.",
+        )
+
+    def __round__(self, digits: int | None = None) -> Expr:
+        raise self._no_number("round()", "dk.round gives the nearest whole number as an expression.")
+
+    def __complex__(self) -> complex:
+        raise self._no_number("complex()", "diffkit works on real numbers.")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """An array of the elements, as expressions: what `np.array([x, y])` is made of."""
+        if dtype is not None and np.dtype(dtype) != object:
+            raise self._no_number(
+                f"An array of {np.dtype(dtype)}",
+                "Leave np.asarray and the dtype out: NumPy's functions and dk's take expressions as they are, np.stack and "
+                "np.concatenate join them, and dk.where, dk.cond and dk.scan do what depends on values.",
+            )
+        if self.size > LARGEST_ARRAY:
+            raise TracingError(
+                f"np.array and np.asarray would take {self.size:,} elements of an expression of core shape {self.shape} apart. "
+                "Leave them out: NumPy's functions and dk's take expressions as they are, np.stack and np.concatenate join "
+                "them, dk.scan goes along an axis, dk.where and dk.cond choose."
+            )
+        array = np.empty(self.shape, dtype=object)
+        for position in np.ndindex(self.shape):
+            array[position] = self[position] if position else self
+        return array
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TracingError(
+            "An expression cannot be changed in place. Build the array with np.stack, np.concatenate or dk.where(mask, a, b), or "
+            "add to elements with dk.scatter_add(x, index, values)."
+        )
 
     def __xor__(self, other: Any) -> Expr:
         raise TracingError("^ is not a power in Python; write ** (in text, dk.parse reads both as power)")
@@ -321,7 +370,30 @@ def _make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], canonical: 
         bound = op.bind(params)
     except TypeError as problem:
         raise OpError(str(problem)) from None
-    return node(infer(op, bound, tuple([a.kind for a in args])), args)
+    try:
+        return node(infer(op, bound, tuple([a.kind for a in args])), args)
+    except ShapeError as problem:
+        raise _misfit(op, args, problem) from None
+
+
+def _misfit(op: Op, args: tuple[Expr, ...], problem: ShapeError) -> ShapeError:
+    """What did not fit, in terms of what the user wrote."""
+    from .printing import brief
+
+    operands = ", ".join(brief(a, 60) for a in args[:4]) + (", …" if len(args) > 4 else "")
+    if op.shape is not None:
+        return ShapeError(f"{problem.args[0]}. The operands are {operands}")
+    shapes = " and ".join(str(a.shape) for a in args)
+    rank = max(a.ndim for a in args)
+    for axis in range(-1, -rank - 1, -1):
+        lengths = [a.shape[axis] for a in args if a.ndim >= -axis]
+        if len({n for n in lengths if n != 1}) > 1:
+            break
+    return ShapeError(
+        f"{op.name}: core shapes {shapes} do not fit: axis {axis} has lengths {' and '.join(map(str, lengths))}. Axes are matched "
+        f"from the last one and only a length of 1 is stretched: x[:, None] adds an axis, x.T and x.reshape(…) rearrange them. "
+        f"The operands are {operands}"
+    )
 
 
 def _respell(op: Op, name: str, args: tuple[Expr, ...], params: dict[str, Any]) -> Expr:

@@ -1,6 +1,20 @@
 """Every operation diffkit knows, one record each (see op.py for what a record holds)."""
 
-from . import arithmetic, arrays, exponential, leaves, piecewise, special, trigonometric  # noqa: F401  (fill the table)
+from . import (  # noqa: F401  (fill the table)
+    arithmetic,
+    arrays,
+    convolution,
+    exponential,
+    factorisations,
+    indexing,
+    leaves,
+    linalg,
+    loops,
+    ordering,
+    piecewise,
+    special,
+    trigonometric,
+)
 from .kinks import kinks
 from .leaves import CAST, CONSTANT, VARIABLE
 from .op import COSTS, FAMILIES, TABLE, Op, define, get

@@ -49,10 +49,12 @@ class Op:
 
     #: core shape of the result from the core shapes of the arguments; None: they broadcast
     shape: Callable[..., tuple[int, ...]] | None = None
-    #: "float", "bool", or "same" (what is moved keeps its dtype)
+    #: "float", "bool", "int" (int64; like a condition it has no derivative), or "same" (what is moved keeps its dtype)
     result: str = "float"
     #: how many of its first arguments are conditions
     conditions: int = 0
+    #: from this argument on they are int64 indices, which have no derivative; None: no argument is
+    indices: int | None = None
 
     #: elementwise: (o, out, *args, **params) -> one partial an argument. A partial may be a Python number (0, 1
     #: and -1 cost nothing) or None (no derivative by this argument).
@@ -97,7 +99,7 @@ class Op:
 
     @property
     def differentiable(self) -> bool:
-        return self.result != "bool" and any((self.partials, self.jvp, self.vjp))
+        return self.result not in ("bool", "int") and any((self.partials, self.jvp, self.vjp))
 
     def bind(self, params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         """The parameters with defaults filled in, as a hashable tuple sorted by name."""

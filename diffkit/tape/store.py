@@ -12,10 +12,13 @@ from typing import Any
 from ..errors import DataError
 from ..expr.kind import DTYPES, WEAK, Kind, constant_value, infer, intern_kind
 from ..ops import CONSTANT, TABLE, VARIABLE
+from .body import Body
 from .tape import Tape
 
 FORMAT = "diffkit tape"
 VERSION = 1
+#: parameters that are bodies
+BODIES = ("body", "backward")
 
 
 def write_atomically(path: Any, text: str) -> None:
@@ -39,18 +42,20 @@ def write_atomically(path: Any, text: str) -> None:
 
 
 def save_tape(tape: Tape, path: Any) -> None:
+    data = {"format": FORMAT, "version": VERSION, **_data(tape)}
+    write_atomically(path, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+
+
+def _data(tape: Tape) -> dict:
     kinds = list(dict.fromkeys(tape.kinds))
     number = {k: i for i, k in enumerate(kinds)}
-    data = {
-        "format": FORMAT,
-        "version": VERSION,
+    return {
         "kinds": [[k.op.name, [[n, _plain(v)] for n, v in k.params], list(k.shape), k.dtype] for k in kinds],
         "values": [[number[k], *a] for k, a in zip(tape.kinds, tape.args, strict=True)],
         "inputs": tape.inputs,
         "outputs": tape.outputs,
         "labels": tape.labels,
     }
-    write_atomically(path, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 
 def load_tape(path: Any) -> Tape:
@@ -125,19 +130,21 @@ def _kind(name: str, params: list, shape: list, dtype: str) -> Kind:
     for k, v in given.items():
         if op is CONSTANT and not isinstance(v, tuple) and (not isinstance(v, (int, float)) or shape):
             raise ValueError(f"a constant's value is {v!r}")
-        if op is not CONSTANT and type(v) is not type(op.params[k]):
+        if op is not CONSTANT and type(v) is not (Body if k in BODIES else type(op.params[k])):
             raise ValueError(f"{name}: the parameter {k} is {v!r}")
     return intern_kind(op, op.bind(given), tuple(shape), dtype)
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON: tuples, bytes, floats and Ellipsis in a form that keeps every bit."""
+    """A parameter as JSON: tuples, bytes, floats, Ellipsis and bodies in a form that keeps every bit."""
     if isinstance(value, tuple):
         return {"t": [_plain(v) for v in value]}
     if isinstance(value, bytes):
         return {"b": base64.b64encode(value).decode("ascii")}
     if value is Ellipsis:
         return {"e": 0}
+    if isinstance(value, Body):
+        return {"p": _data(value.tape)}
     if isinstance(value, float):
         return {"f": value.hex()}
     return value
@@ -150,5 +157,7 @@ def _value(value: Any) -> Any:
             return tuple(_value(v) for v in content)
         if tag == "b":
             return base64.b64decode(content)
+        if tag == "p":
+            return Body.of(_tape(content))
         return Ellipsis if tag == "e" else float.fromhex(content)
     return value

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..expr.kind import WEAK, Kind, constant_value, infer, intern_kind, parameter_bits, promote
 from ..ops import CAST, CONSTANT, VARIABLE, Op
+from ..ops.loops import repeated
 from .simplify import Rule, simplifying
 
 
@@ -45,11 +46,18 @@ class Tape:
         return (i for i, k in enumerate(self.kinds) if k.op.family != "leaf")
 
     def counts(self) -> dict[str, int]:
-        """Operations by cost class, each counted once for every element of its result, and their `total`."""
+        """Operations by cost class, each counted once for every element of its result, and their `total`.
+
+        What the body of a loop does counts once a step.
+        """
         found: Counter[str] = Counter()
         for kind, n in Counter(self.kinds).items():
             if kind.op.family != "leaf":
                 found[kind.op.cost] += n * max(1, math.prod(kind.shape))
+            for body, times in repeated(kind.kwargs):
+                inside = body.tape.counts()
+                del inside["total"]
+                found.update({c: n * times * m for c, m in inside.items()})
         return {**dict(found), "total": sum(n for c, n in found.items() if c != "move")}
 
     def __str__(self) -> str:

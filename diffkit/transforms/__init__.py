@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engines import check_engine
 from ..engines.engine import derivative_tape
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError
 from ..expr.functions import broadcast_to
 from ..expr.node import Expr, constant
 from ..machines import check_machine
@@ -107,12 +107,20 @@ def jacobian(
     argnums: int | Sequence[int] | None = None,
     *,
     wrt: Any = None,
-    engine: str = "reverse",
+    engine: str | None = None,
     machine: str = "cpu",
     sparse: bool = False,
 ) -> Callable[..., Any]:
-    """The derivative of every output element by every input element: loop dims, output core shape, input core shape."""
-    _dense_only(sparse)
+    """The derivative of every output element by every input element: loop dims, output core shape, input core shape.
+
+    engine: by default forward or reverse, chosen by the shapes; the callable's `mode` says which.
+    sparse: the callable gives a `scipy.sparse.csr_array` instead, of all outputs' elements by all inputs' elements
+    (`transforms.sparse.SparseCall` says in which order), from as few directions as a colouring of its pattern allows: columns
+    together in forward mode, or rows in reverse, whichever are fewer, unless `engine` names one. ``.pattern``, ``.colours``,
+    ``.lower_bound`` and ``.mode`` say what was found.
+    """
+    if sparse:
+        return _sparse(f, argnums, wrt, engine, machine, 1)
     return _transform(f, argnums, wrt, engine, machine, 1, False, False, None)
 
 
@@ -128,14 +136,18 @@ def hessian(
     """Second derivatives of a scalar function: ``hessian("x**2*y")(x=1., y=2.)["x"]["y"]``.
 
     engine "reverse" goes forward over reverse; "forward" and "symbolic" apply themselves twice.
+    sparse: as for `jacobian`; the Hessian's two triangles share directions by a star colouring.
     """
-    _dense_only(sparse)
+    if sparse:
+        return _sparse(f, argnums, wrt, engine, machine, 2)
     return _transform(f, argnums, wrt, engine, machine, 2, True, False, None)
 
 
-def _dense_only(sparse: bool) -> None:
-    if sparse:
-        raise UnsupportedError("sparse derivatives are not built yet; sparse=False gives the dense array")
+def _sparse(f: Any, argnums: Any, wrt: Any, engine: Any, machine: Any, order: int) -> Callable[..., Any]:
+    from .sparse import SparseExprCall, SparsePythonCall
+
+    call = _transform(f, argnums, wrt, engine, machine, order, order == 2, False, None)
+    return SparseExprCall(call) if isinstance(call, ExprCall) else SparsePythonCall(call)
 
 
 # ---- products with vectors ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engines import Program
+from ..engines import Program, cheaper_mode
 from ..engines import engine as find_engine
 from ..engines.engine import derivative_tape, gradient_only
 from ..engines.forward import tangent_tape
@@ -22,15 +22,19 @@ from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import bind_names, distinct_variables, fitting, plain, run_value
 from .buffers import check_out_applies, out_buffers
+from .mapping import derivative_expressions
 from .programs import check_differentiable, check_scalar, make_program
 from .single import SinglePoint
 
 
 class ExprCall:
-    """A transform of an expression: called by name, loop dims welcome."""
+    """A transform of an expression: called by name, loop dims welcome.
+
+    engine: one by name; None chooses forward or reverse by the shapes. `mode` says which it is.
+    """
 
     def __init__(
-        self, f: Expr, wrt: Any, *, engine: str = "reverse", machine: Any = "cpu", order: int = 1, scalar: bool = False,
+        self, f: Expr, wrt: Any, *, engine: str | None = "reverse", machine: Any = "cpu", order: int = 1, scalar: bool = False,
         value: bool = False, reduce: str | None = None,
     ) -> None:  # fmt: skip
         self.f = f
@@ -56,15 +60,20 @@ class ExprCall:
             floats = [v.name for v in self.variables if v.dtype not in ("int64", "bool")]
             self.wrt = [w for w in self.wrt if w in floats]
         check_differentiable([v for v in self.variables if v.name in self.wrt])
+        elements = sum(v.size for v in self.variables if v.name in self.wrt)
+        self._engine: str = cheaper_mode(elements, f.size) if engine is None else engine
+        #: how it differentiates: an engine, or "forward over reverse"
+        self.mode = mode_of(self._engine, order)
+        self.__doc__ = described(repr(f), self.mode, order, elements, f.size, engine is None)
         self._made: dict[str, tuple[Program, Callable]] = {}
         self._single: SinglePoint | None = None
 
     def __repr__(self) -> str:
-        return f"<{'hessian' if self.order == 2 else 'derivative'} of {self.f!r} by {', '.join(self.wrt)}, engine {self.engine}>"
+        return f"<{'hessian' if self.order == 2 else 'derivative'} of {self.f!r} by {', '.join(self.wrt)}, engine {self.mode}>"
 
     def program(self) -> Program:
         tape = record(self.f, self.variables)
-        return make_program(tape, [self.names.index(w) for w in self.wrt], self.engine, self.order)
+        return make_program(tape, [self.names.index(w) for w in self.wrt], self._engine, self.order)
 
     def expression(self) -> Expr:
         """What a call gives as an expression, where that is one array."""
@@ -178,8 +187,7 @@ class ExprCall:
 
     def _symbolic(self, values: list[Any]) -> Any:
         """Called with expressions: the derivative as expressions."""
-        made = derivative_tape(self._runner()[0])
-        outputs = expressions(made, fitting(self.variables, [as_expr(v) for v in values]))
+        outputs = derivative_expressions(self._runner()[0], fitting(self.variables, [as_expr(v) for v in values]))
         if self.order == 2:
             n = len(self.wrt)
             rows = [dict(zip(self.wrt, outputs[n + k * n : n + (k + 1) * n], strict=True)) for k in range(n)]
@@ -238,6 +246,19 @@ class ExprCall:
             raise ArgumentError("no tangent is given")
         check_differentiable([v for v in self.variables if v.name in tangents])
         return [n for n in self.names if n in tangents]
+
+
+def mode_of(engine: Any, order: int) -> str:
+    """How an engine makes derivatives of this order, in words; an engine object counts by its name."""
+    name = engine if isinstance(engine, str) else engine.name
+    return "forward over reverse" if order == 2 and name == "reverse" else name
+
+
+def described(f: str, mode: str, order: int, inputs: int, outputs: int, chosen: bool) -> str:
+    """The docstring of a derivative: what it is of, and by which mode."""
+    what = "Second derivatives" if order == 2 else "Derivative"
+    sizes = f"{inputs:,} input and {outputs:,} output element{'s' * (outputs != 1)}"
+    return f"{what} of {f} by {mode}{' mode, chosen' * chosen} for {sizes}."
 
 
 def _sum_to_shape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

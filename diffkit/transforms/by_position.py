@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 import optree
 
-from ..engines import Program
+from ..engines import Program, cheaper_mode
 from ..engines import engine as find_engine
-from ..engines.engine import derivative_tape, gradient_only
+from ..engines.engine import gradient_only
 from ..engines.forward import tangent_tape
 from ..engines.reverse import adjoint_tape
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..expr.functions import as_expr, stack
+from ..expr.functions import as_expr
 from ..expr.node import Expr
-from ..expr.trace import Traced, flatten, is_leaf, is_traced, names_of, parameter_names, signature, trace_call
+from ..expr.trace import Traced, flatten, is_traced, names_of, parameter_names, signature, trace_call
 from ..machines import machine as find_machine
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import plain
 from .buffers import check_out_applies, out_buffers
+from .by_name import described, mode_of
+from .mapping import Mapped, derivative_expressions
 from .programs import check_scalar, make_program
 from .single import SinglePoint
 
@@ -34,13 +36,20 @@ class Prepared:
     traced: Traced
     program: Program
     run: Callable[..., Any] | None
+    #: how it differentiates, and that in a sentence
+    mode: str
+    doc: str
 
 
 class PythonCall:
-    """A transform of a Python function: whole arrays, nested arguments, results structured as in JAX."""
+    """A transform of a Python function: whole arrays, nested arguments, results structured as in JAX.
+
+    engine: one by name; None chooses forward or reverse by the shapes of each call. `mode` says which the latest call (or
+    `prepare`) used, None before the first.
+    """
 
     def __init__(
-        self, f: Callable, argnums: int | Sequence[int], *, engine: str = "reverse", machine: Any = "cpu", order: int = 1,
+        self, f: Callable, argnums: int | Sequence[int], *, engine: str | None = "reverse", machine: Any = "cpu", order: int = 1,
         scalar: bool = False, value: bool = False, reduce: None = None,
     ) -> None:  # fmt: skip
         self.f, self.engine, self.machine, self.order, self.scalar, self.value = (
@@ -55,6 +64,7 @@ class PythonCall:
         self.argnums: list[int] = [argnums] if self.single else list(argnums)  # type: ignore[list-item,arg-type]
         if not all(isinstance(a, int) and not isinstance(a, bool) for a in self.argnums):
             raise ArgumentError(f"argnums is a position or a tuple of positions, not {argnums!r}")
+        self.mode: str | None = None if engine is None else mode_of(engine, order)
         self._made: dict[tuple, Prepared] = {}
         self._single: SinglePoint | None = None
 
@@ -97,8 +107,15 @@ class PythonCall:
 
     def _prepared(self, args: tuple) -> Prepared:
         key = self._key(args)
-        if key is not None and key in self._made:
-            return self._made[key]
+        made = self._made.get(key) if key is not None else None
+        if made is None:
+            made = self._make(args)
+            if key is not None and made.run is not None:
+                self._made[key] = made
+        self.mode, self.__doc__ = made.mode, made.doc
+        return made
+
+    def _make(self, args: tuple) -> Prepared:
         traced = trace_call(self.f, args)
         if self.scalar:
             name = self.__name__
@@ -110,13 +127,14 @@ class PythonCall:
         tape = record(
             traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))]
         )
-        program = make_program(tape, [p for group in self._positions(args) for p in group], self.engine, self.order)
-        if traced.captured:  # another call may close over other variables
-            return Prepared(traced, program, None)
-        made = Prepared(traced, program, program.on(find_machine(self.machine)))
-        if key is not None:
-            self._made[key] = made
-        return made
+        wrt = [p for group in self._positions(args) for p in group]
+        inputs, outputs = sum(traced.inputs[p].size for p in wrt), sum(o.size for o in traced.outputs)
+        engine = cheaper_mode(inputs, outputs) if self.engine is None else self.engine
+        program = make_program(tape, wrt, engine, self.order)
+        mode = mode_of(engine, self.order)
+        doc = described(self.__name__, mode, self.order, inputs, outputs, self.engine is None)
+        # where it closes over an enclosing trace, another call may close over other variables
+        return Prepared(traced, program, None if traced.captured else program.on(find_machine(self.machine)), mode, doc)
 
     def prepare(self, *args: Any) -> PythonCall:
         """Trace and build now for arguments of these shapes (values are not used)."""
@@ -174,9 +192,7 @@ class PythonCall:
         return out_buffers(out, values, [w for row in rows for w in row], arranged, (), self.value)
 
     def _symbolic(self, program: Program, traced: Traced, leaves: list[Any]) -> tuple[list[Any], list[list[Any]]]:
-
-        made = derivative_tape(program)
-        flat: list[Any] = expressions(made, [*(as_expr(v) for v in leaves), *traced.captured])
+        flat: list[Any] = derivative_expressions(program, [*(as_expr(v) for v in leaves), *traced.captured])
         rows = len(program.out_shapes)  # type: ignore[attr-defined]
         columns = len(program.in_shapes)  # type: ignore[attr-defined]
         outputs, rest = flat[:rows], flat[rows:]
@@ -196,6 +212,10 @@ class PythonCall:
 
     def _second(self, blocks: list[list[Any]], structures: list[Any]) -> Any:
         return self._arguments([self._arguments(row, structures) for row in blocks], structures)
+
+    def mapped(self, args: tuple, axes: Sequence[Any]) -> Any:
+        """The function at these arguments, mapped over their axes."""
+        return Mapped(self.f, tuple(axes), machine=self.machine)(*args)
 
     # ---- products with vectors ----
     def _matched(self, primals: tuple, tangents: tuple) -> tuple[list[Any], list[Any]]:
@@ -276,55 +296,6 @@ class PythonCall:
             items, form = flatten(p)
             results.append(optree.tree_unflatten(form, [next(products) if is_traced(x) else None for x in items]))
         return results[0] if len(results) == 1 else tuple(results)
-
-    def mapped(self, args: tuple, axes: Sequence[int | None]) -> Any:
-        """vmap: the mapped axis is a loop dim of the tape."""
-        flat = [(leaf, axis) for a, axis in zip(args, axes, strict=True) for leaf in flatten(a)[0] if is_traced(leaf)]
-        for x, ax in flat:
-            if ax is not None and not (isinstance(ax, int) and -np.ndim(x) <= ax < np.ndim(x)):
-                raise ShapeError(f"vmap: in_axes names axis {ax!r} of an argument of shape {np.shape(x)}")
-        sizes = {np.shape(x)[ax] if not isinstance(x, Expr) else x.shape[ax] for x, ax in flat if ax is not None}
-        if len(sizes) != 1:
-            raise ShapeError(
-                f"vmap: the mapped axes have different lengths {sorted(sizes)}"
-                if sizes
-                else "vmap: no argument is mapped"
-            )
-        (n,) = sizes
-        one = [
-            optree.tree_map(lambda x, ax=axis: _slice(x, ax, 0), a, is_leaf=is_leaf, none_is_leaf=True)
-            for a, axis in zip(args, axes, strict=True)
-        ]
-        if any(isinstance(x, Expr) for x, _ in flat):
-            return self._unrolled(args, axes, n)
-        traced = trace_call(self.f, one)
-        if traced.captured:
-            return self._unrolled(args, axes, n)
-        tape = record(traced.outputs, traced.inputs)
-        values = [np.asarray(x) if ax is None else np.moveaxis(np.asarray(x), ax, 0) for x, ax in flat]
-        results = find_machine(self.machine).compile(tape)(values)
-        full = [r if any(ax is not None for _, ax in flat) else np.broadcast_to(r, (n, *r.shape)) for r in results]
-        return optree.tree_unflatten(traced.structure, full)
-
-    def _unrolled(self, args: tuple, axes: Sequence[int | None], n: int) -> Any:
-        """Within another trace: one copy of the function an element."""
-        rows = []
-        for k in range(n):
-            one = [
-                optree.tree_map(lambda x, ax=axis, k=k: _slice(x, ax, k), a, is_leaf=is_leaf, none_is_leaf=True)
-                for a, axis in zip(args, axes, strict=True)
-            ]
-            rows.append(flatten(self.f(*one)))
-        return optree.tree_unflatten(rows[0][1], [stack([r[0][j] for r in rows]) for j in range(len(rows[0][0]))])
-
-
-def _slice(x: Any, axis: int | None, k: int) -> Any:
-    if axis is None or not is_traced(x):
-        return x
-    if isinstance(x, Expr):
-        return x[(*(slice(None),) * (axis % x.ndim), k)]
-    x = np.asarray(x)
-    return np.take(x, k, axis=axis) if x.shape[axis] else np.zeros(np.delete(x.shape, axis), x.dtype)
 
 
 def _brief(value: Any) -> str:

@@ -36,6 +36,7 @@ LEVEL = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 SHORTHAND = {
     ("expr.node", "transforms"),
     ("expr.registration", "tape"),
+    ("expr.scan", "tape"),
     ("compare.result", "report"),
     ("tape.tape", "transforms"),
 }

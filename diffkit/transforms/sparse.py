@@ -1,0 +1,190 @@
+"""Sparse Jacobians and Hessians, of expressions and of Python functions: called as the dense ones, they give scipy.sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..expr.collector import paused
+from ..expr.node import Expr
+from ..expr.trace import flatten, is_traced, trace_call
+from ..machines import machine as find_machine
+from ..ops.kinks import current as kink_policy
+from ..sparse.derivative import SparseDerivative
+from ..tape import Tape, record
+from .arguments import bind_names
+from .by_name import ExprCall
+from .by_position import PythonCall
+from .programs import check_scalar
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A sparse derivative, and the same on a machine."""
+
+    derivative: SparseDerivative
+    run: Callable[..., Any]
+
+
+class SparseCall:
+    """A sparse Jacobian or Hessian: a callable that gives a `scipy.sparse.csr_array`.
+
+    Rows are the elements of the outputs, one output after the other, each in C order; columns likewise those of the inputs
+    differentiated by, in the order of `wrt` (`argnums`, and the leaves of nested arguments). The pattern, its colouring and the
+    tapes are made at the first call, or by `prepare`, and serve every later call (of a Python function: with the same shapes and
+    dtypes). The stored entries are the pattern's: those that by the tape may differ from zero. ``out=`` takes a matrix that an
+    earlier call has given, and the entries are written into it.
+
+    Of the latest derivative made:
+    pattern: a csr_array of bool. colours: how many directions a call evaluates. lower_bound: no colouring of this kind has fewer.
+    mode: "forward" (columns share a direction) or "reverse" (rows do), whichever took fewer colours; of a Hessian "forward over
+    reverse", by a star colouring. colouring: the colour of every column (reverse: row), -1 where it has no entry.
+    """
+
+    def __init__(self, call: ExprCall | PythonCall) -> None:
+        engine, order = call.engine, call.order
+        if engine not in (None, "forward", "reverse") or (order == 2 and engine == "forward"):
+            kind, ways = (
+                ("Hessian", "forward over reverse") if order == 2 else ("Jacobian", "by forward or reverse mode")
+            )
+            raise UnsupportedError(
+                f"a sparse {kind} is computed {ways}, not by engine={engine!r}: leave engine= out, or sparse=True"
+            )
+        self.engine, self.machine, self.order = engine, call.machine, order
+        self._made: dict[Any, Prepared] = {}
+        self._latest: Prepared | None = None
+
+    def _build(self, tape: Tape, wrt: Sequence[int]) -> Prepared:
+        with paused():
+            made = SparseDerivative(tape, wrt, self.order, self.engine if self.order == 1 else None)
+        return Prepared(made, made.on(find_machine(self.machine)))
+
+    def _of_latest(self) -> SparseDerivative:
+        if self._latest is None:
+            raise ArgumentError(
+                "the pattern is known once the shapes of the arguments are: call this, or .prepare(*arguments), first"
+            )
+        return self._latest.derivative
+
+    @property
+    def pattern(self) -> Any:
+        made = self._of_latest()
+        return made.matrix(np.ones(made.rows.count, bool))
+
+    @property
+    def colours(self) -> int:
+        return self._of_latest().colouring.count
+
+    @property
+    def lower_bound(self) -> int:
+        return self._of_latest().colouring.lower_bound
+
+    @property
+    def colouring(self) -> np.ndarray:
+        return self._of_latest().colouring.of.copy()
+
+    @property
+    def mode(self) -> str:
+        return self._of_latest().mode
+
+    @property
+    def tape(self) -> Tape:
+        """The tape that a call runs."""
+        return self._of_latest().directions.tape
+
+    def _described(self, what: str) -> str:
+        name = "jacobian" if self.order == 1 else "hessian"
+        if self._latest is None:
+            return f"<sparse {name} of {what}>"
+        (m, n), count = self._of_latest().shape, self._of_latest().rows.count
+        colours = f"{self.colours} colour{'s' * (self.colours != 1)} (at least {self.lower_bound})"
+        return f"<sparse {name} of {what}: {m} × {n}, {count} entries, {colours}, {self.mode}>"
+
+
+class SparseExprCall(SparseCall):
+    """Of an expression: called by name, position or one dict, at one point."""
+
+    def __init__(self, call: ExprCall) -> None:
+        super().__init__(call)
+        self.call = call
+
+    def __repr__(self) -> str:
+        return self._described(repr(self.call.f))
+
+    def prepare(self) -> SparseExprCall:
+        """Make now what the first call would make."""
+        policy = kink_policy()
+        if policy not in self._made:
+            tape = record(self.call.f, self.call.variables)
+            self._made[policy] = self._build(tape, [self.call.names.index(w) for w in self.call.wrt])
+        self._latest = self._made[policy]
+        return self
+
+    def _of_latest(self) -> SparseDerivative:
+        self.prepare()
+        return super()._of_latest()
+
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        given = bind_names(self.call.names, args, kwargs)
+        values = [given[n] for n in self.call.names]
+        _check_numbers(values)
+        for v, value in zip(self.call.variables, values, strict=True):
+            if np.ndim(value) > v.ndim:
+                raise ShapeError(
+                    f"a sparse derivative is taken at one point: {v.name!r} has core shape {v.shape}, but the value has shape "
+                    f"{np.shape(value)}, which adds loop dims. Call it point by point, or leave sparse=True out"
+                )
+        self.prepare()
+        assert self._latest is not None
+        return self._latest.run(values, out)
+
+
+class SparsePythonCall(SparseCall):
+    """Of a Python function: called by position."""
+
+    def __init__(self, call: PythonCall) -> None:
+        super().__init__(call)
+        self.call = call
+
+    def __repr__(self) -> str:
+        return self._described(self.call.__name__)
+
+    def prepare(self, *args: Any) -> SparsePythonCall:
+        """Make now what the first call with arguments of these shapes would make."""
+        _check_numbers(flatten(args)[0])
+        key = self.call._key(args)
+        made = None if key is None else self._made.get(key)
+        if made is None:
+            made = self._make(args)
+            if key is not None:
+                self._made[key] = made
+        self._latest = made
+        return self
+
+    def _make(self, args: tuple) -> Prepared:
+        traced = trace_call(self.call.f, args)
+        _check_numbers(traced.captured)
+        if self.order == 2:
+            if len(traced.outputs) != 1:
+                raise ShapeError(
+                    f"hessian needs one scalar result, but {self.call.__name__} returned {len(traced.outputs)}"
+                )
+            check_scalar(traced.outputs[0].shape, f"the result of {self.call.__name__}")
+        tape = record(traced.outputs, traced.inputs)
+        return self._build(tape, [p for group in self.call._positions(args) for p in group])
+
+    def __call__(self, *args: Any, out: Any = None) -> Any:
+        self.prepare(*args)
+        assert self._latest is not None
+        return self._latest.run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)
+
+
+def _check_numbers(values: Sequence[Any]) -> None:
+    if any(isinstance(v, Expr) for v in values):
+        raise UnsupportedError(
+            "a sparse derivative is a matrix of numbers; of expressions, or within another trace, leave sparse=True out"
+        )

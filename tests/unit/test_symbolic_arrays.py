@@ -1,0 +1,229 @@
+"""The symbolic engine on arrays: answers beside the other engines', its budget, and what a comparison says when it is used up."""
+
+import time
+
+import numpy as np
+import pytest
+from helpers import NUMPY
+from helpers_arrays import array_cases
+
+import diffkit as dk
+from diffkit.engines import engine
+from diffkit.engines.symbolic import Symbolic, count
+from diffkit.errors import ArgumentError, ExceededError, UnsupportedError
+from diffkit.expr.bounded import within
+from diffkit.expr.node import make
+from diffkit.ops import TABLE, define
+from diffkit.tape import record
+
+
+def network(depth, width):
+    """Sum of the outputs of a tanh network, as an expression of its matrices and its input."""
+    x = dk.symbol("x", (width,))
+    h = x
+    for k in range(depth):
+        h = dk.tanh(dk.symbol(f"W{k}", (width, width)) @ h)
+    return dk.sum(h)
+
+
+def point(f, seed=0):
+    from diffkit.expr.node import free_variables
+
+    rng = np.random.default_rng(seed)
+    return {v.name: rng.normal(size=v.shape) * 0.5 for v in free_variables(f)}
+
+
+@pytest.fixture
+def unknown():
+    """An operation without a form in scalars: right by its rules, but neither SymPy nor objects can carry it."""
+
+    def norms(x):
+        return np.linalg.svd(x)[1][..., 0]  # refuses objects
+
+    op = define(
+        "largest_singular", 1, "largest singular value", norms, family="structured", shape=lambda x: x[:-2],
+        jvp=lambda o, tangents, out, x: o.sum(tangents[0] * x, axes=(-2, -1), keepdims=False) / out,
+        vjp=lambda o, adjoint, out, x: (x * o.reshape(adjoint / out, shape=(*out.shape, 1, 1)),),
+    )  # fmt: skip
+    try:
+        yield lambda x: make(op, (x,), {})  # the rules are right for a matrix of rank 1
+    finally:
+        TABLE.remove(op.name)
+
+
+# ---- answers ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("case", array_cases(), ids=lambda c: c.id)
+def test_array_operations_agree_with_the_table(case):
+    tape = case.tape()
+    wrt = range(len(tape.inputs))
+    try:
+        program = Symbolic(max_ops=5_000, seconds=2).program(tape, wrt)
+    except (UnsupportedError, ExceededError) as reason:
+        assert case.op in str(reason) or isinstance(reason, ExceededError)
+        pytest.skip(str(reason))
+    other = engine("reverse").program(tape, wrt)
+    values = case.values(loop=(2,))
+    ours, theirs = program.on(NUMPY)(values)[1][0], other.on(NUMPY)(values)[1][0]
+    bars = zip(program.bars(NUMPY, values)[0], other.bars(NUMPY, values)[0], strict=True)
+    for a, b, (e, d) in zip(ours, theirs, bars, strict=True):
+        assert a.shape == b.shape
+        assert np.all(np.abs(a - b) <= e + d)
+
+
+MODELS = {
+    "matrix chain": lambda a, b: a @ b @ a,
+    "softmax": lambda a, b: np.exp(a @ b) / np.sum(np.exp(a @ b), axis=1, keepdims=True),
+    "moved": lambda a, b: np.concatenate([a.T, b], axis=1)[::-1, 1:] * np.stack([b[0], b[1], a[:, 0]])[:, :1],
+    "reduced": lambda a, b: np.prod(a, axis=0) + np.max(b, axis=1) + np.mean(a * b.T),
+    "diagonal": lambda a, b: np.trace(a @ b) * np.tril(b)[1:, 0],
+    "where": lambda a, b: np.where(a > 0.1, np.log(np.abs(a)), a**2) @ b,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_agree_in_all_engines(name):
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(2, 3)), rng.normal(size=(3, 2))
+    f = MODELS[name]
+    f = (lambda a, b: MODELS["reduced"](a, b)[0]) if name == "reduced" else f
+    found = {
+        e: dk.jacobian(f, (0, 1), engine=e, machine="numpy")(*values)
+        for e in ("symbolic", "forward", "reverse", "finite")
+    }
+    for e in ("forward", "reverse", "finite"):
+        for ours, theirs in zip(found["symbolic"], found[e], strict=True):
+            np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-9, err_msg=e)
+
+
+def test_hessian_of_a_network():
+    w = np.random.default_rng(0).normal(size=(2, 2))
+
+    def f(w):
+        return np.sum(np.tanh(w @ np.tanh(w @ np.ones(2))))
+
+    ours, theirs = (dk.hessian(f, engine=e, machine="numpy")(w) for e in ("symbolic", "reverse"))
+    assert ours.shape == (2, 2, 2, 2)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+
+
+def test_an_array_operation_is_expanded_by_what_it_is_written_with():
+    define(
+        "row_sums_added", 1, "written with others", lambda x: x + np.linalg.norm(x, 1, -1, keepdims=True),  # of positive numbers
+        family="structured", shape=lambda x: x,
+        lower=lambda o, x: x + o.broadcast_to(o.sum(x, axes=(-1,), keepdims=True), shape=x.shape),
+    )  # fmt: skip
+    try:
+        f = dk.square(make(TABLE["row_sums_added"], (dk.symbol("A", (2, 2)),), {}))
+        found = {e: dk.jacobian(f, engine=e, machine="numpy")(A=np.eye(2) + 1)["A"] for e in ("symbolic", "reverse")}
+        np.testing.assert_allclose(found["symbolic"], found["reverse"], rtol=1e-15)
+    finally:
+        TABLE.remove("row_sums_added")
+
+
+# ---- budgets ------------------------------------------------------------------------------------------------------
+def test_writing_out_stops_at_the_budget_and_says_where():
+    x = dk.symbol("x", (100,))
+    f = dk.sum(dk.sin(dk.broadcast_to(dk.cos(x), (1000, 100))))
+    started = time.perf_counter()
+    with pytest.raises(
+        ExceededError, match=r"stopped at sin, after 2 of 4 operations: 100,\d+ scalar operations are more"
+    ):
+        Symbolic().program(record(f), [0])
+    w = dk.symbol("W", (784, 256))
+    with pytest.raises(ExceededError, match="200,704 partial derivatives are more than the budget of 20,000"):
+        Symbolic().program(record(dk.sum(w)), [0])
+    with pytest.raises(ExceededError, match="elements of the inputs"):
+        Symbolic().program(record(dk.sum(dk.symbol("X", (10**4, 100)) @ dk.symbol("v", (100,)))), [1])
+    assert time.perf_counter() - started < 5
+
+
+def test_deriving_stops_at_the_budget_and_says_how_far_it_got():
+    with pytest.raises(
+        ExceededError, match=r"operations after \d+ of 52 partial derivatives are more than the budget of 500"
+    ):
+        Symbolic(max_ops=500).program(record(network(3, 4)), range(4))
+
+
+def test_seconds_are_kept_to_and_the_error_says_how_far_it_got():
+    f = network(4, 8)
+    started = time.perf_counter()
+    with pytest.raises(
+        ExceededError, match=r"took longer than 1 seconds; [\d,]+ of 264 partial derivatives were there"
+    ):
+        Symbolic(max_ops=10**6, seconds=1).program(record(f), range(len(f.variables)))
+    assert time.perf_counter() - started < 1 + 5.5
+
+
+def test_time_for_cse_is_bounded_too(monkeypatch):
+    import sympy
+
+    def forever(*args, **kwargs):
+        while True:
+            pass
+
+    monkeypatch.setattr(sympy, "cse", forever)
+    s = sympy.Symbol("s")
+    started = time.perf_counter()
+    assert count([s**2 + 1], seconds=0.3) == {"tree": 2, "graph": 2, "cse": None}
+    assert time.perf_counter() - started < 3
+
+
+def test_within_stops_what_does_not_end():
+    def forever():
+        while True:
+            pass
+
+    started = time.perf_counter()
+    with pytest.raises(ExceededError, match=r"spinning took longer than 0\.2 seconds"):
+        within(0.2, forever, "spinning")
+    assert time.perf_counter() - started < 3
+    assert within(5, lambda: 7, "counting") == 7
+
+
+def test_an_operation_without_a_form_is_named(unknown):
+    a = dk.symbol("A", (2, 2))
+    with pytest.raises(UnsupportedError, match="'largest_singular' cannot be written out in scalars"):
+        dk.grad(dk.sum(unknown(a)), engine="symbolic")(A=np.eye(2))
+
+
+# ---- comparing ----------------------------------------------------------------------------------------------------
+def test_compare_counts_the_swell_of_arrays():
+    f = network(2, 3)
+    c = dk.compare(f, at=point(f), machine="numpy", timing=False)
+    assert c.agree, str(c)
+    swell = c["symbolic"].swell
+    assert swell["f"]["tree"] == 74 and swell["derivative"]["tree"] > 9 * swell["derivative"]["cse"]
+    assert "swell: 74 operations in f" in str(c)
+
+
+def test_compare_reports_a_budget_used_up():
+    f = network(2, 3)
+    at = point(f)
+    c = dk.compare(f, at=at, machine="numpy", timing=False, budget={"max_ops": 100})
+    assert c["symbolic"].outcome == "exceeded" and "of 21 partial derivatives" in c["symbolic"].reason
+    assert c.agree and c["reverse"].outcome == "ok" and c["symbolic"].swell is None
+    assert "symbolic: " in str(c) and "symbolic: symbolic" not in str(c)
+    with pytest.raises(ArgumentError, match="budget has no entry 'ops'"):
+        dk.compare(f, at=at, budget={"ops": 1})
+
+
+def test_compare_of_a_model_too_large_says_so_at_once():
+    f = network(2, 100)
+    started = time.perf_counter()
+    c = dk.compare(f, at=point(f), machine="numpy", timing=False)
+    assert time.perf_counter() - started < 10
+    assert not c.agree and c.outcome == "undecided"
+    assert {c[n].outcome for n in c.columns} == {"exceeded"}
+    assert c["reverse"].gradient["W0"].shape == (1, 100, 100)
+    assert "not affordable" in c.point_reason[0] and "not affordable" in str(c)
+
+
+def test_compare_without_a_truth_holds_engines_against_each_other(unknown):
+    a = dk.symbol("A", (2, 2))
+    at = {"A": np.outer([1.0, 2.0], [0.5, -1.0])}
+    c = dk.compare(dk.sum(unknown(a)), at=at, machine="numpy", timing=False)
+    assert c["symbolic"].outcome == "unsupported" and "largest_singular" in c["symbolic"].reason
+    assert not c.agree and c.outcome == "undecided" and c.decided == 0
+    assert c["reverse"].outcome == "ok" and "within the bars of forward" in c["reverse"].reason
+    wrong = dk.compare(dk.sum(unknown(a)) + 0 * a[0, 0], at={"A": np.eye(2) + 0.3}, machine="numpy", timing=False)
+    assert wrong.outcome == "mismatch"  # of a matrix of another rank the rules are wrong, and finite differences say so
