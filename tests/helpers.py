@@ -126,7 +126,8 @@ def cases() -> tuple[Case, ...]:
 
 
 def differentiable_cases() -> list[Case]:
-    return [c for c in cases() if c.op.differentiable]
+    """Those whose derivative is that of the value."""
+    return [c for c in cases() if c.op.differentiable and not c.op.detached]
 
 
 def each(items: Sequence[Case]) -> Any:

@@ -55,6 +55,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "log1p": lambda x: mp.log1p(x),
     "logaddexp": _logaddexp,
     "cast": lambda x, dtype: x,
+    "stop_gradient": lambda x: x,
     "less": lambda x, y: x < y,
     "less_equal": lambda x, y: x <= y,
     "greater": lambda x, y: x > y,

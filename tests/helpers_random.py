@@ -24,8 +24,9 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
 
 
 def numeric_ops() -> list[Op]:
-    """Operations of scalars that give a number."""
-    return [op for op in TABLE.values() if op.family == "elementwise" and op.result == "float" and op is not CAST]
+    """Operations of scalars that give a number, with the derivative that it has."""
+    numbers = (op for op in TABLE.values() if op.family == "elementwise" and op.result == "float")
+    return [op for op in numbers if op is not CAST and not op.detached]
 
 
 def _comparisons() -> list[Op]:

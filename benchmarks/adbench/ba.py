@@ -151,14 +151,18 @@ def residuals(cameras: Any, points: Any, weights: Any, scene: Scene, xp: Any = N
 
 # ---- the assembled Jacobian ---------------------------------------------------------------------------------------------------
 def block(machine: str = "cpu", engine: str = "reverse") -> Any:
-    """The 2×15 Jacobian of one observation by z = [camera | point | weight], a callable over any number of
-    observations.
+    """The 2×15 Jacobian of one observation by a shift of its [camera | point | weight], a callable over any number of observations.
+
+    By a shift, so that the three may lie apart in memory, while the block is one array.
     """
     import diffkit as dk
 
-    z, seen = dk.symbol("z", shape=(BLOCK,)), dk.symbol("seen", shape=(2,))
-    columns = [*(z[k] for k in range(BLOCK)), seen[0], seen[1]]
-    return dk.jacobian(dk.stack(reprojection(functions(), columns)), wrt="z", engine=engine, machine=machine)
+    shift, weight = dk.symbol("shift", shape=(BLOCK,)), dk.symbol("weight")
+    camera, point, seen = (dk.symbol(n, shape=(k,)) for n, k in (("camera", CAMERA), ("point", POINT), ("seen", 2)))
+    columns = [*(camera[k] for k in range(CAMERA)), *(point[k] for k in range(POINT)), weight]
+    moved = [x + shift[k] for k, x in enumerate(columns)]
+    both = dk.stack(reprojection(functions(), [*moved, seen[0], seen[1]]))
+    return dk.jacobian(both, wrt="shift", engine=engine, machine=machine)
 
 
 class Assembled:
@@ -166,23 +170,25 @@ class Assembled:
 
     def __init__(self, scene: Scene, machine: str = "cpu", engine: str = "reverse") -> None:
         self.scene, p = scene, scene.observations
-        self.data, self._z = np.full(31 * p, 0.0), np.full((p, BLOCK), 0.0)
+        self.data, self._shift = np.full(31 * p, 0.0), np.zeros(BLOCK)
+        self._camera, self._point = np.full((p, CAMERA), 0.0), np.full((p, POINT), 0.0)
         self.matrix = scene.matrix(self.data)
         self._blocks, self._block = self.data[: 30 * p].reshape(p, 2, BLOCK), block(machine, engine)
         self._in_place = engine != "finite"
 
     def __call__(self, cameras: np.ndarray, points: np.ndarray, weights: np.ndarray) -> Any:
-        """The Jacobian at these cameras (n, 11), points (m, 3) and weights (p,): always the same CSR array, written
-        anew.
-        """
-        z, scene = self._z, self.scene
-        z[:, :CAMERA] = cameras[scene.by_camera]
-        z[:, CAMERA:-1] = points[scene.of_point]
-        z[:, -1] = weights
+        """The Jacobian at these cameras (n, 11), points (m, 3) and weights (p,): always the same CSR array, written anew."""
+        scene = self.scene
+        # "clip" writes without a buffer; no index is out of range
+        np.take(cameras, scene.by_camera, 0, out=self._camera, mode="clip")
+        np.take(points, scene.of_point, 0, out=self._point, mode="clip")
+        given = {
+            "shift": self._shift, "camera": self._camera, "point": self._point, "weight": weights, "seen": scene.seen,
+        }  # fmt: skip
         if self._in_place:
-            self._block(z=z, seen=scene.seen, out=self._blocks)
+            self._block(given, out=self._blocks)
         else:
-            self._blocks[...] = self._block(z=z, seen=scene.seen)
+            self._blocks[...] = self._block(given)
         np.multiply(weights, -2.0, out=self.data[30 * scene.observations :])
         return self.matrix
 

@@ -275,16 +275,16 @@ class _Sums:
 
 def _grown(kind: Kind, args: Sequence[np.ndarray], h: np.ndarray) -> np.ndarray:
     """First-order growth of an array operation's magnitude when arguments |v| grow by their tangents |v̇|."""
-    sizes = [np.abs(a.real) for a in args]
+    sizes = [np.abs(a.real) if a.dtype.kind in "fc" else a for a in args]  # an index stays what it is
     moves = [
         np.abs(a.imag) / h.reshape(-1, *(1,) * (a.ndim - 1)) if a.dtype.kind == "c" else np.zeros_like(a) for a in args
     ]
-    most = max(float(np.max(s, initial=0.0)) for s in sizes) or 1.0
+    most = max(float(np.max(s, initial=0.0)) for s in sizes if s.dtype.kind == "f") or 1.0
     fastest = max(float(np.max(m, initial=0.0)) for m in moves) or 1.0
     t = 2.0**-20 * most / fastest
 
     def magnitude(by: float) -> np.ndarray:
-        grown = [s + by * m for s, m in zip(sizes, moves, strict=True)]
+        grown = [s + by * m if s.dtype.kind == "f" else s for s, m in zip(sizes, moves, strict=True)]
         out = call(kind, grown)
         return np.abs(out) if kind.op.magnitude is None else np.asarray(kind.op.magnitude(out, *grown, **kind.kwargs))
 

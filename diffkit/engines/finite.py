@@ -106,6 +106,11 @@ class _Examined:
         return self.examine(machine, values).bars
 
     def _check_inputs(self) -> None:
+        detached = next((k.op.name for k in self.tape.kinds if k.op.detached), None)
+        if detached:
+            raise UnsupportedError(
+                f"finite: the derivative of {detached!r} is not that of its value, and values are all that differences see"
+            )
         for w in self.wrt:
             kind = self.tape.kinds[self.tape.inputs[w]]
             if kind.dtype in ("int64", "bool"):

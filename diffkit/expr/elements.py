@@ -69,6 +69,8 @@ def scalar(op: Op, s: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """An elementwise operation on scalars of the algebra."""
     if op.sympy is not None:
         return op.sympy(s, *args, **params)
+    if op.detached:
+        raise UnsupportedError(f"the derivative of {op.name!r} is not that of its value, and so of no formula of it")
     if op.lower is not None:
         return op.lower(Rules(s), *args, **params)
     raise UnsupportedError(f"the operation {op.name!r} has no SymPy form; give its record sympy=")

@@ -63,6 +63,8 @@ class Op:
     jvp: Callable[..., Any] | None = None
     #: (o, adjoint, out, *args, **params) -> one contribution an argument, each of the argument's core shape.
     vjp: Callable[..., tuple] | None = None
+    #: its derivative is decreed, and not that of its value: whoever has the value alone cannot know it
+    detached: bool = False
     #: (o, *args) -> one mask an argument (None: always): the points at which the argument can influence the result.
     #: Where it cannot, nothing of its derivative is used, not even a NaN.
     selects: Callable[..., tuple] | None = None

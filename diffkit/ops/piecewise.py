@@ -194,6 +194,14 @@ define(
     convention="½ at a bound",
 )
 define(
+    "stop_gradient", 1, "x, taken for a constant by every derivative", np.positive, cost="move",
+    partials=lambda o, out, x: (None,),
+    lower=lambda o, x: o.where(True, x, x),  # a loop that does nothing but copy is not a kernel
+    detached=True,
+    spelling={"numpy": "(+{0})", "jax": "jax.lax.stop_gradient", "torch": "{0}.detach()", "c": "({0})"},
+    convention="0 everywhere, by decree",
+)
+define(
     "relu", 1, "x where positive, else 0", lambda x: np.maximum(x, 0), cost="compare",
     kernel=lambda k, x: k.select((x > 0) | k.isnan(x), x, 0.0),
     partials=lambda o, out, x: (o.step(x, 0, at=_at(0.0, 0.0)),),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..expr.kind import Kind, constant_value
 from ..machines.numpy import call
-from ..ops import CONSTANT, VARIABLE
+from ..ops import CONSTANT
 from ..ops.loops import repeated
 from ..tape import Tape, templates
 from ..tape.templates import Ref, Template
@@ -57,6 +57,9 @@ class Propagation:
     def __init__(self) -> None:
         self._unions: dict[tuple[int, int], tuple[Rows, Rows, Rows]] = {}
         self._moved: dict[tuple, tuple[Rows, Rows]] = {}
+        #: whether each value is computed from constants alone; and those that were asked for
+        self._fixed: list[bool] = []
+        self._constants: dict[int, np.ndarray] = {}
 
     def run(
         self, kinds: Sequence[Kind], all_args: Sequence[tuple[int, ...]], given: dict[int, Dependence]
@@ -64,6 +67,7 @@ class Propagation:
         values: list[Dependence] = []
         self.kinds, self.args = kinds, all_args
         for i, (kind, args) in enumerate(zip(kinds, all_args, strict=True)):
+            self._fixed.append(all(self._fixed[a] for a in args) if args else kind.op is CONSTANT)
             values.append(given[i] if i in given else self._instruction(kind, args, values))
         return values
 
@@ -250,18 +254,18 @@ class Propagation:
 
     def constant(self, i: int) -> np.ndarray | None:
         """The value of what is computed from constants alone; None for anything else, or anything large."""
-        kind, args = self.kinds[i], self.args[i]
-        if kind.op is VARIABLE or math.prod(kind.shape) > LOOKED_AT:
+        kind = self.kinds[i]
+        if not self._fixed[i] or math.prod(kind.shape) > LOOKED_AT:
             return None
-        if kind.op is CONSTANT:
-            return constant_value(kind)
-        if not args:
-            return None
-        values = [self.constant(a) for a in args]
-        if any(v is None for v in values):
-            return None
-        with np.errstate(all="ignore"):
-            return call(kind, [v[None] for v in values if v is not None])[0]
+        if i not in self._constants:
+            operands = [self.constant(a) for a in self.args[i]]
+            if any(v is None for v in operands):
+                return None
+            with np.errstate(all="ignore"):
+                self._constants[i] = (
+                    call(kind, [v[None] for v in operands if v is not None])[0] if operands else constant_value(kind)
+                )
+        return self._constants[i]
 
 
 def _written(params: dict) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..expr.kind import WEAK, Kind, constant_value, infer, intern_kind, parameter_bits, promote
+from ..expr.kind import WEAK, Kind, constant_value, infer, intern_kind, operand_dtypes, parameter_bits
 from ..ops import CAST, CONSTANT, VARIABLE, Op
 from ..ops.loops import repeated
 from .simplify import Rule, simplifying
@@ -121,10 +121,8 @@ def _plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
 def _common_dtypes(op: Op, operands: Sequence[Kind]) -> tuple[str, ...] | None:
     """Operands are brought to one dtype, so that a machine needs one kernel an operation and dtype."""
     have = [k.dtype for k in operands]
-    numbers = set(have[op.conditions :])
-    target = promote(*numbers, keep=op.result == "same")
-    want = ["bool"] * op.conditions + [target] * (len(have) - op.conditions)
-    return tuple(want) if any(w not in (h, WEAK) for h, w in zip(have, want, strict=True)) else None
+    want = operand_dtypes(op, have)
+    return want if any(w not in (h, WEAK) for h, w in zip(have, want, strict=True)) else None
 
 
 class Builder:

@@ -20,8 +20,9 @@ from ..expr import functions
 from ..expr.functions import as_expr
 from ..expr.kind import Kind
 from ..expr.node import Expr, make, node, variable
-from ..expr.trace import flatten, is_leaf, is_traced, trace_call
+from ..expr.trace import Traced, flatten, is_leaf, is_traced, signature, trace_call
 from ..machines import machine as find_machine
+from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import plain
 
@@ -150,6 +151,7 @@ class Mapped:
         self.f, self.in_axes, self.out_axes, self.machine = f, in_axes, out_axes, machine
         self.__name__ = f"vmap_{getattr(f, '__name__', 'function')}"
         self.__doc__ = getattr(f, "__doc__", None)
+        self._made: dict[tuple, tuple[Traced, Tape, Callable[..., Any] | None]] = {}
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
@@ -158,25 +160,44 @@ class Mapped:
         leaves, structure = flatten(args)
         axes = self._axes(args)
         n = _length(leaves, axes)
-        traced = trace_call(self.f, optree.tree_unflatten(structure, list(map(_example, leaves, axes))))
-        tape = record(traced.outputs, [*traced.inputs, *traced.captured])
+        examples = list(map(_example, leaves, axes))
+        traced, tape, run = self._traced(examples, structure)
         values = [(x, axis) for x, axis in zip(leaves, axes, strict=True) if is_traced(x)]
         mapped = [axis is not None for _, axis in values] + [False] * len(traced.captured)
-        if traced.captured or any(isinstance(x, Expr) for x, _ in values):
+        results: list[tuple[Any, bool]]
+        if run is None or any(isinstance(x, Expr) for x, _ in values):
             moved = [as_expr(x) if axis is None else functions.moveaxis(as_expr(x), axis, 0) for x, axis in values]
-            results = batched(tape, [*moved, *traced.captured], mapped, n)
+            results = [*batched(tape, [*moved, *traced.captured], mapped, n)]
         else:
-            dependent = _dependent(tape, mapped)
             arrays = [np.asarray(x) if axis is None else np.moveaxis(np.asarray(x), axis, 0) for x, axis in values]
-            found = find_machine(self.machine).compile(tape)(arrays)
-            results = [(r if on or r.ndim == o.ndim else r[0] if n else np.zeros(o.shape), on)
-                       for r, o, on in zip(found, traced.outputs, dependent, strict=True)]  # fmt: skip
+            results = []
+            for r, core, on in zip(
+                run(arrays), [o.shape for o in traced.outputs], _dependent(tape, mapped), strict=True
+            ):
+                # what depends on no mapped argument is the same for all
+                results.append((r if on or r.ndim == len(core) else r[0] if n else np.zeros(core), on))
         tree = optree.tree_unflatten(traced.structure, [r for r, _ in results])
         places = _prefix(self.out_axes, tree, "out_axes", "the result")
-        full = [
-            _placed(r, on, place, n, o.shape) for (r, on), place, o in zip(results, places, traced.outputs, strict=True)
-        ]
+        cores = [o.shape for o in traced.outputs]
+        full = [_placed(r, on, place, n, core) for (r, on), place, core in zip(results, places, cores, strict=True)]
         return optree.tree_unflatten(traced.structure, full)
+
+    def _traced(self, examples: list[Any], structure: Any) -> tuple[Traced, Tape, Callable[..., Any] | None]:
+        """The trace of one element, its tape, and that on the machine (None where values are expressions)."""
+        key = (structure, kink_policy(), *map(signature, examples))
+        try:
+            if key in self._made:
+                return self._made[key]
+        except TypeError:  # an argument that is not traced and has no hash
+            key = ()
+        args: Any = optree.tree_unflatten(structure, examples)
+        traced = trace_call(self.f, args)
+        tape = record(traced.outputs, [*traced.inputs, *traced.captured])
+        symbolic = traced.captured or any(isinstance(x, Expr) for x in examples)
+        made = traced, tape, None if symbolic else find_machine(self.machine).compile(tape)
+        if key and not traced.captured:  # another call may close over other variables
+            self._made[key] = made
+        return made
 
     def _axes(self, args: tuple) -> list[int | None]:
         """One axis for each leaf of the arguments."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,18 +117,24 @@ class SparseExprCall(SparseCall):
 
     def prepare(self) -> SparseExprCall:
         """Make now what the first call would make."""
+        self._prepared()
+        return self
+
+    def _prepared(self) -> Prepared:
         policy = kink_policy()
         if policy not in self._made:
             tape = record(self.call.f, self.call.variables)
             self._made[policy] = self._build(tape, [self.call.names.index(w) for w in self.call.wrt])
-        self._latest = self._made[policy]
-        return self
+        made = self._latest = self._made[policy]
+        return made
 
     def _of_latest(self) -> SparseDerivative:
-        self.prepare()
+        self._prepared()
         return super()._of_latest()
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if "out" in self.call.names and out is not None and not (len(args) == 1 and isinstance(args[0], Mapping)):
+            kwargs["out"], out = out, None
         given = bind_names(self.call.names, args, kwargs)
         values = [given[n] for n in self.call.names]
         _check_numbers(values)
@@ -138,9 +144,7 @@ class SparseExprCall(SparseCall):
                     f"a sparse derivative is taken at one point: {v.name!r} has core shape {v.shape}, but the value has shape "
                     f"{np.shape(value)}, which adds loop dims. Call it point by point, or leave sparse=True out"
                 )
-        self.prepare()
-        assert self._latest is not None
-        return self._latest.run(values, out)
+        return self._prepared().run(values, out)
 
 
 class SparsePythonCall(SparseCall):
@@ -155,6 +159,10 @@ class SparsePythonCall(SparseCall):
 
     def prepare(self, *args: Any) -> SparsePythonCall:
         """Make now what the first call with arguments of these shapes would make."""
+        self._prepared(args)
+        return self
+
+    def _prepared(self, args: tuple) -> Prepared:
         _check_numbers(flatten(args)[0])
         key = self.call._key(args)
         made = None if key is None else self._made.get(key)
@@ -163,7 +171,7 @@ class SparsePythonCall(SparseCall):
             if key is not None:
                 self._made[key] = made
         self._latest = made
-        return self
+        return made
 
     def _make(self, args: tuple) -> Prepared:
         traced = trace_call(self.call.f, args)
@@ -178,9 +186,7 @@ class SparsePythonCall(SparseCall):
         return self._build(tape, [p for group in self.call._positions(args) for p in group])
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
-        self.prepare(*args)
-        assert self._latest is not None
-        return self._latest.run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)
+        return self._prepared(args).run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)
 
 
 def _check_numbers(values: Sequence[Any]) -> None:

@@ -45,6 +45,8 @@ SHORTHAND = {
 ROOMS = {
     "numba": ("machines",),
     "llvmlite": ("machines",),
+    "opt_einsum": ("expr.einsum",),
+    "threadpoolctl": ("machines.cpu.arrays.blas",),
     "sympy": ("expr", "engines.symbolic", "truth"),
     "flint": ("truth",),
     "matplotlib": ("report",),

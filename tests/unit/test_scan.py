@@ -113,7 +113,7 @@ WAYS = {
     "reverse": lambda f: dk.grad(f, argnums=(0, 1, 2), **on_numpy),
     "forward": lambda f: dk.grad(f, argnums=(0, 1, 2), engine="forward", **on_numpy),
     "hessian": lambda f: dk.hessian(f, argnums=1, **on_numpy),
-    "forward hessian": lambda f: dk.hessian(f, argnums=2, engine="forward", **on_numpy),
+    "forward hessian": lambda f: dk.hessian(f, argnums=1, engine="forward", **on_numpy),
     "gradient of a gradient": lambda f: dk.grad(
         lambda *a: sum(np.sum(g * g) for g in dk.grad(f, argnums=(0, 1), **on_numpy)(*a)), argnums=(0, 1, 2), **on_numpy
     ),

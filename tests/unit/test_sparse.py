@@ -353,6 +353,10 @@ def test_an_infinite_derivative_stays_where_it_is() -> None:
     np.testing.assert_array_equal(J.toarray(), [[np.inf, 0, 1], [0, 1.5, 0], [1, 0, 0.25]])
 
 
+def test_a_variable_named_out() -> None:
+    assert dk.jacobian("x*out", sparse=True, machine=MACHINE)(x=2.0, out=3.0).toarray().tolist() == [[3.0, 2.0]]
+
+
 def test_one_build_serves_every_call() -> None:
     calls = []
 

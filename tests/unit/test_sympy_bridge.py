@@ -20,7 +20,7 @@ from diffkit.expr.sympy_bridge import from_sympy, to_sympy
 from diffkit.ops import TABLE, define
 from diffkit.tape import record
 
-EXPRESSIBLE = [c for c in helpers.cases() if c.op.family == "elementwise"]
+EXPRESSIBLE = [c for c in helpers.cases() if c.op.family == "elementwise" and not c.op.detached]
 
 
 def value(f, at):

@@ -188,6 +188,8 @@ def _emit_loops(made: ir.Module, primitive: Primitive) -> None:
     """A loop kernel: whole vectors, then what is left over one by one."""
     function = ir.Function(made, SIGNATURE, primitive.symbol)
     function.args[0].add_attribute("noalias")
+    # a loop that copies shall stay one: a call of memcpy would be out of reach (llvmlite does not know the attribute by name)
+    set.add(function.attributes, '"no-builtins"')
     n = function.args[4]
     b = ir.IRBuilder(function.append_basic_block("entry"))
     whole = b.and_(n, ir.Constant(I64, -primitive.width))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,9 +19,11 @@ from ..library import library
 from ..plan import LETTER, NUMPY
 from ..threads import PARALLEL_WORK, share
 from .axes import best_axis, is_native, over_loop
+from .loops import has_loops
 from .memory import Core, Memory, zeroed
 from .planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
+from .tiers import Tiers
 
 #: registers of a block that multiplies by matrices: more lanes make better use of a matrix than the nearest cache does
 PRODUCT_BYTES = 2 * 1024 * 1024
@@ -63,6 +66,8 @@ class ArrayExecutable:
         if out is not None:
             self.signature.check_out(out, loop)
         points = math.prod(loop)
+        if points > 1 and has_loops(self.tape):
+            return self._one_by_one(arrays, loop, out)
         if points == 1:
             ready, varying = self.point(), None
             if loop:
@@ -87,6 +92,24 @@ class ArrayExecutable:
                 buffer[...] = result
         return list(out)
 
+    def _one_by_one(
+        self, arrays: Sequence[np.ndarray], loop: tuple[int, ...], out: Sequence[np.ndarray] | None
+    ) -> list[np.ndarray]:
+        """Loops (scan) are run for one point after the other: each is long enough to be worth a call."""
+        wide = [np.broadcast_to(a, (*loop, *core)) for a, (core, _) in zip(arrays, self.takes, strict=True)]
+        gives = self.signature.gives
+        results = list(out) if out is not None else [np.empty((*loop, *core), d) for core, d in gives]
+        overlap = out is not None and any(np.may_share_memory(r, a) for r in results for a in wide)
+        targets = [np.empty_like(r) for r in results] if overlap else results
+        ready = self.point()
+        for at in np.ndindex(*loop):
+            for target, found in zip(targets, ready.run([w[at] for w in wide], [None] * len(gives), 1), strict=True):
+                target[at] = found
+        if overlap:
+            for r, target in zip(results, targets, strict=True):
+                r[...] = target
+        return results
+
     def _targets(
         self, arrays: Sequence[np.ndarray], out: Sequence[np.ndarray] | None, points: int
     ) -> list[np.ndarray | None]:
@@ -103,14 +126,19 @@ class ArrayExecutable:
 class Ready:
     """A program with the addresses that it needs. May be run from several threads at once."""
 
-    def __init__(self, program: Program, lanes: int, takes: Sequence[Core], gives: Sequence[Core]) -> None:
+    def __init__(
+        self, program: Program, lanes: int, takes: Sequence[Core], gives: Sequence[Core], groups: dict[str, int] | None = None
+    ) -> None:
+        """groups: addresses of the kernels that a program with groups calls."""
         from . import blas
         from .interpreter import run_serially
 
         #: lanes < 0: as many as there are points
         self.program, self.lanes, self.takes, self.gives = program, lanes, takes, gives
-        products = dict(zip(("dgemm", "sgemm"), blas.addresses(), strict=True)) if program.uses_products else {}
-        self.addresses = np.array([products.get(s) or library().address(s) for s in program.symbols] or [0], np.int64)
+        own = dict(zip(("dgemm", "sgemm"), blas.addresses(), strict=True)) if program.uses_products else {}
+        own.update(groups or {})
+        self.addresses = np.array([own.get(s) or library().address(s) for s in program.symbols] or [0], np.int64)
+        self._tiers = Tiers(program, lambda p, found: Ready(p, lanes, takes, gives, found)) if groups is None else None
         self._resting = blas.OneThread if program.uses_products else nullcontext
         self._run_serially = run_serially
         self._spare: list[Memory] = []
@@ -143,6 +171,11 @@ class Ready:
 
     def run(self, values: Sequence[Any], targets: Sequence[np.ndarray | None], points: int) -> list[np.ndarray]:
         """Results of shape (points, *core), or the core shape where there is one point."""
+        if self._tiers is not None:
+            fused = self._tiers.fused()
+            if fused is not None:
+                return fused.run(values, targets, points)
+        begun = time.perf_counter()
         lanes, loop = (points, (points,)) if self.lanes < 0 else (self.lanes, ())
         memory = self._memory(lanes, loop)
         own, count = memory.own, len(values)
@@ -176,6 +209,8 @@ class Ready:
                     target[...] = results[k]
                     results[k] = target
         self._spare.append(memory)
+        if self._tiers is not None:
+            self._tiers.spent += time.perf_counter() - begun
         return results
 
     def _memory(self, lanes: int, loop: tuple[int, ...]) -> Memory:

@@ -9,7 +9,7 @@ answers have the same bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 from ..fused import _primitives
 from ..plan import SIZE
 from .groups import Body, Pointer, affordable, is_known
-from .interpreter import CALL, EACH, GROUP
+from .interpreter import CALL, EACH, GROUP, LOOP, REVERSAL
 from .program import WORK, Host, Lanes, Phase, Program, Whole
 from .views import LOCAL, collapsed
 
@@ -75,11 +75,13 @@ class Step(NamedTuple):
 
 
 class Reader:
-    """Reads the instructions of one phase."""
+    """Reads the instructions of one phase, or of the body of a loop."""
 
-    def __init__(self, program: Program, phase: Whole | Lanes) -> None:
-        self.code, self.symbols, self.slots = program.code, program.symbols, phase.slots
-        self.in_lanes = isinstance(phase, Lanes)
+    def __init__(
+        self, code: np.ndarray, symbols: Sequence[str], slots: np.ndarray, freed: np.ndarray, in_lanes: bool
+    ) -> None:
+        """freed: memory that nobody reads any more: position in this code, whether registers of lanes, begin, end."""
+        self.code, self.symbols, self.slots, self.freed, self.in_lanes = code, symbols, slots, freed, in_lanes
 
     def step(self, pc: int) -> Step | None:
         """The instruction, if it is elementwise and its operands lie as kernels read them."""
@@ -192,8 +194,8 @@ class Group:
         first = self.steps[0]
         return len(self.steps) > 1 or any(self.reader.constant(o, first.sizes) for o in first.operands)
 
-    def settle(self, freed: np.ndarray, end: int) -> None:
-        """Finds what the kernel is. freed, end: memory that nobody reads any more when the code has been run up to `end`."""
+    def settle(self, end: int) -> None:
+        """Finds what the kernel is. end: up to where the code has been run when its results are read."""
         value: dict[Operand, int] = {}
         read: dict[Operand, int] = {}
         written: dict[Operand, Step] = {}
@@ -204,15 +206,15 @@ class Group:
                     value[o] = -1 - read.setdefault(o, len(read))
             steps.append((step.symbol, tuple(value[o] for o in step.reads())))
             value[step.operands[0]], written[step.operands[0]] = j, step
-        kept = [o for o, step in written.items() if not self._is_dead(o, step.end, freed, end)]
+        kept = [o for o, step in written.items() if not self._is_dead(o, step.end, end)]
         self.operands = [*read, *(o for o in kept if o not in read)]
         number = {o: k for k, o in enumerate(self.operands)}
         pointers = tuple(Pointer(o.letter, self.reader.constant(o, self.sizes), o in read) for o in self.operands)
         self.body = Body(pointers, tuple(steps), tuple((number[o], value[o]) for o in kept))
 
-    def _is_dead(self, o: Operand, since: int, freed: np.ndarray, end: int) -> bool:
+    def _is_dead(self, o: Operand, since: int, end: int) -> bool:
         buffer, low, high = self.reader.span(o, self.sizes)
-        where, local, begin, behind = freed.T
+        where, local, begin, behind = self.reader.freed.T
         hit = (since <= where) & (where <= end) & (local == (buffer == LOCAL)) & (begin <= low) & (high <= behind)
         return buffer in (LOCAL, WORK) and o.place >= 0 and bool(hit.any())
 
@@ -259,8 +261,26 @@ def _freed(program: Program) -> np.ndarray:
     return np.array([f for f in program.freed if f[0] not in hosts], np.int64).reshape(-1, 4)
 
 
-#: instructions as they are (begin, end), or a group
-Item = tuple[int, int] | Group
+@dataclass
+class Loop:
+    """An instruction with bodies: its words before them, and what each body is made of."""
+
+    words: list[int]
+    bodies: list[list[Item]]
+
+
+#: instructions as they are, a group, or a loop
+Item = list[int] | Group | Loop
+
+
+def groups_in(items: Sequence[Item]) -> Iterator[Group]:
+    """All of them, in loops too."""
+    for item in items:
+        if isinstance(item, Group):
+            yield item
+        elif isinstance(item, Loop):
+            for body in item.bodies:
+                yield from groups_in(body)
 
 
 class Fusion:
@@ -270,15 +290,14 @@ class Fusion:
     """
 
     def __init__(self, program: Program) -> None:
-        self._source = program
-        self._freed = _freed(program)
-        planned = [(phase, self._items(phase)) for phase in program.phases]
-        numbers: dict[Body, int] = {}
+        self._source, freed = program, _freed(program)
+        planned = [(phase, self._parts(phase, freed)) for phase in program.phases]
+        self._numbers: dict[Body, int] = {}
         for _, parts in planned:
-            for item in (i for items in parts for i in items):
-                if isinstance(item, Group) and item.body.stores:
-                    numbers.setdefault(item.body, len(numbers))
-        self.bodies = list(numbers)[: affordable(list(numbers))]
+            for group in (g for items in parts for g in groups_in(items)):
+                if group.body.stores and group.worthwhile():
+                    self._numbers.setdefault(group.body, len(self._numbers))
+        self.bodies = list(self._numbers)[: affordable(list(self._numbers))]
         code: list[int] = []
         phases: list[Phase] = []
         for phase, parts in planned:
@@ -288,8 +307,7 @@ class Fusion:
             begin, ends = len(code), []
             for items in parts:
                 start = len(code)
-                for item in items:
-                    code += self._words(item, numbers)
+                code += self._words(items)
                 ends.append((start, len(code)))
             changed = replace(phase, begin=begin, end=len(code))
             if isinstance(changed, Whole) and changed.parts is not None:
@@ -298,38 +316,61 @@ class Fusion:
         symbols = [*program.symbols, *(f"group{k}" for k in range(len(self.bodies)))]
         self.program = replace(program, code=np.array(code, np.int64), symbols=symbols, phases=phases)
 
-    def _items(self, phase: Phase) -> list[list[Item]]:
+    def _parts(self, phase: Phase, freed: np.ndarray) -> list[list[Item]]:
         """What a phase (every part of it) is made of."""
         if isinstance(phase, Host):
             return []
-        reader = Reader(self._source, phase)
+        reader = Reader(self._source.code, self._source.symbols, phase.slots, freed, isinstance(phase, Lanes))
         if isinstance(phase, Whole) and phase.parts is not None:
-            return [self._grouped(reader, begin, end, phase.end) for begin, end in phase.parts.tolist()]
-        return [self._grouped(reader, phase.begin, phase.end, None)]
+            return [self._items(reader, begin, end, phase.end) for begin, end in phase.parts.tolist()]
+        return [self._items(reader, phase.begin, phase.end)]
 
-    def _grouped(self, reader: Reader, begin: int, end: int, known: int | None) -> list[Item]:
-        """Instructions begin … end. known: up to where in the code it is known what is read no more (None: the group's end)."""
+    def _items(self, reader: Reader, begin: int, end: int, known: int | None = None) -> list[Item]:
+        """Instructions begin … end. known: up to where it is known what is read no more (None: the end of every group)."""
         items: list[Item] = []
         pc = begin
         while pc < end:
-            step, after = reader.step(pc), pc + int(self._source.code[pc + 1])
+            step, after = reader.step(pc), pc + int(reader.code[pc + 1])
             last = items[-1] if items else None
             if step is None:
-                items.append((pc, after))
+                loop = reader.code[pc] in (LOOP, REVERSAL)
+                items.append(self._loop(reader.code[pc:after]) if loop else reader.code[pc:after].tolist())
             elif not (isinstance(last, Group) and last.joined(step)):
                 items.append(Group.of(reader, step))
             pc = after
         for group in items:
             if isinstance(group, Group):
-                group.settle(self._freed, group.steps[-1].end if known is None else known)
+                group.settle(group.steps[-1].end if known is None else known)
         return items
 
-    def _words(self, item: Item, numbers: dict[Body, int]) -> list[int]:
-        if isinstance(item, Group):
-            if not item.body.stores:
-                return []
-            kernel = numbers[item.body]
-            if kernel < len(self.bodies) and item.worthwhile():
-                return item.words(len(self._source.symbols) + kernel)
-            item = (item.steps[0].begin, item.steps[-1].end)
-        return self._source.code[item[0] : item[1]].tolist()
+    def _loop(self, code: np.ndarray) -> Loop:
+        """The numbers of its bodies (Program.inner) stand before them."""
+        begin = int(code[2])
+        ends = [begin, len(code)] if code[0] == LOOP else [begin, begin + int(code[3]), len(code)]
+        numbers = code[begin - len(ends) + 1 : begin].tolist()
+        bodies = []
+        for number, (first, last) in zip(numbers, pairwise(ends), strict=True):
+            slots, freed = self._source.inner[number]
+            reader = Reader(code[first:last], self._source.symbols, slots, freed, False)
+            bodies.append(self._items(reader, 0, last - first))
+        return Loop(code[:begin].tolist(), bodies)
+
+    def _words(self, items: Sequence[Item]) -> list[int]:
+        code: list[int] = []
+        for item in items:
+            if isinstance(item, Loop):
+                bodies = [self._words(body) for body in item.bodies]
+                words = [*item.words, *(word for body in bodies for word in body)]
+                words[1] = len(words)
+                if len(bodies) > 1:
+                    words[3] = len(bodies[0])
+                code += words
+            elif not isinstance(item, Group):
+                code += item
+            elif item.body.stores:
+                kernel = self._numbers.get(item.body, len(self.bodies))
+                if kernel < len(self.bodies):
+                    code += item.words(len(self._source.symbols) + kernel)
+                else:
+                    code += item.reader.code[item.steps[0].begin : item.steps[-1].end].tolist()
+        return code

@@ -19,10 +19,13 @@ from llvmlite import ir
 from ..emit import MEMORY, MEMORY_BYTES, POINTER, SIGNATURE, is_own, load, store
 from ..fused import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, _primitives, _Writer, body_length
 from ..library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
-from ..vectors import I1, I8, I64, WIDTH
+from ..vectors import DOUBLE, FLOAT, I1, I8, I32, I64, WIDTH
 
 #: instructions around the body of a kernel, and for each of its pointers
 FRAME_LENGTH, POINTER_LENGTH = 30, 16
+
+
+SUFFIX = {DOUBLE: "f64", FLOAT: "f32", I8: "i8"}
 
 
 class Pointer(NamedTuple):
@@ -89,10 +92,8 @@ class _GroupWriter(_Writer):
         """Whole vectors in memory; then what is left over, as one more vector in memory of its own."""
         double = any(p.letter == "d" for p in body.pointers) or any(s.endswith("_d") for s, _ in body.steps)
         self.width = WIDTH * UNROLL * (1 if double else 2)
-        names = ("entry", "pass", "loop", "after", "left", "spread", "join", "gather", "done")
-        entry, again, loop, after, left, spread, join, gather, done = (
-            function.append_basic_block(name) for name in names
-        )
+        names = ("entry", "pass", "loop", "after", "left", "spread", "gather", "done")
+        entry, again, loop, after, left, spread, gather, done = (function.append_basic_block(n) for n in names)
         self.b = b = ir.IRBuilder(entry)
         zero, width, n = ir.Constant(I64, 0), ir.Constant(I64, self.width), function.args[4]
         table = b.bitcast(function.args[0], POINTER.as_pointer())
@@ -103,6 +104,7 @@ class _GroupWriter(_Writer):
         constants = {k: self._splat(own[k], p.letter) for k, p in enumerate(body.pointers) if p.constant}
         rest = {k: self._room(p.letter) for k, p in enumerate(body.pointers) if not p.constant}
         whole = b.and_(n, ir.Constant(I64, -self.width))
+        mask = self._below(b.sub(n, whole))
         b.branch(again)
 
         b.position_at_end(again)
@@ -110,12 +112,12 @@ class _GroupWriter(_Writer):
         for k in rest:
             bases[k] = b.phi(POINTER)
             bases[k].add_incoming(own[k], entry)
-            bases[k].add_incoming(rest[k], join)
+            bases[k].add_incoming(rest[k], spread)
         end, last = b.phi(I64), b.phi(I1)
         end.add_incoming(whole, entry)
-        end.add_incoming(width, join)
+        end.add_incoming(width, spread)
         last.add_incoming(ir.Constant(I1, 0), entry)
-        last.add_incoming(ir.Constant(I1, 1), join)
+        last.add_incoming(ir.Constant(I1, 1), spread)
         b.cbranch(b.icmp_signed("<", zero, end), loop, after)
 
         b.position_at_end(loop)
@@ -139,18 +141,17 @@ class _GroupWriter(_Writer):
         b.cbranch(last, gather, left)
         b.position_at_end(left)
         b.cbranch(b.icmp_signed("<", whole, n), spread, done)
-        # behind the last element comes the last element again, which no operation minds
-        final = lambda k: b.select(
-            b.icmp_signed("<", k, b.sub(n, whole)), k, b.sub(b.sub(n, whole), ir.Constant(I64, 1))
-        )
+        # behind the last elements the first of them is repeated, which no operation minds
         b.position_at_end(spread)
-        moves = [(own[k], rest[k], p.letter) for k, p in enumerate(body.pointers) if p.read and not p.constant]
-        self._copies(moves, width, join, lambda k: (b.add(whole, final(k)), k))
-        b.position_at_end(join)
+        for k, p in enumerate(body.pointers):
+            if p.read and not p.constant:
+                self._to_room(rest[k], self._at(own[k], whole, p.letter), p.letter, mask)
         b.branch(again)
         b.position_at_end(gather)
-        moves = [(rest[k], own[k], body.pointers[k].letter) for k, _ in body.stores]
-        self._copies(moves, b.sub(n, whole), done, lambda k: (k, b.add(whole, k)))
+        for k, _ in body.stores:
+            letter = body.pointers[k].letter
+            self._from_room(rest[k], self._at(own[k], whole, letter), letter, mask)
+        b.branch(done)
         b.position_at_end(done)
         b.ret_void()
 
@@ -164,24 +165,37 @@ class _GroupWriter(_Writer):
     def _splat(self, pointer: ir.Value, letter: str) -> ir.Value:
         return self._shuffled([load(self.b, letter, pointer, 1)], [0] * self.width)
 
-    def _copies(self, moves, count: ir.Value, then: ir.Block, indices) -> None:  # type: ignore[no-untyped-def]
-        """Elements one by one: (source, target, letter), and for every k < count where it is read and written."""
-        b = self.b
-        before, loop = b.block, b.append_basic_block("copy")
-        b.branch(loop)
-        b.position_at_end(loop)
-        k = b.phi(I64)
-        k.add_incoming(ir.Constant(I64, 0), before)
-        read, written = indices(k)
-        for source, target, letter in moves:
-            kind = MEMORY[letter]
-            value = b.load(b.bitcast(self._at(source, read, letter), kind.as_pointer()), typ=kind)
-            # monotonic: LLVM would make a call of memcpy out of plain stores, and an object calls nothing by name
-            where = b.bitcast(self._at(target, written, letter), kind.as_pointer())
-            b.store_atomic(value, where, "monotonic", MEMORY_BYTES[letter])
-        following = b.add(k, ir.Constant(I64, 1))
-        k.add_incoming(following, loop)
-        b.cbranch(b.icmp_signed("<", following, count), loop, then)
+    def _below(self, count: ir.Value) -> ir.Value:
+        """The first `count` lanes."""
+        kind = ir.VectorType(I32, self.width)
+        lanes = ir.Constant(kind, list(range(self.width)))
+        single = self.b.insert_element(ir.Constant(kind, ir.Undefined), self.b.trunc(count, I32), ir.Constant(I32, 0))
+        return self.b.icmp_signed("<", lanes, self._shuffled([single], [0] * self.width))
+
+    def _to_room(self, room: ir.Value, source: ir.Value, letter: str, mask: ir.Value) -> None:
+        b, kind = self.b, ir.VectorType(MEMORY[letter], self.width)
+        first = b.load(
+            b.bitcast(source, ir.VectorType(MEMORY[letter], 1).as_pointer()), typ=ir.VectorType(MEMORY[letter], 1)
+        )
+        first.align = MEMORY_BYTES[letter]
+        where, filled = b.bitcast(source, kind.as_pointer()), self._shuffled([first], [0] * self.width)
+        read = self._masked("load", kind, [where.type, I32, mask.type, kind], kind)
+        value = b.call(read, [where, ir.Constant(I32, MEMORY_BYTES[letter]), mask, filled])
+        b.store(value, b.bitcast(room, kind.as_pointer())).align = MEMORY_BYTES[letter]
+
+    def _from_room(self, room: ir.Value, target: ir.Value, letter: str, mask: ir.Value) -> None:
+        b, kind = self.b, ir.VectorType(MEMORY[letter], self.width)
+        value = b.load(b.bitcast(room, kind.as_pointer()), typ=kind)
+        value.align = MEMORY_BYTES[letter]
+        where = b.bitcast(target, kind.as_pointer())
+        write = self._masked("store", kind, [kind, where.type, I32, mask.type], ir.VoidType())
+        b.call(write, [value, where, ir.Constant(I32, MEMORY_BYTES[letter]), mask])
+
+    def _masked(self, name: str, kind: ir.VectorType, operands: list[ir.Type], result: ir.Type) -> ir.Function:
+        """LLVM's loads and stores of some lanes."""
+        full = f"llvm.masked.{name}.v{kind.count}{SUFFIX[kind.element]}.p0"
+        found = self.module.globals.get(full)
+        return found or ir.Function(self.module, ir.FunctionType(result, operands), full)
 
 
 class Groups:

@@ -17,7 +17,8 @@ from ..emit import symbol_of
 from .axes import FOLDS, LOOP, LOOPS, follow
 from .interpreter import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, REDUCE, TAKE, TOTAL
 from .loops import write_loop
-from .views import LOCAL, View, along, collapsed, elements, is_plain, moved, offsets_of, rest_of, row_major
+from .products import can_be_added_up, write_product, write_sum_of_products
+from .views import LOCAL, View, along, collapsed, elements, is_plain, moved, offsets_of, pieces_of, rest_of, row_major
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -43,6 +44,8 @@ class Writer:
         #: the instructions just written, as parts that threads may share: (begin, end)
         self.parts: list[tuple[int, int]] = []
         self.uses_products = False
+        #: products that are computed where they are added up
+        self.deferred: set[int] = set()
 
     def symbol(self, name: str) -> int:
         return self.symbols.setdefault(name, len(self.symbols))
@@ -64,10 +67,14 @@ class Writer:
             self.fill(view, elements(kind.shape), math.nan, p.letters[i], unless=args[0])
         elif op.family == "elementwise":
             self._elementwise(i, kind, args)
+        elif op.name in FOLDS and args[0] in self.deferred:
+            write_sum_of_products(self, i, args[0])
         elif op.name in FOLDS:
             self._reduction(i, kind, args[0])
+        elif op.name == "matmul" and i in p.added_up and can_be_added_up(self, i):
+            self.deferred.add(i)
         elif op.name == "matmul":
-            self._product(i, kind, args)
+            write_product(self, i, kind, args)
         elif op.name == "scatter":
             self._scatter(i, kind, args[0])
         elif op.name == "overlap_add":
@@ -180,7 +187,7 @@ class Writer:
         if cut is None or pieces < 2 or sizes[cut] < 2 or len(self.parts):
             self._each_whole(kernel, sizes, views, widths, steps, fold)
             return
-        for first, last in _pieces(sizes[cut], pieces):
+        for first, last in pieces_of(sizes[cut], pieces):
             start = len(self.code)
             part = [v._replace(offset=v.offset + first * s[cut]) for v, s in zip(views, steps, strict=True)]
             self._each_whole(kernel, [*sizes[:cut], last - first, *sizes[cut + 1 :]], part, widths, steps, fold)
@@ -487,7 +494,7 @@ class Writer:
         if across and (ksizes[-1] >= 8 or not fs or fs[-1] != size):
             rows = ksizes[-1]
             pieces = min(MOST_PARTS, elements(ksizes) * elements(fsizes) // LEAST_PART, rows // 32)
-            for first, last in _pieces(rows, pieces) if pieces > 1 else [(0, rows)]:
+            for first, last in pieces_of(rows, pieces) if pieces > 1 else [(0, rows)]:
                 start = len(self.code)
                 at = first * size
                 self._fold(
@@ -521,21 +528,7 @@ class Writer:
         if pieces < 2:
             put(ksizes, 0, 0)
             return
-        for first, last in _pieces(ksizes[0], pieces):
+        for first, last in pieces_of(ksizes[0], pieces):
             start = len(self.code)
             put([last - first, *ksizes[1:]], first * ks[0], first * ts[0])
             self.parts.append((start, len(self.code)))
-
-    # ---- products ----
-    def _product(self, i: int, kind: Kind, args: Sequence[int]) -> None:
-        from .products import write_product
-
-        write_product(self, i, kind, args)
-
-
-def _pieces(n: int, count: int, multiple: int = 1) -> list[tuple[int, int]]:
-    """n things in `count` runs at fixed places."""
-    units = -(-n // multiple)
-    ends = [min(n, (k * units // count) * multiple) for k in range(count + 1)]
-    ends[-1] = n
-    return [(a, b) for a, b in zip(ends, ends[1:], strict=False) if b > a]

@@ -143,6 +143,31 @@ def _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at):
             break
 
 
+@native("(int64, int64, int64, int64, int64, int64, int64, int64)")
+def _group(code_at, pc, addresses_at, base, block, count, here, scratch):  # type: ignore[no-untyped-def]
+    """kernel of a group (groups.py), operands, rows, loops, sizes; an operand: place, scaled, strides."""
+    code, odo = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
+    operands, rows, nd = code[pc + 3], code[pc + 4], code[pc + 5]
+    run = rows * block if rows > 1 else count
+    if run == 0:
+        return
+    sizes, strides = pc + 6, nd + operands
+    q = sizes + nd
+    for d in range(nd):
+        odo[d] = 0
+    for o in range(operands):
+        odo[nd + o] = _at(code[q], base, block, here)
+        scale = block if code[q + 1] else 1
+        for d in range(nd):
+            odo[strides + o * nd + d] = code[q + 2 + d] * scale
+        q += 2 + nd
+    kernel = _read(addresses_at + 8 * code[pc + 2], np.int64(0))
+    while True:
+        _call(kernel, scratch + 8 * nd, 0, 0, 0, run)
+        if not _next(code_at, sizes, nd, scratch, strides, operands):
+            break
+
+
 @native("(int64, int64, int64, int64, int64, int64, int64)")
 def _move(code_at, pc, base, block, count, here, odo_at):  # type: ignore[no-untyped-def]
     """bytes an element, length of the run (0: lanes in use; -rows: rows of all lanes), loops, sizes; source and target: place,
@@ -358,7 +383,7 @@ def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, siz
 
 @native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at):  # type: ignore[no-untyped-def]
-    """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes),
+    """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes, 3 times lanes in use),
     sizes; of A, B and C: place, whether the loops' strides are scaled, two strides each with whether it is scaled, strides."""
     code = carray(_pointer(code_at), WORDS, np.int64)
     addresses = carray(_pointer(addresses_at), WORDS, np.int64)
@@ -369,6 +394,9 @@ def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at
         length, kind = code[pc + 6 + 2 * e], code[pc + 7 + 2 * e]
         odo[60 + e] = length if kind == 0 else count if kind == 1 else length * block
     m, n, k = odo[60], odo[61], odo[62]
+    # what is summed over is so many times the lanes in use, which lie in rows of all lanes: at once where all are in use
+    turns = 1 if code[pc + 11] != 3 or count == block else code[pc + 10]
+    k = k if turns == 1 else count
     sizes = pc + 12
     at, width = sizes + nd, 6 + nd
     for d in range(nd):
@@ -382,10 +410,12 @@ def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at
             odo[11 + o * nd + d] = code[q + 6 + d] * (block if code[q + 1] else 1)
     adding = np.int64(add == 2 or (add == 1 and not first))
     while True:
-        _product(
-            addresses[code[pc + 2]], single, m, n, k, odo[8], odo[40], odo[41], odo[9], odo[42], odo[43], odo[10], odo[44],
-            odo[45], adding, size,
-        )  # fmt: skip
+        for turn in range(turns):
+            shift = turn * block * size
+            _product(
+                addresses[code[pc + 2]], single, m, n, k, odo[8] + shift, odo[40], odo[41], odo[9] + shift, odo[42], odo[43],
+                odo[10], odo[44], odo[45], adding if turn == 0 else 1, size,
+            )  # fmt: skip
         if not _next(code_at, sizes, nd, odo_at, 11, 3):
             break
 
@@ -442,6 +472,8 @@ def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here
         )
     elif opcode == EACH:
         _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at)
+    elif opcode == GROUP:
+        _group(code_at, pc, addresses_at, base, block, count, here, scratch)
     elif opcode == PRODUCT:
         _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at)
     elif opcode == MOVE:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ....expr.kind import Kind
 from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan
 from ....tape import Tape
@@ -93,8 +95,11 @@ def write_loop(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
         if kind.op.name == "call":
             made = [_fixed(e._replace(strides=row_major(s, size))) for e, s in zip(ends, pieces, strict=True)]
         words, memory = _body(w, params["body"], given, made)
-        header = 7 + len(words[0]) * 4
-        w.put(LOOP, header, length, int(params.get("reverse", False)), len(words[0]), memory.offset, *_flat(words[0]), *words[1])
+        header = 8 + len(words[0]) * 4
+        rows, number, code = words
+        w.put(
+            LOOP, header, length, int(params.get("reverse", False)), len(rows), memory.offset, *_flat(rows), *number, *code
+        )  # fmt: skip
         memory.arena.give_back(memory.offset, memory.length)
     last = carry.even if length % 2 == 0 else carry.odd
     for source, target, shape in zip(last, ends, pieces, strict=False):
@@ -157,14 +162,18 @@ def _step_of(segment: View, shape: Sequence[int], size: int) -> Source:
     return slice_, slice_, elements(shape[1:]) * size, 0
 
 
-def _body(w: Writer, body: Any, given: Sequence[Source], made: Sequence[Source]) -> tuple[tuple[list[list[int]], list[int]], Any]:
-    """How the body's slots are filled, its code, and the memory it works in."""
+def _body(
+    w: Writer, body: Any, given: Sequence[Source], made: Sequence[Source]
+) -> tuple[tuple[list[list[int]], list[int], list[int]], Any]:
+    """How the body's slots are filled, its number (Program.inner), its code, and the memory it works in."""
     from .planner import BodyPlanner, Storage
 
     planner = BodyPlanner(lowered(body), w.planner, [v.strides for v, *_ in given])
     code = planner.code_of()
     memory = Storage(w.planner.work, planner.work.size)
-    return (_filled(w, planner, given, made), code), memory
+    inner = w.planner.root.inner
+    inner.append((planner.slots.tabulated(), np.array(planner.freed, np.int64).reshape(-1, 4)))
+    return (_filled(w, planner, given, made), [len(inner) - 1], code), memory
 
 
 def _filled(w: Writer, planner: BodyPlanner, given: Sequence[Source], made: Sequence[Source]) -> list[list[int]]:
@@ -212,12 +221,12 @@ def _write_reversal(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
             w, back, [*_swapped(moved, turn=1), *_swapped(hand), *steps, *map(_stepped, seeds), *fixed],
             [*_swapped(moved, after=True, turn=1), *found],
         )  # fmt: skip
-        (a_rows, a_code), a_memory = advance
-        (b_rows, b_code), b_memory = reverse
+        (a_rows, a_number, a_code), a_memory = advance
+        (b_rows, b_number, b_code), b_memory = reverse
         w.put(
-            REVERSAL, 16 + 4 * len(a_rows) + 4 * len(b_rows), len(a_code), length, int(params["reverse"]), params["checkpoints"],
+            REVERSAL, 18 + 4 * len(a_rows) + 4 * len(b_rows), len(a_code), length, int(params["reverse"]), params["checkpoints"],
             len(a_rows), len(b_rows), a_memory.offset, b_memory.offset, hand.bytes, hand.storage[0].offset, hand.storage[1].offset,
-            kept.offset, at.offset, *_flat(a_rows), *_flat(b_rows), *a_code, *b_code,
+            kept.offset, at.offset, *_flat(a_rows), *_flat(b_rows), *a_number, *b_number, *a_code, *b_code,
         )  # fmt: skip
         for s in (kept, at, a_memory, b_memory):
             s.arena.give_back(s.offset, s.length)

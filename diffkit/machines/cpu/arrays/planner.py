@@ -15,7 +15,7 @@ from .instructions import Writer
 from .program import CONSTANTS, FIRST_INPUT, WORK, Host, Lanes, Phase, Program, Slots, Whole
 from .views import LOCAL, Arena, View, elements, rest_of, row_major
 
-_WHERE, _RESHAPE = TABLE["where"], TABLE["reshape"]
+_MATMUL, _RESHAPE, _WHERE = TABLE["matmul"], TABLE["reshape"], TABLE["where"]
 
 
 class Storage:
@@ -57,6 +57,9 @@ class Planner:
         self.gathered: list[tuple[int, int, int, View, int]] = []
         self.lane_work = 0
         self.wanted: dict[int, int] = {}
+        self.freed: list[tuple[int, bool, int, int]] = []
+        #: slots and freed memory of all bodies
+        self.inner: list[tuple[np.ndarray, np.ndarray]] = []
         #: results that are their second argument but where the first, one condition, does not hold
         self.masked: set[int] = set()
         self.first_output = FIRST_INPUT + len(tape.inputs)
@@ -65,6 +68,8 @@ class Planner:
         for args in (*tape.args, tape.outputs):
             for a in args:
                 self.uses[a] += 1
+        #: products a lane that are read once, to be added up over the lanes
+        self.added_up = {a for i in self.axes.totals for a in tape.args[i][:1] if tape.kinds[a].op is _MATMUL and self.uses[a] == 1}
         self.writer = Writer(self)
 
     # ---- the whole road ----
@@ -89,6 +94,7 @@ class Planner:
         return Program(
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
             self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
+            self.freed, self.inner,
         )  # fmt: skip
 
     def _write_in_place(self, k: int, o: int) -> None:
@@ -281,7 +287,12 @@ class Planner:
 
     def _read(self, i: int) -> None:
         """The operands of `i` have been read once more (and `i` itself may never be)."""
+        if i in self.writer.deferred:
+            return
         for a in self.tape.args[i]:
+            if a in self.writer.deferred:
+                self.writer.deferred.discard(a)
+                self._read(a)
             self.uses[a] -= 1
             if not self.uses[a]:
                 self._forget(a)
@@ -294,6 +305,8 @@ class Planner:
             storage.references -= 1
             if not storage.references and (storage.arena is self.work or storage.arena is self.local):
                 storage.arena.give_back(storage.offset, storage.length)
+                end = storage.offset + storage.length
+                self.freed.append((len(self.writer.code), storage.arena is self.local, storage.offset, end))
 
     def operand(self, view: View) -> tuple[int, int]:
         """The place of a view for an instruction, and whether its strides are scaled."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ....expr.kind import Kind
 from .axes import LOOP
 from .interpreter import PRODUCT
-from .views import LOCAL, View, elements, rest_of, row_major
+from .views import LOCAL, View, elements, pieces_of, rest_of, row_major
 
 if TYPE_CHECKING:
     from .instructions import Writer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_PART, MOST_PARTS, ROWS = 4_000_000, 16, 32
 
 #: how an extent is given: as it is, the lanes in use, so many times all lanes
-FIXED, LANES, TIMES_LANES = 0, 1, 2
+FIXED, LANES, TIMES_LANES, TIMES_LANES_IN_USE = 0, 1, 2, 3
 
 
 class Matrix(NamedTuple):
@@ -180,11 +180,9 @@ def _whole(
     if pieces < 2:
         _put(w, i, [(m, FIXED), (n, FIXED), (k, FIXED)], batch, x, y, _side(w, home, own))
         return
-    from .instructions import _pieces
-
     axis = "batch" if batch and batch[0] >= pieces else "rows" if m >= n else "columns"
     length = {"batch": batch[0] if batch else 0, "rows": m, "columns": n}[axis]
-    for first, last in _pieces(length, pieces, 1 if axis == "batch" else ROWS):
+    for first, last in pieces_of(length, pieces, 1 if axis == "batch" else ROWS):
         start, count = len(w.code), last - first
         if axis == "batch":
             moves = [first * x.batch[0], first * y.batch[0], first * own[0]]
@@ -299,3 +297,29 @@ def _is_registers(w: Writer, a: int, lane: int | None, read: int | None) -> bool
     p = w.planner
     view = w.read(a, read)
     return view.buffer == LOCAL and view.strides == row_major(rest_of(p.tape.kinds[a].shape, lane), p.sizes[a])
+
+
+def can_be_added_up(w: Writer, i: int) -> bool:
+    """Whether the sum over lanes of a product a lane is one product: what is summed over lies beside the lanes in both."""
+    p = w.planner
+    args, size = p.tape.args[i], p.sizes[i]
+    if not p.in_lanes or len(p.tape.kinds[i].shape) != 3 or any(p.lane[a] != 0 for a in args):
+        return False
+    x, y = (w.rows_of_lanes(a, None) for a in args)
+    return x.buffer == y.buffer == LOCAL and x.strides[1] == y.strides[0] == size
+
+
+def write_sum_of_products(w: Writer, i: int, product: int) -> None:
+    """The product of (rows, terms, lanes) and (terms, lanes, columns), over terms and lanes at once."""
+    p = w.planner
+    m, n = p.tape.kinds[product].shape[-2:]
+    args, size = p.tape.args[product], p.sizes[i]
+    k = p.tape.kinds[args[0]].shape[-1]
+    x, y = (w.rows_of_lanes(a, None) for a in args)
+    slot, _ = p.total(m * n, size, i)
+    sides: list[Side] = [
+        (p.operand(x)[0], 1, (x.strides[0], 1), (size, 0), []),
+        (p.operand(y)[0], 1, (size, 0), (y.strides[1], 1), []),
+    ]
+    target: Side = (slot, 0, (n * size, 0), (size, 0), [])
+    _put(w, i, [(m, FIXED), (n, FIXED), (k, TIMES_LANES_IN_USE)], [], sides[0], sides[1], target, adds=1)

@@ -91,3 +91,7 @@ class Program:
     #: bytes a lane of each stream: laned values that outlive their loop
     streams: list[int]
     uses_products: bool
+    #: memory that nobody reads any more: position in the code, whether registers of lanes, begin, end
+    freed: list[tuple[int, bool, int, int]] = field(default_factory=list)
+    #: bodies of loops, by the number before their code: slots, and memory that nobody reads any more
+    inner: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)

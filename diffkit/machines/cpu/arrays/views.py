@@ -212,3 +212,11 @@ def collapsed(sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[l
             for row, s in zip(steps, here, strict=True):
                 row.append(s)
     return kept, steps
+
+
+def pieces_of(n: int, count: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """n things in `count` runs at fixed places."""
+    units = -(-n // multiple)
+    ends = [min(n, (k * units // count) * multiple) for k in range(count + 1)]
+    ends[-1] = n
+    return [(a, b) for a, b in zip(ends, ends[1:], strict=False) if b > a]

@@ -1,0 +1,166 @@
+"""Groups of elementwise instructions in array programs: equal bits, compiled when they pay, kept between processes."""
+
+import numpy as np
+import pytest
+from test_arrays import CASES, Random, mlp, mlp_arguments
+
+import diffkit as dk
+from diffkit.engines.forward import tangent_tape
+from diffkit.engines.reverse import adjoint_tape
+from diffkit.machines.cpu import set_threads, set_tier, tiers
+from diffkit.machines.cpu.arrays import ArrayExecutable, groups
+from diffkit.machines.cpu.arrays.fusion import Fusion, common
+from diffkit.machines.cpu.arrays.interpreter import CALL, EACH, GROUP
+from diffkit.machines.cpu.arrays.program import Host
+from diffkit.tape import record
+
+
+@pytest.fixture(autouse=True)
+def _tiers():
+    yield
+    set_tier("auto")
+    set_threads(None)
+
+
+def same_bits(tape, values):
+    """The interpreter's answers, and those with groups, compared; of NaN only that it is one."""
+    executable, found = ArrayExecutable(tape), []
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        found.append([a.copy() for a in executable(values)])
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype
+        if a.dtype.kind == "f":
+            a, b = (np.where(np.isnan(x), np.nan, x) for x in (a, b))
+        assert a.tobytes() == b.tobytes()
+    return executable
+
+
+def opcodes(program):
+    found = []
+    for phase in program.phases:
+        if not isinstance(phase, Host):
+            pc = phase.begin
+            while pc < phase.end:
+                found.append(int(program.code[pc]))
+                pc += int(program.code[pc + 1])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs(seed):
+    random = Random(seed, [7, 40, 300][seed % 3], ["float64", "float32"][seed % 2])
+    pool = random.program(12)
+    outputs = pool[-4:]
+    same_bits(record(outputs, random.inputs, [f"o{k}" for k in range(4)]), random.values())
+    total = dk.sum(dk.tanh(outputs[-1])) + dk.sum(dk.tanh(outputs[-2]))
+    tape, one = record(total, random.inputs), np.array(1.0, random.dtype)
+    same_bits(adjoint_tape(tape, range(len(random.inputs))), [*random.values(), one])
+    same_bits(tangent_tape(tape, range(len(random.inputs))), [*random.values(), *random.values()])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_with_loop_dims(seed):
+    random = Random(seed, 9)
+    tape = record(random.program(10)[-3:], random.inputs, ["a", "b", "c"])
+    rng = np.random.default_rng(seed)
+    same_bits(tape, [rng.standard_normal((*((70,) if rng.integers(2) else ()), *x.shape)) for x in random.inputs])
+
+
+@CASES
+@pytest.mark.parametrize("loop", [(), (37,)], ids=str)
+def test_derivatives_of_every_operation(case, loop):
+    tape, values = case.tape(), case.values("float64", loop)
+    wrt = [k for k, v in enumerate(values) if v.dtype.kind == "f"]
+    result = tape.kinds[tape.outputs[0]]
+    if wrt and result.dtype == "float64":
+        same_bits(adjoint_tape(tape, wrt), [*values, np.ones((*loop, *result.shape))])
+
+
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 31, 33, 100, 2049])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tails(n, dtype):
+    x, y, s = dk.symbol("x", (n,), dtype), dk.symbol("y", (3, n), dtype), dk.symbol("s", (), dtype)
+    f = dk.where(y * s > x, dk.exp(x) * y + s, dk.sin(y) - s) / (1 + dk.square(x))
+    rng = np.random.default_rng(n)
+    values = [rng.standard_normal(k.shape).astype(dtype) for k in (x, y, s)]
+    same_bits(record(f, [x, y, s]), values)
+    same_bits(record(f, [x, y, s]), [np.stack([v] * 5) for v in values])
+
+
+def chain(n=5000):
+    x, y = dk.symbol("x", (n,)), dk.symbol("y", (n,))
+    f = dk.sum(dk.exp(-dk.abs(x)) * y + dk.square(x - y) / (1 + x * x))
+    return record(f, [x, y]), [np.linspace(-2, 3, n), np.linspace(0, 1, n)]
+
+
+def test_a_chain_becomes_one_instruction():
+    tape, values = chain()
+    executable = same_bits(tape, values)
+    program = executable.point().program
+    assert sum(o in (CALL, EACH) for o in opcodes(program)) >= 8
+    assert [o for o in opcodes(Fusion(program).program) if o in (CALL, EACH, GROUP)] == [GROUP]
+    (body,) = Fusion(program).bodies
+    assert len(body.stores) == 1 and sum(p.read for p in body.pointers) <= 4
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_network_at_any_thread_count(dtype):
+    arguments = mlp_arguments(3000, dtype=dtype)
+    results = []
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        for threads in (1, 2, 3):
+            set_threads(threads)
+            results.append(dk.value_and_grad(mlp)(*arguments))
+    for value, gradient in results[1:]:
+        assert value == results[0][0]
+        for k, g in gradient.items():
+            np.testing.assert_array_equal(g, results[0][1][k])
+
+
+def test_whole_arrays_in_parts():
+    n = 400
+    w, g, m = (dk.symbol(k, (n, n)) for k in "wgm")
+    m1 = 0.9 * m + 0.1 * dk.transpose(g)
+    tape = record([w - 0.01 * m1 / (dk.sqrt(dk.square(m1)) + 1e-8), m1], [w, g, m], ["w", "m"])
+    rng = np.random.default_rng(0)
+    same_bits(tape, [rng.standard_normal((n, n)) for _ in range(3)])
+
+
+def test_loops_that_two_have_in_common():
+    assert common((6,), (2, 3)) == (2, 3)
+    assert common((4, 6), (2, 12)) == (2, 2, 6)
+    assert common((2, 3), (3, 2)) is None
+    assert common((), (2,)) is None
+
+
+def test_kernels_are_kept_between_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFKIT_CACHE", str(tmp_path))
+    tape, values = chain(777)
+    set_tier("fused")
+    first = ArrayExecutable(tape)(values)
+    assert list(tmp_path.glob("groups-*.o"))
+    monkeypatch.setattr("diffkit.machines.cpu.arrays.tiers.compile_groups", None)
+    second = ArrayExecutable(tape)(values)
+    assert first[0].tobytes() == second[0].tobytes()
+
+
+def test_they_are_compiled_in_the_background_once_they_pay(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFKIT_CACHE", str(tmp_path))
+    tape, values = chain(778)
+    executable = ArrayExecutable(tape)
+    executable(values)
+    ready = executable.point()
+    assert ready._tiers.fused() is None and ready._tiers._fusion is None
+    ready._tiers.spent = 100.0
+    assert ready._tiers.fused() is None
+    ready._tiers._ordered.future.result()
+    assert ready._tiers.fused() is not None
+    set_tier("interpreted")
+    assert ready._tiers.fused() is None
+
+
+def test_a_registered_kernel_is_left_to_the_interpreter():
+    assert groups.is_known("exp_d") and not groups.is_known("nothing.1234_d")
+    assert tiers.COMPILE_SECONDS > 0
