@@ -88,8 +88,6 @@ define(
 
 
 # ---- convolution --------------------------------------------------------------------------------------------------
-#: products of fewer terms are made image by image (25 terms: 1.4 times as fast so; 150 and more: half as fast, or less)
-FEW_TERMS = 64
 
 
 def _conv2d_shape(x, w, stride, padding, dilation, groups):
@@ -131,26 +129,16 @@ def _padded(o, x, padding):
 
 
 def _conv2d(o, x, w, stride, padding, dilation, groups):
-    """One matrix product (N·P, K)·(K, O) for all images, with P places and K = C·kh·kw terms, or one (O, K)·(K, P) an image.
-
-    The one product is the faster, and the derivative by the weights is one too. Where there are few terms copying the windows
-    is most of the work, and image by image they are copied in rows of pixels, and the result need not be turned round.
-    """
+    """A product (O, K)·(K, P) an image, with P places and K = C·kh·kw terms: windows are copied in rows of pixels, the result need not be
+    turned round, and a machine that runs over the images has one product of all their columns."""
     n, (m, share, *size) = x.shape[0], w.shape
     seen = o.windows(_padded(o, x, padding), size=tuple(size), stride=stride, dilation=dilation)
     height, width = seen.shape[2:4]
     places, terms = height * width, share * math.prod(size)
     split = (groups,) if groups > 1 else ()
     kernels = o.reshape(w, shape=(*split, m // groups, terms))
-    if terms < FEW_TERMS and m // groups <= places:
-        columns = o.transpose(seen, axes=(-6, -5, -2, -1, -4, -3))
-        product = o.matmul(kernels, o.reshape(columns, shape=(n, *split, terms, places)))
-        return o.reshape(product, shape=(n, m, height, width))
-    seen = o.reshape(seen, shape=(n, groups, share, height, width, *size))
-    rows = o.reshape(o.transpose(seen, axes=(-6, -7, -4, -3, -5, -2, -1)), shape=(*split, n * places, terms))
-    product = o.matmul(rows, o.transpose(kernels, axes=(*range(-2 - len(split), -2), -1, -2)))
-    product = o.reshape(product, shape=(groups, n, height, width, m // groups))
-    return o.reshape(o.transpose(product, axes=(-4, -5, -1, -3, -2)), shape=(n, m, height, width))
+    columns = o.reshape(o.transpose(seen, axes=(-6, -5, -2, -1, -4, -3)), shape=(n, *split, terms, places))
+    return o.reshape(o.matmul(kernels, columns), shape=(n, m, height, width))
 
 
 define(

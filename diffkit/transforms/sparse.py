@@ -39,10 +39,14 @@ class SparseCall:
     dtypes). The stored entries are the pattern's: those that by the tape may differ from zero. ``out=`` takes a matrix that an
     earlier call has given, and the entries are written into it.
 
+    Where the function moves arrays out of its arguments (x[1:], cameras[number]), it is differentiated by those if that takes fewer
+    directions, and the entries are moved back, and added where several are one entry of the result.
+
     Of the latest derivative made:
     pattern: a csr_array of bool. colours: how many directions a call evaluates. lower_bound: no colouring of this kind has fewer.
     mode: "forward" (columns share a direction) or "reverse" (rows do), whichever took fewer colours; of a Hessian "forward over
-    reverse", by a star colouring. colouring: the colour of every column (reverse: row), -1 where it has no entry.
+    reverse", by a star colouring. colouring: the colour of each element differentiated by (reverse: of each row), -1 where it has
+    no entry.
     """
 
     def __init__(self, call: ExprCall | PythonCall) -> None:
