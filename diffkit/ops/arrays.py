@@ -256,11 +256,14 @@ for _name, _reduce in (("max", np.max), ("min", np.min)):
 
 
 def _logsumexp_numpy(x, axes, keepdims):
-    from scipy.special import logsumexp
-
     if x.size == 0:  # the sum of nothing is 0
         return np.sum(x, axis=axes, keepdims=keepdims) - np.inf
-    return logsumexp(x, axis=axes, keepdims=keepdims)
+    high = np.max(x, axis=axes, keepdims=True)
+    with np.errstate(all="ignore"):
+        # where the maximum is infinite, subtracting it would make NaN of -inf − -inf
+        high = np.where(np.isinf(high), 0, high).astype(x.dtype)
+        total = np.log(np.sum(np.exp(x - high), axis=axes, keepdims=True)) + high
+    return total if keepdims else np.squeeze(total, axis=axes)
 
 
 def _logsumexp(o, x, axes, keepdims):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ...ops import TABLE, Op
-from .vectors import DOUBLE, FLOAT, I8, I64, WIDTH, Kernels, Vector, vector_type
+from .library import features
+from .vectors import DOUBLE, FLOAT, I8, I32, I64, WIDTH, Kernels, Vector, vector_type
 
 POINTER = ir.PointerType(I8)
 SIGNATURE = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64])
@@ -185,7 +186,7 @@ MEMORY_BYTES = {"d": 8, "f": 4, "b": 1}
 
 
 def _emit_loops(made: ir.Module, primitive: Primitive) -> None:
-    """A loop kernel: whole vectors, then what is left over one by one."""
+    """A loop kernel: whole vectors, then what is left over, as a vector with a mask or one by one."""
     function = ir.Function(made, SIGNATURE, primitive.symbol)
     function.args[0].add_attribute("noalias")
     # a loop that copies shall stay one: a call of memcpy would be out of reach (llvmlite does not know the attribute by name)
@@ -194,8 +195,64 @@ def _emit_loops(made: ir.Module, primitive: Primitive) -> None:
     b = ir.IRBuilder(function.append_basic_block("entry"))
     whole = b.and_(n, ir.Constant(I64, -primitive.width))
     _emit_loop(b, function, primitive, ir.Constant(I64, 0), whole, primitive.width)
-    _emit_loop(b, function, primitive, whole, n, 1)
+    if has_masks():
+        _emit_rest(b, function, primitive, whole)
+    else:
+        _emit_loop(b, function, primitive, whole, n, 1)
     b.ret_void()
+
+
+def has_masks() -> bool:
+    """Whether this processor loads and stores some lanes of a vector as fast as all."""
+    return "+avx512vl" in features() and "+avx512bw" in features()
+
+
+def _emit_rest(b: ir.IRBuilder, function: ir.Function, primitive: Primitive, begin: ir.Value) -> None:
+    """dst[i] = op(a[i], b[i], c[i]) for begin ≤ i < n, less than a vector."""
+    width, n = primitive.width, function.args[4]
+    rest, done = b.append_basic_block("rest"), b.append_basic_block("finished")
+    b.cbranch(b.icmp_signed("<", begin, n), rest, done)
+    b.position_at_end(rest)
+    wide = ir.VectorType(I64, width)
+    count: ir.Value = b.insert_element(ir.Constant(wide, ir.Undefined), b.sub(n, begin), ir.Constant(I32, 0))
+    count = b.shuffle_vector(count, ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width))
+    mask = b.icmp_signed("<", ir.Constant(wide, list(range(width))), count)
+    at = lambda pointer, t: b.gep(pointer, [b.mul(begin, ir.Constant(I64, MEMORY_BYTES[t]))], source_etype=I8)
+    target, *others = function.args[:4]
+    sources = [target, *others] if primitive.fold else others
+    values = [_load_some(b, t, at(p, t), mask) for p, t in zip(sources, primitive.operands, strict=False)]
+    _store_some(b, primitive.result, primitive.write(b, values), at(target, primitive.result), mask)
+    b.branch(done)
+    b.position_at_end(done)
+
+
+def _load_some(b: ir.IRBuilder, letter: str, pointer: ir.Value, mask: ir.Value) -> ir.Value:
+    """The lanes of the mask from memory, ones in the others."""
+    width = mask.type.count
+    kind = ir.VectorType(MEMORY[letter], width)
+    address = b.bitcast(pointer, kind.as_pointer())
+    signature = ir.FunctionType(kind, [address.type, I32, mask.type, kind])
+    size = ir.Constant(I32, MEMORY_BYTES[letter])
+    value = b.call(_declared(b, "load", letter, signature), [address, size, mask, ir.Constant(kind, [1] * width)])
+    return b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * width)) if letter == "b" else value
+
+
+def _store_some(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
+    kind = ir.VectorType(MEMORY[letter], mask.type.count)
+    value = b.zext(value, kind) if letter == "b" else value
+    address = b.bitcast(pointer, kind.as_pointer())
+    signature = ir.FunctionType(ir.VoidType(), [kind, address.type, I32, mask.type])
+    b.call(_declared(b, "store", letter, signature), [value, address, ir.Constant(I32, MEMORY_BYTES[letter]), mask])
+
+
+_TYPE = {"d": "f64", "f": "f32", "b": "i8"}
+
+
+def _declared(b: ir.IRBuilder, what: str, letter: str, signature: ir.FunctionType) -> ir.Function:
+    width = (signature.args[0] if what == "store" else signature.return_type).count
+    name = f"llvm.masked.{what}.v{width}{_TYPE[letter]}.p0"
+    found = b.module.globals.get(name)
+    return found or ir.Function(b.module, signature, name)
 
 
 def _emit_loop(
