@@ -17,7 +17,7 @@ from ..ops import CONSTANT, TABLE, VARIABLE
 from ..tape import Builder, templates
 from ..tape.simplify import Rule
 from ..tape.tape import plan
-from ..tape.templates import Ref
+from ..tape.templates import Ref, Template
 from .engine import scaled
 
 _DIVIDE, _MULTIPLY, _NEGATIVE, _WHERE, _AND, _SUM, _RESHAPE, _GREATER, _BROADCAST = (
@@ -69,13 +69,27 @@ class Instruction:
         builder = self.builder
         template = templates.vjp(self.kind, [builder.kinds[a] for a in self.args])
         contributions = template.expand(builder, [self.adjoint, self.i, *self.args])
+        moved = self._moved_alive(template)
         for j, (a, contribution) in enumerate(zip(self.args, contributions, strict=True)):
             if self.active[j] and contribution is not None:
                 index = contribution.index if isinstance(contribution, Ref) else builder.number(contribution)
-                alive = self._alive_for(self.alive, builder.kinds[a].shape)
+                alive = self._alive_for(self.alive, ()) if moved is None else moved[j]
                 if alive != ALWAYS:
                     index = builder.emit(_WHERE, (), (alive, index, builder.number(0.0)))
                 yield j, index, alive
+
+    def _moved_alive(self, template: Template) -> list[int] | None:
+        """The condition for every operand of an operation that moves elements or adds them up: it goes the way of the adjoint."""
+        emit, kinds, number, family = self.builder.emit, self.builder.kinds, self.builder.number, self.kind.op.family
+        if self.alive == ALWAYS or kinds[self.alive].shape == ():
+            return [self.alive] * len(self.args)
+        if family not in ("movement", "linear") and self.kind.op is not _SUM:
+            return None
+        live = emit(_WHERE, (), (self.alive, number(1.0), number(0.0)))
+        if kinds[live].shape != self.kind.shape:
+            live = emit(_BROADCAST, (("shape", self.kind.shape),), (live,))
+        moved = template.expand(self.builder, [live, self.i, *self.args])
+        return [emit(_GREATER, (), (m.index, number(0.0))) if isinstance(m, Ref) else ALWAYS for m in moved]
 
     def _scaled(self, partial: Ref | float) -> int:
         builder = self.builder

@@ -222,7 +222,8 @@ def _swept_for_each_element(tape: Tape, wrt: Sequence[int]) -> Tape:
             rows.append([sweep.result(i) for i in inputs])
         for i, column in zip(inputs, zip(*rows, strict=True), strict=True):
             blocks.append(_block(builder, column, (*shape, *tape.kinds[i].shape)))
-    labels = (*tape.labels, *(f"d/d{tape.names[w]}" for _ in tape.outputs for w in wrt))
+    names = tape.names
+    labels = (*tape.labels, *(f"d/d{names[w]}" for _ in tape.outputs for w in wrt))
     return tidied(builder.finish(tape.inputs, (*tape.outputs, *blocks), labels))
 
 

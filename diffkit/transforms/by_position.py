@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class PythonCall:
         self.mode: str | None = None if engine is None else mode_of(engine, order)
         self._made: dict[tuple, Prepared] = {}
         self._single: SinglePoint | None = None
+        #: of the arguments that it is for
+        self._structure: optree.PyTreeSpec | None = None
 
     @property
     def __name__(self) -> str:
@@ -143,9 +146,11 @@ class PythonCall:
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
         if self._single is not None:
-            result = self._single(args, out)
-            if result is not None:
-                return result
+            leaves, structure = optree.tree_flatten(args, none_is_leaf=True)
+            if structure == self._structure:
+                result = self._single(leaves, out)
+                if result is not None:
+                    return result
         made = self._prepared(args)
         traced = made.traced
         leaves = [leaf for leaf in flatten(args)[0] if is_traced(leaf)]
@@ -154,8 +159,9 @@ class PythonCall:
             outputs, blocks = self._symbolic(made.program, traced, leaves)
         else:
             outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, args, traced))
-            if self.order == 1 and self.scalar and len(leaves) == len(args) and all(map(is_traced, args)):
-                self._single = SinglePoint.of(made.program, made.run, self.value, None if self.single else tuple)
+            if self.order == 1 and self.scalar and len(leaves) == len(flatten(args)[0]):
+                self._structure = optree.tree_structure(args, none_is_leaf=True)
+                self._single = SinglePoint.of(made.program, made.run, self.value, *self._nest(args))
         if out is not None:
             return out
         structures = [flatten(args[n])[1] for n in self.argnums]
@@ -163,6 +169,18 @@ class PythonCall:
         if not self.value:
             return result
         return plain(outputs[0]), result
+
+    def _nest(self, args: tuple) -> tuple[Callable[[Sequence[Any]], Any] | None, optree.PyTreeSpec | None]:
+        """What becomes of the derivatives of one call, one a leaf: a function, and the structure that it gives."""
+        if self.single and isinstance(args[self.argnums[0]], np.ndarray | float | np.floating):
+            return None, None
+        structures = [optree.tree_structure(args[n], none_is_leaf=True) for n in self.argnums]
+        if self.single:
+            return partial(optree.tree_unflatten, structures[0]), structures[0]
+        if all(s.is_leaf() for s in structures):
+            return tuple, optree.tree_structure((0,) * len(structures))
+        whole = optree.treespec_tuple(structures, none_is_leaf=True)
+        return partial(optree.tree_unflatten, whole), whole
 
     def _buffers(self, out: Any, args: tuple, traced: Traced) -> list[np.ndarray]:
         """The arrays of out= in the order of the tape's outputs."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import optree
 
 from ..expr.kind import Kind
 from ..ops.kinks import current as kink_policy
@@ -25,12 +26,15 @@ class SinglePoint:
     """A program for one point, on a machine that has such a program; gives what a transform gives.
 
     value: the value stands before the derivative. gather: what becomes of the derivatives by several arguments; None where there is
-    one.
+    one. structure: of what `gather` gives, which `out` must have.
     """
 
-    __slots__ = ("gather", "point", "policy", "skip", "specs", "targets", "value")
+    __slots__ = ("gather", "point", "policy", "skip", "specs", "structure", "targets", "value")
 
-    def __init__(self, tape: Tape, point: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None) -> None:
+    def __init__(
+        self, tape: Tape, point: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None, structure: Any = None
+    ) -> None:
+        self.structure = structure
         self.point, self.policy, self.value, self.gather = point, kink_policy(), value, gather
         self.skip = 0 if value else 1
         kinds = [tape.kinds[i] for i in tape.inputs]
@@ -40,7 +44,7 @@ class SinglePoint:
 
     @classmethod
     def of(
-        cls, program: Any, run: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None
+        cls, program: Any, run: Any, value: bool, gather: Callable[[Sequence[Any]], Any] | None, structure: Any = None
     ) -> SinglePoint | None:
         """For a program on a machine; None where either has no such thing."""
         executable = getattr(run, "executable", None)
@@ -48,7 +52,7 @@ class SinglePoint:
             return None
         if any(program.tape.kinds[o].dtype == "int64" for o in program.tape.outputs):
             return None
-        return cls(program.tape, executable.point(), value, gather)
+        return cls(program.tape, executable.point(), value, gather, structure)
 
     def __call__(self, values: Sequence[Any], out: Any = None) -> Any:
         """What the transform gives, a single derivative written into `out` if given; None where the general path is needed."""
@@ -68,12 +72,17 @@ class SinglePoint:
             if not self.value:
                 return results[0] if gather is None else gather(results)
             return results[0], results[1] if gather is None else gather(results[1:])
-        if self.value or gather is not None:
+        if self.value or (gather is not None and self.structure is None):
             return None
-        shape, dtype = self.targets[1]
-        if type(out) is not np.ndarray or out.dtype is not dtype or out.shape != shape:
-            return None
-        try:
-            return self.point(values, (out,), 1)[0]
-        except ValueError:  # read-only
-            return None
+        buffers = (out,)
+        if gather is not None:
+            buffers, structure = optree.tree_flatten(out, none_is_leaf=True)
+            if structure != self.structure:
+                return None
+        for buffer, (shape, dtype) in zip(buffers, self.targets[1:], strict=True):
+            if type(buffer) is not np.ndarray or buffer.dtype is not dtype or buffer.shape != shape:
+                return None
+            if not buffer.flags.writeable:
+                return None
+        self.point(values, buffers, 1)
+        return out

@@ -164,3 +164,42 @@ def test_they_are_compiled_in_the_background_once_they_pay(tmp_path, monkeypatch
 def test_a_registered_kernel_is_left_to_the_interpreter():
     assert groups.is_known("exp_d") and not groups.is_known("nothing.1234_d")
     assert tiers.COMPILE_SECONDS > 0
+
+
+def scanned(checkpoints=None, n=40, h=5):
+    def cell(p, state, x):
+        a, c = state
+        f, i, o = (dk.sigmoid(v * p[k] + p[k + 3]) for k, v in enumerate((x, a, x)))
+        c = c * f + i * dk.tanh(a * p[6])
+        return (dk.tanh(c) * o, c), dk.sum(c * x)
+
+    def loss(p, xs):
+        start = (np.zeros(h), np.zeros(h))
+        return dk.sum(dk.scan(lambda s, x: cell(p, s, x), start, xs, checkpoints=checkpoints)[1])
+
+    rng = np.random.default_rng(0)
+    return loss, (rng.standard_normal((7, h)), rng.standard_normal((n, h)))
+
+
+@pytest.mark.parametrize("checkpoints", [None, 3])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_bodies_of_loops(checkpoints, dtype):
+    loss, arguments = scanned(checkpoints)
+    found = []
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        value, gradient = dk.value_and_grad(loss)(*(a.astype(dtype) for a in arguments))
+        found.append((value.tobytes(), gradient.tobytes()))
+    assert found[0] == found[1]
+
+
+def test_a_loop_within_a_loop():
+    def loss(c):
+        inner = lambda c: dk.scan(lambda s, _: (dk.sin(s) * 1.1 + s * s * 0.1, None), c, None, length=4)[0]
+        return dk.sum(dk.scan(lambda s, _: (inner(s) * 0.9 + dk.cos(s), None), c, None, length=6)[0])
+
+    found = []
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        found.append(dk.grad(loss)(np.linspace(0, 1, 7)).tobytes())
+    assert found[0] == found[1]

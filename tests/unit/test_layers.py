@@ -23,6 +23,7 @@ LAYERS = [
     {"truth"},
     {"explain"},
     {"transforms"},
+    {"sparse"},
     {"engines"},
     {"machines"},
     {"tape"},

@@ -250,3 +250,26 @@ def test_an_operation_that_is_replaced_brings_its_own_rule():
             z, expected = factor * np.sin(z) + 0.2, expected * factor * np.cos(z)
         assert slope == pytest.approx(expected, rel=1e-12)
     TABLE.remove("scaled_sine")
+
+
+MOVED = {
+    "reversed": lambda x: np.sin(x[::-1]),
+    "rolled": lambda x: np.log(dk.roll(x, 1) ** 2),
+    "concatenated": lambda x: np.concatenate([x[3:], x[:3]]) ** 2,
+    "transposed": lambda x: np.reshape(np.reshape(x, (2, 3)).T ** 2, (6,)),
+    "gathered": lambda x: x[np.array([5, 0, 0, 2, 1, 3])] ** 3,
+    "summed up to": lambda x: dk.cumsum(x),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_condition_goes_the_way_of_the_elements(name):
+    """Which elements are alive follows the adjoint through what moves them."""
+    x = np.array([0.7, -0.4, 1.3, -2.0, 0.2, -0.9])
+
+    def f(x):
+        return np.sum(np.where(x > 0, MOVED[name](x), 2.0))
+
+    reverse, forward, finite = (dk.grad(f, engine=e)(x) for e in ("reverse", "forward", "finite"))
+    np.testing.assert_allclose(reverse, forward, rtol=1e-13)
+    np.testing.assert_allclose(reverse, finite, rtol=1e-6)

@@ -135,6 +135,19 @@ def test_a_loop_is_what_it_is_written_out(make, way, checkpoints):
     close(WAYS[way](make(scan))(P, C, XS), WAYS[way](make(python_scan))(P, C, XS))
 
 
+@pytest.mark.parametrize("checkpoints", [None, 2])
+@pytest.mark.parametrize("make", FUNCTIONS, ids=lambda f: f.__name__)
+def test_on_the_cpu_machine(make, checkpoints):
+    def scan(*args, **how):
+        return dk.scan(*args, **{**how, "checkpoints": checkpoints})
+
+    f, values = make(scan), (P, C, np.tile(XS, (60, 1)) / 8)  # too long to be written out
+    for engine in ("reverse", "forward"):
+        one, other = (dk.grad(f, argnums=1, engine=engine, machine=m)(*values) for m in ("cpu", "numpy"))
+        close(one, other, 1e-10)
+    close(dk.hessian(f, argnums=1)(P, C, XS), dk.hessian(f, argnums=1, **on_numpy)(P, C, XS), 1e-12)
+
+
 @pytest.mark.parametrize("make", FUNCTIONS, ids=lambda f: f.__name__)
 def test_products_with_vectors(make):
     f, g = make(dk.scan), make(python_scan)

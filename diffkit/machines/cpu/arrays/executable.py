@@ -20,7 +20,7 @@ from ..plan import LETTER, NUMPY
 from ..threads import PARALLEL_WORK, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
-from .memory import Core, Memory, zeroed
+from .memory import SMALL, Core, Memory, zeroed
 from .planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
 from .tiers import Tiers
@@ -163,10 +163,16 @@ class Ready:
     def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0) -> Sequence[Any]:
         """Results for one point, but for the first `skip`, written into `out` if given. Values are numbers, or arrays of exactly the
         core shape and dtype; nothing is checked."""
+        targets: list[np.ndarray | None] = [None] * len(self.gives)
         if out is None:
-            return [r if r.ndim else r[()] for r in self.run(values, [None] * len(self.gives), 1)[skip:]]
-        for buffer, result in zip(out, self.run(values, [None] * len(self.gives), 1)[skip:], strict=True):
-            buffer[...] = result
+            return [r if r.ndim else r[()] for r in self.run(values, targets, 1)[skip:]]
+        for k, buffer in enumerate(out, skip):
+            large = buffer.nbytes > SMALL and buffer.flags.c_contiguous and buffer.dtype == NUMPY[self.gives[k][1]]
+            if large and not any(np.may_share_memory(buffer, v) for v in values):
+                targets[k] = buffer
+        for buffer, result in zip(out, self.run(values, targets, 1)[skip:], strict=True):
+            if buffer is not result:
+                buffer[...] = result
         return out
 
     def run(self, values: Sequence[Any], targets: Sequence[np.ndarray | None], points: int) -> list[np.ndarray]:

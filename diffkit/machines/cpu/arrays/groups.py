@@ -16,16 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from ..emit import MEMORY, MEMORY_BYTES, POINTER, SIGNATURE, is_own, load, store
+from ..emit import MEMORY, MEMORY_BYTES, POINTER, SIGNATURE, _load_some, _store_some, is_own, load, store
 from ..fused import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, _primitives, _Writer, body_length
 from ..library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
-from ..vectors import DOUBLE, FLOAT, I1, I8, I32, I64, WIDTH
+from ..vectors import I1, I8, I32, I64, WIDTH
 
 #: instructions around the body of a kernel, and for each of its pointers
 FRAME_LENGTH, POINTER_LENGTH = 30, 16
-
-
-SUFFIX = {DOUBLE: "f64", FLOAT: "f32", I8: "i8"}
 
 
 class Pointer(NamedTuple):
@@ -141,16 +138,16 @@ class _GroupWriter(_Writer):
         b.cbranch(last, gather, left)
         b.position_at_end(left)
         b.cbranch(b.icmp_signed("<", whole, n), spread, done)
-        # behind the last elements the first of them is repeated, which no operation minds
         b.position_at_end(spread)
         for k, p in enumerate(body.pointers):
             if p.read and not p.constant:
-                self._to_room(rest[k], self._at(own[k], whole, p.letter), p.letter, mask)
+                store(b, p.letter, _load_some(b, p.letter, self._at(own[k], whole, p.letter), mask), rest[k])
         b.branch(again)
         b.position_at_end(gather)
         for k, _ in body.stores:
             letter = body.pointers[k].letter
-            self._from_room(rest[k], self._at(own[k], whole, letter), letter, mask)
+            value = load(b, letter, rest[k], self.width)
+            _store_some(b, letter, value, self._at(own[k], whole, letter), mask)
         b.branch(done)
         b.position_at_end(done)
         b.ret_void()
@@ -171,31 +168,6 @@ class _GroupWriter(_Writer):
         lanes = ir.Constant(kind, list(range(self.width)))
         single = self.b.insert_element(ir.Constant(kind, ir.Undefined), self.b.trunc(count, I32), ir.Constant(I32, 0))
         return self.b.icmp_signed("<", lanes, self._shuffled([single], [0] * self.width))
-
-    def _to_room(self, room: ir.Value, source: ir.Value, letter: str, mask: ir.Value) -> None:
-        b, kind = self.b, ir.VectorType(MEMORY[letter], self.width)
-        first = b.load(
-            b.bitcast(source, ir.VectorType(MEMORY[letter], 1).as_pointer()), typ=ir.VectorType(MEMORY[letter], 1)
-        )
-        first.align = MEMORY_BYTES[letter]
-        where, filled = b.bitcast(source, kind.as_pointer()), self._shuffled([first], [0] * self.width)
-        read = self._masked("load", kind, [where.type, I32, mask.type, kind], kind)
-        value = b.call(read, [where, ir.Constant(I32, MEMORY_BYTES[letter]), mask, filled])
-        b.store(value, b.bitcast(room, kind.as_pointer())).align = MEMORY_BYTES[letter]
-
-    def _from_room(self, room: ir.Value, target: ir.Value, letter: str, mask: ir.Value) -> None:
-        b, kind = self.b, ir.VectorType(MEMORY[letter], self.width)
-        value = b.load(b.bitcast(room, kind.as_pointer()), typ=kind)
-        value.align = MEMORY_BYTES[letter]
-        where = b.bitcast(target, kind.as_pointer())
-        write = self._masked("store", kind, [kind, where.type, I32, mask.type], ir.VoidType())
-        b.call(write, [value, where, ir.Constant(I32, MEMORY_BYTES[letter]), mask])
-
-    def _masked(self, name: str, kind: ir.VectorType, operands: list[ir.Type], result: ir.Type) -> ir.Function:
-        """LLVM's loads and stores of some lanes."""
-        full = f"llvm.masked.{name}.v{kind.count}{SUFFIX[kind.element]}.p0"
-        found = self.module.globals.get(full)
-        return found or ir.Function(self.module, ir.FunctionType(result, operands), full)
 
 
 class Groups:
