@@ -285,8 +285,8 @@ def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
 
     engine = "symbolic"
     try:
-        derivation = Derivation(record(f), [f.variables.index(w) for w in wrt])
-        made = derivation.read(derivation.derive(MAX_OPS))
+        derivation = Derivation(record(f), [f.variables.index(w) for w in wrt], MAX_OPS)
+        made = derivation.read(derivation.derive())
     except (DiffkitError, *_FAILURES):
         engine = "reverse"
         try:

@@ -340,7 +340,8 @@ def _divided(
         if i in again or i in stored:
             continue
         kind = tape.kinds[i]
-        free = not inner[i] or not tape.args[i] or kind.op.cost in CHEAP
+        # (a number chosen by a condition is weak, which a stored value cannot be)
+        free = not inner[i] or not tape.args[i] or kind.op.cost in CHEAP or kind.dtype == WEAK
         if i in begun or not free:
             stored.add(i)
         else:

@@ -27,34 +27,25 @@ def tidied(tape: Tape) -> Tape:
 
 
 def _trimmed(tape: Tape) -> Tape:
-    kept = _read_pieces(tape)
+    needed, kept = _read_pieces(tape)
     builder = Builder()
-    place: list[int | None] = []
+    place: dict[int, int] = {}
     for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
-        if i in kept:
-            how = kept[i]
-            left = [_there(place[args[k]]) for k in how.inputs]
+        if not args:
+            place[i] = builder.leaf(kind)
+        elif not needed[i]:
+            continue
+        elif i in kept:
+            left = [place[args[k]] for k in kept[i].inputs]
             if all(builder.kinds[a].dtype == WEAK for a in left):
                 left[0] = builder.cast(left[0], kind.dtype)
-            place.append(builder.emit(kind.op, how.params(), tuple(left)))
-        elif not args:
-            place.append(builder.leaf(kind))
-        elif any(place[a] is None for a in args):
-            place.append(None)
+            place[i] = builder.emit(kind.op, kept[i].params(), tuple(left))
         elif kind.op is _GETITEM and args[0] in kept and (run := piece(kind)):
             shift = kept[args[0]].shift(run[0])
-            place.append(part(builder, _there(place[args[0]]), run[0] - shift, run[1] - shift))
-        elif kind.op in LOOPS:  # nothing of it is read
-            place.append(None)
+            place[i] = part(builder, place[args[0]], run[0] - shift, run[1] - shift)
         else:
-            place.append(builder.again(kind, tuple([_there(place[a]) for a in args])))
-    inputs, outputs = [_there(place[i]) for i in tape.inputs], [_there(place[o]) for o in tape.outputs]
-    return builder.finish(inputs, outputs, tape.labels)
-
-
-def _there(i: int | None) -> int:
-    assert i is not None
-    return i
+            place[i] = builder.again(kind, tuple([place[a] for a in args]))
+    return builder.finish([place[i] for i in tape.inputs], [place[o] for o in tape.outputs], tape.labels)
 
 
 class _Kept:
@@ -109,8 +100,8 @@ class _Kept:
         return sum(ends[k + 1] - ends[k] for k in range(len(ends) - 1) if k not in kept and ends[k + 1] <= start)
 
 
-def _read_pieces(tape: Tape) -> dict[int, _Kept]:
-    """For every operation with a body what is read of it, directly and through others that are read."""
+def _read_pieces(tape: Tape) -> tuple[bytearray, dict[int, _Kept]]:
+    """Which values are needed; and of every operation with a body what is read of it, directly and through others."""
     needed = bytearray(len(tape.kinds))
     pieces: dict[int, set[int]] = {}
     kept: dict[int, _Kept] = {}
@@ -141,4 +132,4 @@ def _read_pieces(tape: Tape) -> dict[int, _Kept]:
         else:
             for a in args:
                 need(a)
-    return kept
+    return needed, kept

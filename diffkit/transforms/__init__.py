@@ -22,6 +22,7 @@ from ..tape import Tape, expressions, record
 from .arguments import bind_names, expression_of, is_text_or_expr, run_value
 from .by_name import ExprCall
 from .by_position import PythonCall
+from .mapping import Mapped
 
 __all__ = [
     "derivative",
@@ -200,29 +201,23 @@ def _positional(values: Any, what: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def vmap(f: Callable, in_axes: Any = 0, *, machine: str = "cpu") -> Callable[..., Any]:
-    """`f` mapped over an axis of its arguments: the axis becomes a loop dim of the tape, the results' first axis.
+def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0, *, machine: str = "cpu") -> Callable[..., Any]:
+    """`f` mapped over an axis of its arguments: on numbers the axis becomes a loop dim of the tape, within a trace a core axis.
 
-    in_axes: an axis for all arguments, or one an argument (None: not mapped).
+    in_axes: an axis for all arguments, or one an argument (None: not mapped), or a nest of axes for an argument that is one.
+    out_axes: where the results have it: an axis for all, or a nest as the result (for an expression: an axis of loop and core dims).
     """
-
     if is_text_or_expr(f):
-        return _mapped_expression(expression_of(f), in_axes, machine)
+        return _mapped_expression(expression_of(f), in_axes, out_axes, machine)
     if not callable(f):
         raise ArgumentError(f"a function, an expression or text is needed, not {type(f).__name__}")
-
-    def mapped(*args: Any) -> Any:
-        axes = tuple(in_axes) if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
-        if len(axes) != len(args):
-            raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
-        return PythonCall(f, 0, machine=machine).mapped(args, axes)
-
-    mapped.__name__ = f"vmap_{getattr(f, '__name__', 'function')}"
-    return mapped
+    return Mapped(f, in_axes, out_axes, machine=machine)
 
 
-def _mapped_expression(f: Expr, in_axes: Any, machine: str) -> Callable[..., Any]:
+def _mapped_expression(f: Expr, in_axes: Any, out_axes: Any, machine: str) -> Callable[..., Any]:
     """An expression takes loop dims as it is: the mapped axes become the first."""
+    if not isinstance(out_axes, int):
+        raise ArgumentError(f"vmap: out_axes of an expression is one axis, not {out_axes!r}")
 
     def mapped(*args: Any, **kwargs: Any) -> Any:
         given = bind_names(f.variables, args, kwargs)
@@ -233,7 +228,8 @@ def _mapped_expression(f: Expr, in_axes: Any, machine: str) -> Callable[..., Any
             n: given[n] if ax is None else np.moveaxis(np.asarray(given[n]), ax, 0)
             for n, ax in zip(f.variables, axes, strict=True)
         }
-        return run_value(f, (moved,), {}, machine)
+        result = run_value(f, (moved,), {}, machine)
+        return result if out_axes == 0 else np.moveaxis(result, 0, out_axes)
 
     return mapped
 

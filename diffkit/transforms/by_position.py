@@ -25,7 +25,7 @@ from ..tape import Tape, expressions, record
 from .arguments import plain
 from .buffers import check_out_applies, out_buffers
 from .by_name import described, mode_of
-from .mapping import Mapped, derivative_expressions
+from .mapping import derivative_expressions
 from .programs import check_scalar, make_program
 from .single import SinglePoint
 
@@ -146,9 +146,9 @@ class PythonCall:
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
         if self._single is not None:
-            leaves, structure = optree.tree_flatten(args, none_is_leaf=True)
+            given, structure = optree.tree_flatten(args, none_is_leaf=True)  # type: ignore[arg-type,var-annotated]
             if structure == self._structure:
-                result = self._single(leaves, out)
+                result = self._single(given, out)
                 if result is not None:
                     return result
         made = self._prepared(args)
@@ -160,7 +160,7 @@ class PythonCall:
         else:
             outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, args, traced))
             if self.order == 1 and self.scalar and len(leaves) == len(flatten(args)[0]):
-                self._structure = optree.tree_structure(args, none_is_leaf=True)
+                self._structure = optree.tree_structure(args, none_is_leaf=True)  # type: ignore[arg-type]
                 self._single = SinglePoint.of(made.program, made.run, self.value, *self._nest(args))
         if out is not None:
             return out
@@ -178,7 +178,7 @@ class PythonCall:
         if self.single:
             return partial(optree.tree_unflatten, structures[0]), structures[0]
         if all(s.is_leaf() for s in structures):
-            return tuple, optree.tree_structure((0,) * len(structures))
+            return tuple, optree.tree_structure((0,) * len(structures))  # type: ignore[arg-type]
         whole = optree.treespec_tuple(structures, none_is_leaf=True)
         return partial(optree.tree_unflatten, whole), whole
 
@@ -231,11 +231,6 @@ class PythonCall:
     def _second(self, blocks: list[list[Any]], structures: list[Any]) -> Any:
         return self._arguments([self._arguments(row, structures) for row in blocks], structures)
 
-    def mapped(self, args: tuple, axes: Sequence[Any]) -> Any:
-        """The function at these arguments, mapped over their axes."""
-        return Mapped(self.f, tuple(axes), machine=self.machine)(*args)
-
-    # ---- products with vectors ----
     def _matched(self, primals: tuple, tangents: tuple) -> tuple[list[Any], list[Any]]:
         given, structure = flatten(primals)
         moving, other = flatten(tangents)

@@ -74,7 +74,7 @@ class SinglePoint:
             return results[0], results[1] if gather is None else gather(results[1:])
         if self.value or (gather is not None and self.structure is None):
             return None
-        buffers = (out,)
+        buffers: Sequence[Any] = (out,)
         if gather is not None:
             buffers, structure = optree.tree_flatten(out, none_is_leaf=True)
             if structure != self.structure:

@@ -119,13 +119,42 @@ def test_a_network_at_any_thread_count(dtype):
             np.testing.assert_array_equal(g, results[0][1][k])
 
 
-def test_whole_arrays_in_parts():
-    n = 400
-    w, g, m = (dk.symbol(k, (n, n)) for k in "wgm")
-    m1 = 0.9 * m + 0.1 * dk.transpose(g)
-    tape = record([w - 0.01 * m1 / (dk.sqrt(dk.square(m1)) + 1e-8), m1], [w, g, m], ["w", "m"])
+def optimizer(n=400):
+    """A step of Adam's, and what depends on it: work on whole arrays, in parts."""
+    w, g, m, v = (dk.symbol(k, (n, n)) for k in "wgmv")
+    m1, v1 = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    return record([w - 0.01 * m1 / (dk.sqrt(v1) + 1e-8), m1, v1], [w, g, m, v], ["w", "m", "v"])
+
+
+def test_parts_of_whole_arrays_are_joined():
+    tape = optimizer()
     rng = np.random.default_rng(0)
-    same_bits(tape, [rng.standard_normal((n, n)) for _ in range(3)])
+    program = same_bits(tape, [rng.uniform(size=(400, 400)) for _ in range(4)]).point().program
+    fused = Fusion(program).program
+    assert len(program.phases) > 5 and len(fused.phases) == 1 and len(fused.phases[0].parts) > 1
+    assert set(opcodes(fused)) == {GROUP}
+
+
+def test_parts_that_read_what_others_write_are_not():
+    n = 400
+    x, y = dk.symbol("x", (n, n)), dk.symbol("y", (n, n))
+    z = dk.sin(x) * y
+    u = dk.exp(dk.transpose(z)) + z[::-1]
+    tape = record([u * z, dk.sum(u, axis=0) + z, dk.square(u[:, :200] + z[200:].T)], [x, y], ["a", "b", "c"])
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal((n, n)) for _ in range(2)]
+    for threads in (1, 2):
+        set_threads(threads)
+        same_bits(tape, values)
+
+
+@pytest.mark.parametrize("limit", ["MOST_STEPS", "MOST_POINTERS"])
+def test_values_that_another_group_reads_are_written(limit, monkeypatch):
+    monkeypatch.setattr(f"diffkit.machines.cpu.arrays.fusion.{limit}", 4)
+    rng = np.random.default_rng(0)
+    same_bits(optimizer(), [rng.uniform(size=(400, 400)) for _ in range(4)])
+    tape, values = chain(3001)
+    same_bits(tape, values)
 
 
 def test_loops_that_two_have_in_common():

@@ -57,7 +57,7 @@ def test_array_operations_agree_with_the_table(case):
     tape = case.tape()
     wrt = range(len(tape.inputs))
     try:
-        program = Symbolic(max_ops=2_000, seconds=1).program(tape, wrt)
+        program = Symbolic(max_ops=600, seconds=1).program(tape, wrt)
     except (UnsupportedError, ExceededError) as reason:
         assert case.op in str(reason) or isinstance(reason, ExceededError)
         pytest.skip(str(reason))
@@ -147,9 +147,7 @@ def test_deriving_stops_at_the_budget_and_says_how_far_it_got():
 def test_seconds_are_kept_to_and_the_error_says_how_far_it_got():
     f = network(4, 8)
     started = time.perf_counter()
-    with pytest.raises(
-        ExceededError, match=r"took longer than 1 seconds; (nothing was|[\d,]+ of 264 partial) deriv"
-    ):
+    with pytest.raises(ExceededError, match=r"took longer than 1 seconds; (nothing was|[\d,]+ of 264 partial) deriv"):
         Symbolic(max_ops=10**6, seconds=1).program(record(f), range(len(f.variables)))
     assert time.perf_counter() - started < 1 + 5.5
 

@@ -79,27 +79,28 @@ def follow(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: 
     if len(operands) != 1:
         return None
     (axis,), (operand,) = lane, operands
+    read: list[int | None] = [axis]
     assert axis is not None
     if name in FOLDS:
         axes = {a % len(operand.shape) for a in kind.kwargs["axes"]}
         if axis in axes:
-            return (None, True, [axis]) if name == "sum" else None
+            return (None, True, read) if name == "sum" else None
         dropped = 0 if kind.kwargs["keepdims"] else sum(a < axis for a in axes)
-        return axis - dropped, False, [axis]
+        return axis - dropped, False, read
     if name == "scatter":
         return next(
             (
-                (y, False, [axis])
+                (y, False, read)
                 for y, size in enumerate(kind.shape)
                 if size == n and _moved(_GETITEM.numpy, {"index": kind.kwargs["index"]}, kind.shape, y) == axis
             ),
             None,
         )
     if name == "overlap_add":
-        return (axis, False, [axis]) if kind.shape[axis : axis + 1] == (n,) and axis < _leading(kind) else None
+        return (axis, False, read) if kind.shape[axis : axis + 1] == (n,) and axis < _leading(kind) else None
     if family == "movement":
         moved = _moved(kind.op.numpy, kind.kwargs, operand.shape, axis)
-        return None if moved is None else (moved, False, [axis])
+        return None if moved is None else (moved, False, read)
     return None
 
 

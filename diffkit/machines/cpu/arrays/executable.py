@@ -191,7 +191,7 @@ class Ready:
             if kept is not None:
                 kept[...] = value
             else:
-                array = np.ascontiguousarray(value, NUMPY[self.takes[k][1]])
+                array: np.ndarray = np.ascontiguousarray(value, NUMPY[self.takes[k][1]])
                 held.append(array)
                 memory.place(k, array)
         results: list[np.ndarray] = []

@@ -50,7 +50,7 @@ class Step(NamedTuple):
     sizes: tuple[int, ...]
     #: the result first
     operands: tuple[Operand, ...]
-    #: where in the code it stands
+    #: where in the code it stands, and where the operation is done that it is a part of
     begin: int
     end: int
 
@@ -82,6 +82,16 @@ class Reader:
     ) -> None:
         """freed: memory that nobody reads any more: position in this code, whether registers of lanes, begin, end."""
         self.code, self.symbols, self.slots, self.freed, self.in_lanes = code, symbols, slots, freed, in_lanes
+
+    def instructions(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Where each one begins and ends."""
+        while begin < end:
+            after = begin + int(self.code[begin + 1])
+            yield begin, after
+            begin = after
+
+    def words(self, pc: int) -> list[int]:
+        return self.code[pc : pc + int(self.code[pc + 1])].tolist()
 
     def step(self, pc: int) -> Step | None:
         """The instruction, if it is elementwise and its operands lie as kernels read them."""
@@ -194,8 +204,8 @@ class Group:
         first = self.steps[0]
         return len(self.steps) > 1 or any(self.reader.constant(o, first.sizes) for o in first.operands)
 
-    def settle(self, end: int) -> None:
-        """Finds what the kernel is. end: up to where the code has been run when its results are read."""
+    def settle(self) -> None:
+        """Finds what the kernel is: values are written that are read after the last step."""
         value: dict[Operand, int] = {}
         read: dict[Operand, int] = {}
         written: dict[Operand, Step] = {}
@@ -206,7 +216,7 @@ class Group:
                     value[o] = -1 - read.setdefault(o, len(read))
             steps.append((step.symbol, tuple(value[o] for o in step.reads())))
             value[step.operands[0]], written[step.operands[0]] = j, step
-        kept = [o for o, step in written.items() if not self._is_dead(o, step.end, end)]
+        kept = [o for o, step in written.items() if not self._is_dead(o, step.end, self.steps[-1].end)]
         self.operands = [*read, *(o for o in kept if o not in read)]
         number = {o: k for k, o in enumerate(self.operands)}
         pointers = tuple(Pointer(o.letter, self.reader.constant(o, self.sizes), o in read) for o in self.operands)
@@ -273,6 +283,46 @@ class Loop:
 Item = list[int] | Group | Loop
 
 
+@dataclass
+class Stretch:
+    """A phase, or several with the same parts."""
+
+    #: the last one
+    phase: Phase
+    #: code of every part: begin, end, and where the operation is done
+    parts: list[list[tuple[int, int, int]]]
+    #: steps of every part, if it consists of steps alone and threads may share the parts
+    steps: list[list[Step]]
+
+    def follows(self, before: Stretch, reader: Reader) -> bool:
+        """Whether each part may be run right after the same part of the phase before, without waiting for its others."""
+        return (
+            bool(self.steps)
+            and len(self.steps) == len(before.steps)
+            and all(
+                self._beside([part[k] for part in before.steps], [part[0] for part in self.steps], reader)
+                for k in range(len(before.steps[0]))
+            )
+        )
+
+    @staticmethod
+    def _beside(earlier: Sequence[Step], later: Sequence[Step], reader: Reader) -> bool:
+        """The same of one step a part: what both use, each part uses for itself."""
+        pairs = []
+        for a, b in zip(earlier, later, strict=True):
+            sizes = common(a.sizes, b.sizes)
+            if sizes is None:
+                return False
+            pairs.append((a.over(sizes), b.over(sizes), sizes))
+        for i, j in np.ndindex(len(earlier[0].operands), len(later[0].operands)):
+            if (i and j) or all(a.operands[i] == b.operands[j] for a, b, _ in pairs):
+                continue
+            spans = [(reader.span(a.operands[i], n), reader.span(b.operands[j], n)) for a, b, n in pairs]
+            if any(x[0] == y[0] and x[1] < y[2] and y[1] < x[2] for x, _ in spans for _, y in spans):
+                return False
+        return True
+
+
 def groups_in(items: Sequence[Item]) -> Iterator[Group]:
     """All of them, in loops too."""
     for item in items:
@@ -290,8 +340,8 @@ class Fusion:
     """
 
     def __init__(self, program: Program) -> None:
-        self._source, freed = program, _freed(program)
-        planned = [(phase, self._parts(phase, freed)) for phase in program.phases]
+        self._source, self._freed = program, _freed(program)
+        planned = [(s.phase, self._parts(s)) for s in self._stretches()]
         self._numbers: dict[Body, int] = {}
         for _, parts in planned:
             for group in (g for items in parts for g in groups_in(items)):
@@ -316,31 +366,53 @@ class Fusion:
         symbols = [*program.symbols, *(f"group{k}" for k in range(len(self.bodies)))]
         self.program = replace(program, code=np.array(code, np.int64), symbols=symbols, phases=phases)
 
-    def _parts(self, phase: Phase, freed: np.ndarray) -> list[list[Item]]:
+    def _reader(self, phase: Whole | Lanes) -> Reader:
+        return Reader(self._source.code, self._source.symbols, phase.slots, self._freed, isinstance(phase, Lanes))
+
+    def _stretches(self) -> list[Stretch]:
+        """The phases, of which some are joined: parts of the same elements, each of which reads nothing that another one writes."""
+        found: list[Stretch] = []
+        for phase in self._source.phases:
+            if isinstance(phase, Host):
+                found.append(Stretch(phase, [], []))
+            elif not isinstance(phase, Whole) or phase.parts is None:
+                found.append(Stretch(phase, [[(phase.begin, phase.end, 0)]], []))
+            else:
+                reader, ranges = self._reader(phase), phase.parts.tolist()
+                steps = [reader.step(b) if b + reader.code[b + 1] == e else None for b, e in ranges]
+                own = [[s] for s in steps if s is not None]
+                stretch = Stretch(
+                    phase, [[(b, e, phase.end)] for b, e in ranges], own if len(own) == len(steps) else []
+                )
+                if found and stretch.follows(found[-1], reader):
+                    before = found.pop()
+                    stretch.parts = [x + y for x, y in zip(before.parts, stretch.parts, strict=True)]
+                    stretch.steps = [x + y for x, y in zip(before.steps, stretch.steps, strict=True)]
+                found.append(stretch)
+        return found
+
+    def _parts(self, stretch: Stretch) -> list[list[Item]]:
         """What a phase (every part of it) is made of."""
+        phase = stretch.phase
         if isinstance(phase, Host):
             return []
-        reader = Reader(self._source.code, self._source.symbols, phase.slots, freed, isinstance(phase, Lanes))
-        if isinstance(phase, Whole) and phase.parts is not None:
-            return [self._items(reader, begin, end, phase.end) for begin, end in phase.parts.tolist()]
-        return [self._items(reader, phase.begin, phase.end)]
+        return [self._items(self._reader(phase), ranges) for ranges in stretch.parts]
 
-    def _items(self, reader: Reader, begin: int, end: int, known: int | None = None) -> list[Item]:
-        """Instructions begin … end. known: up to where it is known what is read no more (None: the end of every group)."""
+    def _items(self, reader: Reader, ranges: Sequence[tuple[int, int, int]]) -> list[Item]:
+        """Instructions begin … end. The third number: where what they are parts of is done; 0: every instruction at its end."""
         items: list[Item] = []
-        pc = begin
-        while pc < end:
-            step, after = reader.step(pc), pc + int(reader.code[pc + 1])
-            last = items[-1] if items else None
+        for pc, after, done in ((*i, done) for begin, end, done in ranges for i in reader.instructions(begin, end)):
+            step, last = reader.step(pc), items[-1] if items else None
+            if step is not None and done:
+                step = step._replace(end=done)
             if step is None:
                 loop = reader.code[pc] in (LOOP, REVERSAL)
-                items.append(self._loop(reader.code[pc:after]) if loop else reader.code[pc:after].tolist())
+                items.append(self._loop(reader.code[pc:after]) if loop else reader.words(pc))
             elif not (isinstance(last, Group) and last.joined(step)):
                 items.append(Group.of(reader, step))
-            pc = after
         for group in items:
             if isinstance(group, Group):
-                group.settle(group.steps[-1].end if known is None else known)
+                group.settle()
         return items
 
     def _loop(self, code: np.ndarray) -> Loop:
@@ -352,7 +424,7 @@ class Fusion:
         for number, (first, last) in zip(numbers, pairwise(ends), strict=True):
             slots, freed = self._source.inner[number]
             reader = Reader(code[first:last], self._source.symbols, slots, freed, False)
-            bodies.append(self._items(reader, 0, last - first))
+            bodies.append(self._items(reader, [(0, last - first, 0)]))
         return Loop(code[:begin].tolist(), bodies)
 
     def _words(self, items: Sequence[Item]) -> list[int]:
@@ -372,5 +444,5 @@ class Fusion:
                 if kernel < len(self.bodies):
                     code += item.words(len(self._source.symbols) + kernel)
                 else:
-                    code += item.reader.code[item.steps[0].begin : item.steps[-1].end].tolist()
+                    code += [w for s in item.steps for w in item.reader.words(s.begin)]
         return code

@@ -141,4 +141,4 @@ class Memory:
         low = sum(e for e in ends if e < 0)
         size = sum(map(abs, ends)) + SIZE[letter]
         memory = (ctypes.c_char * size).from_address(int(self.where[view.buffer]) + view.offset + low)
-        return np.ndarray(shape, NUMPY[letter], memory, -low, strides)
+        return np.ndarray(shape, NUMPY[letter], memory, -low, strides)  # type: ignore[arg-type]

@@ -134,7 +134,7 @@ class Planner:
         root = self.root
         for i, kind in enumerate(self.tape.kinds):
             if kind.op is CONSTANT:
-                value = np.ascontiguousarray(constant_value(kind), NUMPY[self.letters[i]])
+                value: np.ndarray = np.ascontiguousarray(constant_value(kind), NUMPY[self.letters[i]])
                 at = root.constants.take(value.nbytes)
                 root.held.append((at, value))
                 self.view[i] = View(CONSTANTS, at, row_major(kind.shape, self.sizes[i]))
