@@ -20,8 +20,8 @@ from ..expr.kind import Kind
 from ..expr.node import constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
-from ..tape.tidy import tidied
 from ..tape.templates import Ref, Template
+from ..tape.tidy import tidied
 from .engine import (
     TapeProgram,
     as_dtype,

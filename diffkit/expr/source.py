@@ -175,8 +175,10 @@ def _prepare(roots: Sequence[Expr], target: str) -> list[Expr]:
             if not args or _spelling(n.op, target) is not None:
                 new[id(n)] = make(n.op, _cast_arguments(n, args), n.params, canonical=False) if args else n
             elif n.op.lower is not None:
-                new[id(n)] = as_expr(n.op.lower(RULES, *args, **n.params))
-                lowered = True
+                written = as_expr(n.op.lower(RULES, *args, **n.params))
+                if written.op is n.op:
+                    raise UnsupportedError(f"{n.op.name} is too long to be written out for the target {target!r}")
+                new[id(n)], lowered = written, True
             else:
                 raise UnsupportedError(
                     f"{n.op.name} cannot be written for the target {target!r}: its record has neither a spelling for "

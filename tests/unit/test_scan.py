@@ -108,7 +108,28 @@ def forgetting(scan):
     return f
 
 
-FUNCTIONS = [euler, nested, descent, unread, choosing, forgetting]
+def numbers(scan):
+    """What a condition chooses among plain numbers, which have no dtype of their own, is needed on the way back."""
+
+    def f(p, c, xs):
+        c, _ = scan(lambda c, x: (c * np.exp(np.where(c > x, 0.5, -1.0)) + x, None), c, xs)
+        return np.sum(p @ c)
+
+    return f
+
+
+def one_after_another(scan):
+    """The second loop does nothing with what it is given of the first."""
+
+    def f(p, c, xs):
+        _, (ys, zs) = scan(lambda c, x: (np.sin(c) * x, (c * x, np.cos(c))), c, xs)
+        end, _ = scan(lambda s, x: ((s[0] * x[0], s[1] + x[1]), None), (c, c), (xs, zs * 2.0))
+        return np.sum(end[0]) + np.sum(p @ ys[0])
+
+    return f
+
+
+FUNCTIONS = [euler, nested, descent, unread, choosing, forgetting, numbers, one_after_another]
 WAYS = {
     "reverse": lambda f: dk.grad(f, argnums=(0, 1, 2), **on_numpy),
     "forward": lambda f: dk.grad(f, argnums=(0, 1, 2), engine="forward", **on_numpy),

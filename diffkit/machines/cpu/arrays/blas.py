@@ -41,10 +41,10 @@ def _pool() -> tuple[Callable[[], int], Callable[[int], object]] | None:
 
     addresses()  # loads it
     found = [c for c in ThreadpoolController().lib_controllers if c.user_api == "blas"]
-    for controller in found:
-        if "scipy" in controller.filepath.lower() or len(found) == 1:
-            return controller.get_num_threads, controller.set_num_threads
-    return None
+    # NumPy's wheel brings one of its own, under a like name
+    own = [c for c in found if "numpy.libs" not in c.filepath] or found
+    scipys = [c for c in own if "scipy.libs" in c.filepath] or own
+    return (scipys[0].get_num_threads, scipys[0].set_num_threads) if scipys else None
 
 
 class OneThread:

@@ -154,12 +154,12 @@ class Planner:
                 begin = self._flush(begin)
                 self._host(i)
             else:
-                start = len(writer.code)
                 writer.write(i)
                 if writer.parts:
-                    if start > begin:
-                        self.phases.append(Whole(begin, start, self._slots()))
-                    self.phases.append(Whole(start, len(writer.code), self._slots(), np.array(writer.parts, np.int64)))
+                    first = writer.parts[0][0]  # what comes before it, copies of operands, is for all parts
+                    if first > begin:
+                        self.phases.append(Whole(begin, first, self._slots()))
+                    self.phases.append(Whole(first, len(writer.code), self._slots(), np.array(writer.parts, np.int64)))
                     writer.parts = []
                     begin = len(writer.code)
             self._read(i)
