@@ -280,7 +280,7 @@ class Ready:
         return max(1, min(blocks, MOST_PIECES, TOTAL_BYTES // phase.total_bytes))
 
     def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
-        from .interpreter import add_up, run_lanes
+        from .interpreter import TOTALS_AT_ONCE, add_up, run_lanes
 
         program, (block, pieces), slots = self.program, memory.cuts[k], memory.slots[k]  # type: ignore[index]
         size = phase.lane_bytes * block
@@ -295,7 +295,9 @@ class Ready:
 
         share(work, pieces, 1, phase.work * lanes // pieces)
         if phase.totals:
-            add_up(int(memory.where[2]), pieces, phase.total_bytes, memory.wanted[k])
+            base, wanted = int(memory.where[2]), memory.wanted[k]
+            runs = sum(-(-n // TOTALS_AT_ONCE) for _, n, *_ in phase.totals)
+            share(lambda order: add_up(base, pieces, phase.total_bytes, wanted, order), runs, 1, 4 * TOTALS_AT_ONCE * pieces)
 
     def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
         count = lanes if phase.loop else None

@@ -694,34 +694,71 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
     places[0], odo[0] = 0, 0  # they are held until here
 
 
-@native("(int64, int64, int64, int64[:, ::1])")
-def add_up(totals, pieces, stride, wanted):  # type: ignore[no-untyped-def]
-    """The totals of all pieces, added up as a binary tree. wanted: (offset, elements, bytes an element in the totals, address,
-    bytes an element of the result)."""
+#: elements that are added up before the next ones
+TOTALS_AT_ONCE = 8192
+
+
+@native("(int64, int64, int64, int64, int64, int64, int64)")
+def _add_up(first, pieces, stride, size, n, target, target_size):  # type: ignore[no-untyped-def]
+    """n totals of every piece, added up as a binary tree; the last sum goes to the target."""
     step = 1
-    while step < pieces:
+    while 2 * step < pieces:
         for p in range(0, pieces - step, 2 * step):
-            for w in range(wanted.shape[0]):
-                into, other = totals + p * stride + wanted[w, 0], totals + (p + step) * stride + wanted[w, 0]
-                n = wanted[w, 1]
-                if wanted[w, 2] == 8:
-                    x, y = carray(_pointer(into), n, np.float64), carray(_pointer(other), n, np.float64)
-                    for i in range(n):
-                        x[i] += y[i]
-                else:
-                    x4, y4 = carray(_pointer(into), n, np.float32), carray(_pointer(other), n, np.float32)
-                    for i in range(n):
-                        x4[i] += y4[i]
+            into, other = first + p * stride, first + (p + step) * stride
+            if size == 8:
+                x, y = carray(_pointer(into), n, np.float64), carray(_pointer(other), n, np.float64)
+                for i in range(n):
+                    x[i] += y[i]
+            else:
+                x4, y4 = carray(_pointer(into), n, np.float32), carray(_pointer(other), n, np.float32)
+                for i in range(n):
+                    x4[i] += y4[i]
         step *= 2
-    for w in range(wanted.shape[0]):
-        source, n = totals + wanted[w, 0], wanted[w, 1]
-        if wanted[w, 2] == wanted[w, 4]:
-            _copied(wanted[w, 3], wanted[w, 4], source, wanted[w, 2], wanted[w, 4], n)
-        else:
-            x = carray(_pointer(source), n, np.float64)
-            z = carray(_pointer(wanted[w, 3]), n, np.float32)
+    other = first + step * stride
+    if size == 4:
+        a4, z4 = carray(_pointer(first), n, np.float32), carray(_pointer(target), n, np.float32)
+        if pieces == 1:
             for i in range(n):
-                z[i] = np.float32(x[i])
+                z4[i] = a4[i]
+        else:
+            b4 = carray(_pointer(other), n, np.float32)
+            for i in range(n):
+                z4[i] = a4[i] + b4[i]
+        return
+    a, b = carray(_pointer(first), n, np.float64), carray(_pointer(other if pieces > 1 else first), n, np.float64)
+    z, narrow = carray(_pointer(target), n, np.float64), carray(_pointer(target), n, np.float32)
+    if target_size == 8 and pieces == 1:
+        for i in range(n):
+            z[i] = a[i]
+    elif target_size == 8:
+        for i in range(n):
+            z[i] = a[i] + b[i]
+    else:
+        for i in range(n):
+            narrow[i] = np.float32(a[i] + b[i] if pieces > 1 else a[i])
+
+
+@native("(int64, int64, int64, int64[:, ::1], int64[::1])")
+def add_up(totals, pieces, stride, wanted, order):  # type: ignore[no-untyped-def]
+    """The totals of all pieces, added up in runs until none are left (`order`: see threads.share).
+
+    wanted: (offset, elements, bytes an element in the totals, address, bytes an element of the result).
+    """
+    while True:
+        taken = _take(order)
+        if taken >= order[2]:
+            break
+        for run in range(taken, min(taken + order[1], order[2])):
+            left = run
+            for w in range(wanted.shape[0]):
+                runs = (wanted[w, 1] + TOTALS_AT_ONCE - 1) // TOTALS_AT_ONCE
+                if left < runs:
+                    begin = left * TOTALS_AT_ONCE
+                    n = min(TOTALS_AT_ONCE, wanted[w, 1] - begin)
+                    first, target = totals + wanted[w, 0] + begin * wanted[w, 2], wanted[w, 3] + begin * wanted[w, 4]
+                    _add_up(first, pieces, stride, wanted[w, 2], n, target, wanted[w, 4])
+                    break
+                left -= runs
 
 
 @native("(int64[::1],)")
@@ -730,7 +767,7 @@ def run_serially(words):  # type: ignore[no-untyped-def]
     code = carray(_pointer(words[0]), words[1], np.int64)
     addresses = carray(_pointer(words[2]), words[3], np.int64)
     table = carray(_pointer(words[4]), words[5], np.int64)
-    order = np.empty(2, np.int64)
+    order = np.empty(4, np.int64)
     for p in range(10, words.size, 11):
         slots = carray(_pointer(words[p + 3]), (words[p + 4], 3), np.int64)
         if words[p] == 0:
@@ -740,4 +777,9 @@ def run_serially(words):  # type: ignore[no-untyped-def]
         order[0], order[1] = 0, pieces
         run_lanes(code, words[p + 1], words[p + 2], addresses, table, slots, words[7], block, lanes, pieces, order)
         if words[p + 10]:
-            add_up(words[9], pieces, words[p + 8], carray(_pointer(words[p + 9]), (words[p + 10], 5), np.int64))
+            wanted = carray(_pointer(words[p + 9]), (words[p + 10], 5), np.int64)
+            runs = 0
+            for w in range(wanted.shape[0]):
+                runs += (wanted[w, 1] + TOTALS_AT_ONCE - 1) // TOTALS_AT_ONCE
+            order[0], order[1], order[2], order[3] = 0, runs, runs, 0
+            add_up(words[9], pieces, words[p + 8], wanted, order)
