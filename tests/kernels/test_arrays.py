@@ -28,9 +28,12 @@ def agree(tape, values, tolerance=1e-12):
         np.testing.assert_allclose(c, e, rtol=0, atol=(tolerance if c.dtype == np.float64 else 1e-4) * scale)
 
 
+SLOW = pytest.mark.slow
+
+
 @CASES
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("loop", [(), (5,), (2, 3)], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=SLOW)])
+@pytest.mark.parametrize("loop", [(), pytest.param((5,), marks=SLOW), pytest.param((2, 3), marks=SLOW)], ids=str)
 def test_every_operation_and_its_derivatives(case, dtype, loop):
     tape = case.tape(dtype)
     values = case.values(dtype, loop)
@@ -47,6 +50,7 @@ def test_every_operation_and_its_derivatives(case, dtype, loop):
     agree(adjoint_tape(tape, wrt), [*values, cotangent], 1e-10)
 
 
+@pytest.mark.slow
 @CASES
 def test_arguments_of_which_some_have_loop_dims(case):
     values = case.values("float64", (4,))

@@ -109,6 +109,7 @@ def test_array_operation(case, dtype):
         assert np.all(np.abs(computed - expected) <= 2 * bar)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", helpers.RULE_ENGINES)
 @pytest.mark.parametrize("case", array_cases(), ids=lambda c: c.id)
 def test_array_derivative(case, engine):
@@ -392,10 +393,12 @@ def test_thread_count():
 
 
 # ---- what it cannot do --------------------------------------------------------------------------------------------
-def test_an_operation_without_a_kernel_says_so(table):
-    table.add(Op(name="opaque", arity=1, doc="", numpy=np.abs))
-    with pytest.raises(UnsupportedError, match=r"'opaque' has no kernel on the cpu machine.*lower=.*numpy"):
-        CPU.compile(record(make(table["opaque"], (x,), {})))
+@pytest.mark.parametrize("loop", [(), (7,)], ids=str)
+def test_an_operation_without_a_kernel_runs_by_its_numpy_function(table, loop):
+    table.add(Op(name="opaque", arity=1, doc="", numpy=lambda x: np.abs(x) + 1))
+    tape = record(make(table["opaque"], (x * 2,), {}) * 3, [x])
+    at = np.linspace(-1, 1, 7) if loop else np.array(-0.5)
+    np.testing.assert_allclose(CPU.compile(tape)([at])[0], (np.abs(at * 2) + 1) * 3)
 
 
 def test_a_registered_operation_runs_from_its_lowered_form(table):

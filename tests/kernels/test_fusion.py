@@ -67,6 +67,7 @@ def test_random_programs_with_loop_dims(seed):
     same_bits(tape, [rng.standard_normal((*((70,) if rng.integers(2) else ()), *x.shape)) for x in random.inputs])
 
 
+@pytest.mark.slow
 @CASES
 @pytest.mark.parametrize("loop", [(), (37,)], ids=str)
 def test_derivatives_of_every_operation(case, loop):

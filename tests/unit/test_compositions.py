@@ -179,6 +179,7 @@ def weighted(results: list[Any]) -> Any:
     return sum(dk.sum(r * rng.uniform(0.5, 1.5, r.shape)) for r in results)
 
 
+@pytest.mark.slow
 @every_case
 @machines
 def test_gradients_agree(c, machine):

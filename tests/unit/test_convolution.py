@@ -158,14 +158,12 @@ def test_the_engines_agree_on_a_convolution():
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("kernels", [2, 9], ids=["an image at a time", "all images at once"])
-def test_the_batch_is_one_product_and_its_lowering_the_same_function(kernels):
-    x, w = dk.symbol("x", (6, 2, 4, 4)), dk.symbol("w", (kernels, 2, 3, 3))
+def test_an_image_is_one_product_and_the_lowering_the_same_function():
+    x, w = dk.symbol("x", (6, 2, 4, 4)), dk.symbol("w", (9, 2, 3, 3))
     tape = record(dk.conv2d(x, w), [x, w])
     lowered = lower(tape)
-    products = [k for k in lowered.kinds if k.op.name == "matmul"]
-    assert [k.shape for k in products] == [(6, 2, 4) if kernels == 2 else (24, 9)]
-    values = random(6, 2, 4, 4), random(kernels, 2, 3, 3, seed=1)
+    assert [k.shape for k in lowered.kinds if k.op.name == "matmul"] == [(6, 9, 4)]
+    values = random(6, 2, 4, 4), random(9, 2, 3, 3, seed=1)
     close(run(lowered, *values)[0], run(tape, *values)[0])
 
 

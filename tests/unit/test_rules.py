@@ -69,6 +69,7 @@ def test_partials(case, dtype, engine):
     assert verdicts.judged >= 12
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("order", [2, 3])
 @each(differentiable_cases())
@@ -163,6 +164,7 @@ def test_array_derivative(case, dtype):
     np.testing.assert_allclose(jv, truth, rtol=0, atol=(1e-13 if dtype == "float64" else 1e-5) * np.abs(truth).max())
 
 
+@pytest.mark.slow
 @engines
 @arrays
 def test_array_jacobian_with_loop_dims(case, engine):
@@ -206,6 +208,7 @@ def test_special_values_of_the_lowered_form(case, dtype):
     assert not wrong
 
 
+@pytest.mark.slow
 @engines
 @dtypes
 @each(differentiable_cases())

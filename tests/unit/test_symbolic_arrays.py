@@ -52,6 +52,7 @@ def unknown():
 
 
 # ---- answers ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("case", array_cases(), ids=lambda c: c.id)
 def test_array_operations_agree_with_the_table(case):
     tape = case.tape()

@@ -96,6 +96,7 @@ def test_arrays_become_sympy_arrays_with_named_elements():
     np.testing.assert_allclose(value(back, at), at["W"] @ at["v"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", array_cases(), ids=lambda c: c.id)
 def test_arrays_written_in_scalars_have_the_same_values(case):
     inputs = case.inputs("float64")

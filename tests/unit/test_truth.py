@@ -82,6 +82,7 @@ def test_inside_the_domain_and_off_kinks_nothing_is_left_undecided(case):
     assert found.checked == 50 and found.method == "sympy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", helpers_arrays.array_cases(), ids=lambda c: c.id)
 def test_array_operations(case):
     inputs = case.inputs("float64")

@@ -389,7 +389,7 @@ def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at
     addresses = carray(_pointer(addresses_at), WORDS, np.int64)
     odo = carray(_pointer(odo_at), WORDS, np.int64)
     single, add, nd = code[pc + 3], code[pc + 4], code[pc + 5]
-    size = 4 if single else 8
+    size, shift = (4, 2) if single else (8, 3)
     for e in range(3):
         length, kind = code[pc + 6 + 2 * e], code[pc + 7 + 2 * e]
         odo[60 + e] = length if kind == 0 else count if kind == 1 else length * block
@@ -404,16 +404,16 @@ def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at
     for o in range(3):
         q = at + o * width
         odo[8 + o] = _at(code[q], base, block, here)
-        odo[40 + 2 * o] = code[q + 2] * (block if code[q + 3] else 1) // size
-        odo[41 + 2 * o] = code[q + 4] * (block if code[q + 5] else 1) // size
+        odo[40 + 2 * o] = code[q + 2] * (block if code[q + 3] else 1) >> shift
+        odo[41 + 2 * o] = code[q + 4] * (block if code[q + 5] else 1) >> shift
         for d in range(nd):
             odo[11 + o * nd + d] = code[q + 6 + d] * (block if code[q + 1] else 1)
     adding = np.int64(add == 2 or (add == 1 and not first))
     while True:
         for turn in range(turns):
-            shift = turn * block * size
+            moved = turn * block * size
             _product(
-                addresses[code[pc + 2]], single, m, n, k, odo[8] + shift, odo[40], odo[41], odo[9] + shift, odo[42], odo[43],
+                addresses[code[pc + 2]], single, m, n, k, odo[8] + moved, odo[40], odo[41], odo[9] + moved, odo[42], odo[43],
                 odo[10], odo[44], odo[45], adding if turn == 0 else 1, size,
             )  # fmt: skip
         if not _next(code_at, sizes, nd, odo_at, 11, 3):
