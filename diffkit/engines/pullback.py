@@ -70,7 +70,7 @@ class Instruction:
         template = templates.vjp(self.kind, [builder.kinds[a] for a in self.args])
         contributions = template.expand(builder, [self.adjoint, self.i, *self.args])
         moved = self._moved_alive(template)
-        for j, (a, contribution) in enumerate(zip(self.args, contributions, strict=True)):
+        for j, contribution in enumerate(contributions):
             if self.active[j] and contribution is not None:
                 index = contribution.index if isinstance(contribution, Ref) else builder.number(contribution)
                 alive = self._alive_for(self.alive, ()) if moved is None else moved[j]

@@ -129,8 +129,8 @@ def _padded(o, x, padding):
 
 
 def _conv2d(o, x, w, stride, padding, dilation, groups):
-    """A product (O, K)·(K, P) an image, with P places and K = C·kh·kw terms: windows are copied in rows of pixels, the result need not be
-    turned round, and a machine that runs over the images has one product of all their columns."""
+    """A product (O, K)·(K, P) an image, with P places and K = C·kh·kw terms: windows are copied in rows of pixels, the result need
+    not be turned round, and a machine that runs over the images has one product of all their columns."""
     n, (m, share, *size) = x.shape[0], w.shape
     seen = o.windows(_padded(o, x, padding), size=tuple(size), stride=stride, dilation=dilation)
     height, width = seen.shape[2:4]

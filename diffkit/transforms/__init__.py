@@ -204,8 +204,8 @@ def _positional(values: Any, what: str) -> tuple[Any, ...]:
 def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0, *, machine: str = "cpu") -> Callable[..., Any]:
     """`f` mapped over an axis of its arguments: on numbers the axis becomes a loop dim of the tape, within a trace a core axis.
 
-    in_axes: an axis for all arguments, or one an argument (None: not mapped), or a nest of axes for an argument that is one.
-    out_axes: where the results have it: an axis for all, or a nest as the result (for an expression: an axis of loop and core dims).
+    in_axes: an axis for all arguments, or one an argument (None: not mapped), or a nest of axes for an argument.
+    out_axes: where the results have it: an axis for all, or a nest as the result (an expression has one axis).
     """
     if is_text_or_expr(f):
         return _mapped_expression(expression_of(f), in_axes, out_axes, machine)

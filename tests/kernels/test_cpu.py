@@ -18,7 +18,7 @@ from hypothesis import given, settings
 import diffkit as dk
 from diffkit.engines import engine as find_engine
 from diffkit.engines.rounding import rounding_bound
-from diffkit.errors import ArgumentError, OpError, ShapeError, UnsupportedError
+from diffkit.errors import ArgumentError, OpError, ShapeError
 from diffkit.expr.node import constant, make
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import library, set_threads, thread_count

@@ -8,7 +8,7 @@ import pytest
 from helpers import engine_or_skip
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError, UnsupportedError
+from diffkit.errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError
 
 pytestmark = pytest.mark.filterwarnings("error")
 

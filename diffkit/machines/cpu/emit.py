@@ -215,7 +215,9 @@ def _emit_rest(b: ir.IRBuilder, function: ir.Function, primitive: Primitive, beg
     b.position_at_end(rest)
     wide = ir.VectorType(I64, width)
     count: ir.Value = b.insert_element(ir.Constant(wide, ir.Undefined), b.sub(n, begin), ir.Constant(I32, 0))
-    count = b.shuffle_vector(count, ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width))
+    count = b.shuffle_vector(
+        count, ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width)
+    )
     mask = b.icmp_signed("<", ir.Constant(wide, list(range(width))), count)
     at = lambda pointer, t: b.gep(pointer, [b.mul(begin, ir.Constant(I64, MEMORY_BYTES[t]))], source_etype=I8)
     target, *others = function.args[:4]

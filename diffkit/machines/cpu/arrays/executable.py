@@ -127,7 +127,12 @@ class Ready:
     """A program with the addresses that it needs. May be run from several threads at once."""
 
     def __init__(
-        self, program: Program, lanes: int, takes: Sequence[Core], gives: Sequence[Core], groups: dict[str, int] | None = None
+        self,
+        program: Program,
+        lanes: int,
+        takes: Sequence[Core],
+        gives: Sequence[Core],
+        groups: dict[str, int] | None = None,
     ) -> None:
         """groups: addresses of the kernels that a program with groups calls."""
         from . import blas
@@ -145,7 +150,9 @@ class Ready:
         self._workspaces: list[tuple[np.ndarray, int]] = []
         #: whether it always runs on one thread: short, and of native code alone
         self._serial = lanes >= 0 and all(
-            phase.parts is None if isinstance(phase, Whole) else isinstance(phase, Lanes) and phase.work * lanes < PARALLEL_WORK
+            phase.parts is None
+            if isinstance(phase, Whole)
+            else isinstance(phase, Lanes) and phase.work * lanes < PARALLEL_WORK
             for phase in program.phases
         )
 
@@ -161,8 +168,10 @@ class Ready:
         return total + registers
 
     def __call__(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None, skip: int = 0) -> Sequence[Any]:
-        """Results for one point, but for the first `skip`, written into `out` if given. Values are numbers, or arrays of exactly the
-        core shape and dtype; nothing is checked."""
+        """Results for one point, but for the first `skip`, written into `out` if given.
+
+        Values are numbers, or arrays of exactly the core shape and dtype; nothing is checked.
+        """
         targets: list[np.ndarray | None] = [None] * len(self.gives)
         if out is None:
             return [r if r.ndim else r[()] for r in self.run(values, targets, 1)[skip:]]
@@ -227,7 +236,9 @@ class Ready:
                 break
             if found.lanes >= lanes:
                 return found
-        return Memory(self.program, [] if loop else [*self.takes, *self.gives], len(self.takes) + len(self.gives), lanes)
+        return Memory(
+            self.program, [] if loop else [*self.takes, *self.gives], len(self.takes) + len(self.gives), lanes
+        )
 
     def _execute(self, memory: Memory, lanes: int) -> None:
         program = self.program
@@ -297,7 +308,12 @@ class Ready:
         if phase.totals:
             base, wanted = int(memory.where[2]), memory.wanted[k]
             runs = sum(-(-n // TOTALS_AT_ONCE) for _, n, *_ in phase.totals)
-            share(lambda order: add_up(base, pieces, phase.total_bytes, wanted, order), runs, 1, 4 * TOTALS_AT_ONCE * pieces)
+            share(
+                lambda order: add_up(base, pieces, phase.total_bytes, wanted, order),
+                runs,
+                1,
+                4 * TOTALS_AT_ONCE * pieces,
+            )
 
     def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
         count = lanes if phase.loop else None

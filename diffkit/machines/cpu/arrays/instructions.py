@@ -293,7 +293,7 @@ class Writer:
         run = self._run_length(places, p.sizes[i]) if not p.in_lanes or view.buffer == LOCAL else 1
         if p.in_lanes and home.buffer != LOCAL:
             run = 1
-        source, scaled = p.operand(view._replace(offset=0) if view.buffer == LOCAL else view._replace(offset=0))
+        source, scaled = p.operand(view._replace(offset=0))
         target, out_scaled = p.operand(home)
         begin = len(self.table)
         self.table += places[::run].tolist()

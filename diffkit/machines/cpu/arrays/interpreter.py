@@ -23,8 +23,8 @@ RUN = 1024
 SCRATCH = 4 * 8 * RUN
 #: products of fewer multiplications are done here: calling BLAS costs as much
 SMALL_PRODUCT = 600
-#: tables are handed on by their addresses, and read as if they had so many words: an array that is handed on is counted, which costs
-#: more than a short instruction
+#: tables are handed on by their addresses, and read as if they had so many words: an array that is handed on is counted,
+#: which costs more than a short instruction
 WORDS = 1 << 40
 
 
@@ -192,8 +192,9 @@ def _move(code_at, pc, base, block, count, here, odo_at):  # type: ignore[no-unt
 
 @native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def _fold(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at):  # type: ignore[no-untyped-def]
-    """kernel, kernel that narrows (-1: none; else terms are added up in double), loops kept, loops folded, rows, bytes of a result and
-    of a term, sizes kept, sizes folded, target: place, scaled; source: place, scaled; strides of target, of source (kept, folded)."""
+    """kernel, kernel that narrows (-1: none; else terms are added up in double), loops kept, loops folded, rows,
+    bytes of a result and of a term, sizes kept, sizes folded, target: place, scaled; source: place, scaled;
+    strides of target, of source (kept, folded)."""
     code = carray(_pointer(code_at), WORDS, np.int64)
     addresses = carray(_pointer(addresses_at), WORDS, np.int64)
     odo = carray(_pointer(odo_at), WORDS, np.int64)
@@ -344,7 +345,9 @@ def _reduce(code_at, pc, addresses_at, base, here, scratch, odo_at):  # type: ig
             break
 
 
-@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+@native(
+    "(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"
+)
 def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, size):  # type: ignore[no-untyped-def]
     """C (m×n) = A·B, or + A·B; strides in elements. BLAS takes matrices one of whose strides is 1."""
     fits = (ak == 1 or am == 1) and (bk == 1 or bn == 1) and min(min(am, ak), min(bk, bn)) > 0
@@ -383,8 +386,9 @@ def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, siz
 
 @native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at):  # type: ignore[no-untyped-def]
-    """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes, 3 times lanes in use),
-    sizes; of A, B and C: place, whether the loops' strides are scaled, two strides each with whether it is scaled, strides."""
+    """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes,
+    3 times lanes in use), sizes; of A, B and C: place, whether the loops' strides are scaled, two strides with
+    whether each is scaled, strides."""
     code = carray(_pointer(code_at), WORDS, np.int64)
     addresses = carray(_pointer(addresses_at), WORDS, np.int64)
     odo = carray(_pointer(odo_at), WORDS, np.int64)
@@ -422,7 +426,8 @@ def _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at
 
 @native("(int64, int64, int64, int64, int64, int64, int64)")
 def _totals(code_at, pc, base, block, count, first, here):  # type: ignore[no-untyped-def]
-    """bytes an element, rows, place of the source, whether its rows' stride is scaled, that stride, place of the totals (doubles)."""
+    """bytes an element, rows, place of the source, whether its rows' stride is scaled, that stride, place of the
+    totals (doubles)."""
     code = carray(_pointer(code_at), WORDS, np.int64)
     size, rows = code[pc + 2], code[pc + 3]
     source, stride = _at(code[pc + 4], base, block, here), code[pc + 6] * (block if code[pc + 5] else 1)
@@ -484,8 +489,8 @@ def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here
         _reduce(code_at, pc, addresses_at, base, here, scratch, odo_at)
     elif opcode == TOTAL:
         _totals(code_at, pc, base, block, count, first, here)
-    elif opcode == TAKE or opcode == ADD_AT:
-        # kernel (ADD_AT), bytes an element, rows, elements a row, where the table begins, source: place, scaled; target: place, scaled
+    elif opcode in (TAKE, ADD_AT):
+        # kernel (ADD_AT), bytes an element, rows, elements a row, where the table begins, source: place, scaled; target: both too
         size, rows, run, begin = code[pc + 3], code[pc + 4], code[pc + 5], code[pc + 6]
         source, target = _at(code[pc + 7], base, block, here), _at(code[pc + 9], base, block, here)
         sscale, tscale = (block if code[pc + 8] else 1), (block if code[pc + 10] else 1)
@@ -525,12 +530,15 @@ ADVANCE, REVERSE = 1, 2
 def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-untyped-def]
     """What a reversal is to do now that the last thing is done: run a step again, reverse one, or (0) nothing more.
 
-    The order of ops/revolve.py. A frame, from 6: carries kept, the end of what is to be reversed, step of the carry at hand, turn of the
-    carry, turn of the adjoint, step to advance to, whether its carry is kept, what was done last.
+    The order of ops/revolve.py. A frame, from 6: carries kept, the end of what is to be reversed, step of the carry at hand,
+    turn of the carry, turn of the adjoint, step to advance to, whether its carry is kept, what was done last.
     """
     code = carray(_pointer(code_at), WORDS, np.int64)
     most, size = code[pc + 6], code[pc + 11]
-    store, kept_at = _at(code[pc + 14], base, 1, here), carray(_pointer(_at(code[pc + 15], base, 1, here)), most, np.int64)
+    store, kept_at = (
+        _at(code[pc + 14], base, 1, here),
+        carray(_pointer(_at(code[pc + 15], base, 1, here)), most, np.int64),
+    )
     reverse = False
     if frames[d, 13] == ADVANCE:
         frames[d, 8] += 1
@@ -560,7 +568,9 @@ def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-un
             frames[d, 8], frames[d, 9] = first, 0
         if frames[d, 7] - first > 1:
             frames[d, 12] = np.int64(frames[d, 6] < most)
-            frames[d, 11] = first + _split(frames[d, 7] - first, most - frames[d, 6] + 1) if frames[d, 12] else frames[d, 7] - 1
+            frames[d, 11] = (
+                first + _split(frames[d, 7] - first, most - frames[d, 6] + 1) if frames[d, 12] else frames[d, 7] - 1
+            )
             frames[d, 13] = ADVANCE
             return ADVANCE
     frames[d, 7] -= 1
@@ -572,10 +582,11 @@ def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-un
 def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch):  # type: ignore[no-untyped-def]
     """Instructions on whole arrays, loops included. here: the addresses of the slots, with room behind them for those of bodies.
 
-    LOOP: where the body begins, steps, whether backwards, slots, place of the body's memory; a slot: place at even and at odd turns, bytes
-    from step to step, whose turns.
-    REVERSAL: where the bodies begin, length of the first, steps, whether backwards, carries kept at most, slots of both bodies, places
-    of their memory, bytes of a carry, places of the carry at hand at even and odd turns, of the carries kept, of their steps; slots.
+    LOOP: where the body begins, steps, whether backwards, slots, place of the body's memory; a slot: place at even and at odd
+    turns, bytes from step to step, whose turns.
+    REVERSAL: where the bodies begin, length of the first, steps, whether backwards, carries kept at most, slots of both
+    bodies, places of their memory, bytes of a carry, places of the carry at hand at even and odd turns, of the carries kept, of
+    their steps; slots.
     """
     code = carray(_pointer(code_at), WORDS, np.int64)
     odo, frames = np.zeros(64, np.int64), np.zeros((DEEPEST, FRAME), np.int64)
@@ -591,7 +602,13 @@ def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch)
             pc += code[pc + 1]
             continue
         if opcode >= 0:  # into a loop
-            frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3], frames[depth, 4] = pc, -1, base, mine, end
+            frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3], frames[depth, 4] = (
+                pc,
+                -1,
+                base,
+                mine,
+                end,
+            )
             frames[depth, 5] = frames[depth - 1, 5] + frames[depth - 1, 14] if depth else slots
             frames[depth, 6], frames[depth, 7], frames[depth, 13] = 1, code[pc + 4], 0
             frames[depth, 8], frames[depth, 9], frames[depth, 10] = 0, 0, 0
@@ -604,7 +621,9 @@ def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch)
             frames[d, 1] += 1
             t, steps = frames[d, 1], code[at + 3]
             if t < steps:
-                _fill_slots(code_at, at + 7, code[at + 5], t & 1, 0, steps - 1 - t if code[at + 4] else t, outer, theirs, inner)
+                _fill_slots(
+                    code_at, at + 7, code[at + 5], t & 1, 0, steps - 1 - t if code[at + 4] else t, outer, theirs, inner
+                )
                 mine, base = frames[d, 5], _at(code[at + 6], outer, 1, theirs)
                 pc, end = at + code[at + 2], at + code[at + 1]
                 continue
@@ -618,7 +637,8 @@ def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch)
                     _fill_slots(code_at, head, code[at + 7], frames[d, 9], 0, n, outer, theirs, inner)
                     base, pc, end = _at(code[at + 9], outer, 1, theirs), body, body + code[at + 3]
                 else:
-                    _fill_slots(code_at, head + 4 * code[at + 7], code[at + 8], frames[d, 9], frames[d, 10], n, outer, theirs, inner)
+                    head += 4 * code[at + 7]
+                    _fill_slots(code_at, head, code[at + 8], frames[d, 9], frames[d, 10], n, outer, theirs, inner)
                     base, pc, end = _at(code[at + 10], outer, 1, theirs), body + code[at + 3], at + code[at + 1]
                 mine = frames[d, 5]
                 continue
@@ -649,7 +669,12 @@ def run_parts(code, parts, addresses, table, slots, base, order):  # type: ignor
     places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
     scratch = np.empty(SCRATCH + 64, np.uint8)
     spare, here = _aligned(scratch.ctypes.data), places.ctypes.data
-    code_at, addresses_at, table_at, odo_at = code.ctypes.data, addresses.ctypes.data, table.ctypes.data, odo.ctypes.data
+    code_at, addresses_at, table_at, odo_at = (
+        code.ctypes.data,
+        addresses.ctypes.data,
+        table.ctypes.data,
+        odo.ctypes.data,
+    )
     for s in range(slots.shape[0]):
         places[s] = slots[s, 0]
     while True:
@@ -673,7 +698,12 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
     """
     places, odo = np.empty(slots.shape[0] + 1, np.int64), np.zeros(64, np.int64)
     here = places.ctypes.data
-    code_at, addresses_at, table_at, odo_at = code.ctypes.data, addresses.ctypes.data, table.ctypes.data, odo.ctypes.data
+    code_at, addresses_at, table_at, odo_at = (
+        code.ctypes.data,
+        addresses.ctypes.data,
+        table.ctypes.data,
+        odo.ctypes.data,
+    )
     base = scratch + SCRATCH
     blocks = (lanes + block - 1) // block
     while True:

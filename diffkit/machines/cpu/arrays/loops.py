@@ -1,7 +1,8 @@
 """Loops with a body, as one instruction that holds the body's code: `scan`, its checkpointed reversal, and `call`.
 
-A body is planned like any program on whole arrays, in memory that the instruction lends it. What it reads and writes is handed to it
-anew for every step: a slice of every x and y, and the carry, of which there are two copies, read and written in turn.
+A body is planned like any program on whole arrays, in memory that the instruction lends it. What it reads and writes is
+handed to it anew for every step: a slice of every x and y, and the carry, of which there are two copies, read and written in
+turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ....expr.kind import Kind
 from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan
 from ....tape import Tape
 from ....tape.lower import lower
-from ..plan import LETTER, SIZE
+from ..plan import LETTER
 from .axes import LOOPS, is_native
 from .interpreter import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
 from .program import CONSTANTS, FIRST_INPUT
@@ -90,8 +91,10 @@ def write_loop(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
     for view, target, shape in zip(views[:carries], carry.even, pieces, strict=False):
         w.move_strided(view, view.strides, target, target.strides, shape, size)
     if length:
-        given = [*_swapped(carry), *(_stepped(v) for v in views[carries : carries + xs]), *(_fixed(v) for v in views[carries + xs :])]
-        made = [*_swapped(carry, after=True), *(_step_of(e, s, size) for e, s in zip(ends[carries:], pieces[carries:], strict=True))]
+        rows, constants = views[carries : carries + xs], views[carries + xs :]
+        given = [*_swapped(carry), *map(_stepped, rows), *map(_fixed, constants)]
+        ys = [_step_of(e, s, size) for e, s in zip(ends[carries:], pieces[carries:], strict=True)]
+        made = [*_swapped(carry, after=True), *ys]
         if kind.op.name == "call":
             made = [_fixed(e._replace(strides=row_major(s, size))) for e, s in zip(ends, pieces, strict=True)]
         words, memory = _body(w, params["body"], given, made)
@@ -133,7 +136,8 @@ class _Pair:
         self.bytes = at
         self.storage = [Storage(w.planner.work, at) for _ in range(2)]
         self.even, self.odd = (
-            [View(0, s.offset + o, row_major(shape, size)) for o, shape in zip(offsets, shapes, strict=True)] for s in self.storage
+            [View(0, s.offset + o, row_major(shape, size)) for o, shape in zip(offsets, shapes, strict=True)]
+            for s in self.storage
         )
 
     def give_back(self) -> None:

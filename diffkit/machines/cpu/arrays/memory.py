@@ -114,7 +114,9 @@ class Memory:
     def describe(self, addresses: np.ndarray, lanes: int) -> None:
         """The whole program as the interpreter takes it when it runs it from end to end (interpreter.run_serially)."""
         program, cuts = self.program, self.cuts or []
-        size = max((p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)), default=0)
+        size = max(
+            (p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)), default=0
+        )
         workspace, base = zeroed(size + SCRATCH)
         self.held += [workspace, addresses]
         words = []

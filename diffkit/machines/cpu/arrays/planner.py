@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,7 +70,9 @@ class Planner:
             for a in args:
                 self.uses[a] += 1
         #: products a lane that are read once, to be added up over the lanes
-        self.added_up = {a for i in self.axes.totals for a in tape.args[i][:1] if tape.kinds[a].op is _MATMUL and self.uses[a] == 1}
+        self.added_up = {
+            a for i in self.axes.totals for a in tape.args[i][:1] if tape.kinds[a].op is _MATMUL and self.uses[a] == 1
+        }
         self.writer = Writer(self)
 
     # ---- the whole road ----
@@ -93,24 +96,26 @@ class Planner:
         writer = self.writer
         return Program(
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
-            self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams, writer.uses_products,
-            self.freed, self.inner,
+            self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams,
+            writer.uses_products, self.freed, self.inner,
         )  # fmt: skip
 
     def _write_in_place(self, k: int, o: int) -> None:
-        """where(known, x, NaN), with one condition for all of `x`: `x` is written into the result, and the NaN over it if need be."""
+        """where(known, x, NaN), with one condition for all of `x`: `x` is written into the result, and NaN over it if need be."""
         kinds, args = self.tape.kinds, self.tape.args
         if kinds[o].op is not _WHERE or self.lane[o] is not None or self.wanted.get(o) != k or self.uses[o] != 1:
             return
         condition, x, other = args[o]
         value = kinds[other].kwargs.get("value") if kinds[other].op is CONSTANT else None
-        if elements(kinds[condition].shape) != 1 or not isinstance(value, float) or value == value or kinds[x].shape != kinds[o].shape:
+        if not (isinstance(value, float) and math.isnan(value) and kinds[x].shape == kinds[o].shape):
+            return
+        if elements(kinds[condition].shape) != 1:
             return
         base = x
         while kinds[base].op is _RESHAPE and self.uses[base] == 1:
             base = args[base][0]
-        computed = args[base] and (kinds[base].op.family != "movement" or base in self.axes.totals)
-        if computed and self.uses[base] == 1 and self.lane[base] is None and self.lane[x] is None and kinds[base].op is not CAST:
+        computed = args[base] and kinds[base].op.family != "movement" and kinds[base].op is not CAST
+        if computed and self.uses[base] == 1 and self.lane[base] is None and self.lane[x] is None:
             self.wanted[base] = k
             self.masked.add(o)
 

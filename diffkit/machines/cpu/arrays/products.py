@@ -172,7 +172,6 @@ def _whole(
     w: Writer, i: int, m: int, n: int, k: int, batch: list[int], x: Matrix, y: Matrix, home: View, z: list[int | None]
 ) -> None:
     """On whole arrays: in parts for threads, by stacks of matrices or by rows or columns."""
-    p = w.planner
     own = [s or 0 for s in z]
     if batch and elements(batch) == 1:
         batch, x, y, own = [], x._replace(batch=[]), y._replace(batch=[]), own[-2:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -219,4 +220,4 @@ def pieces_of(n: int, count: int, multiple: int = 1) -> list[tuple[int, int]]:
     units = -(-n // multiple)
     ends = [min(n, (k * units // count) * multiple) for k in range(count + 1)]
     ends[-1] = n
-    return [(a, b) for a, b in zip(ends, ends[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(ends) if b > a]
