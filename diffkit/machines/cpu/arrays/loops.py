@@ -91,8 +91,8 @@ def write_loop(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
     for view, target, shape in zip(views[:carries], carry.even, pieces, strict=False):
         w.move_strided(view, view.strides, target, target.strides, shape, size)
     if length:
-        rows, constants = views[carries : carries + xs], views[carries + xs :]
-        given = [*_swapped(carry), *map(_stepped, rows), *map(_fixed, constants)]
+        sliced, constants = views[carries : carries + xs], views[carries + xs :]
+        given = [*_swapped(carry), *map(_stepped, sliced), *map(_fixed, constants)]
         ys = [_step_of(e, s, size) for e, s in zip(ends[carries:], pieces[carries:], strict=True)]
         made = [*_swapped(carry, after=True), *ys]
         if kind.op.name == "call":
