@@ -65,6 +65,7 @@ def __dir__() -> list[str]:
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
     return sorted(
         {*globals(), *_PLACES, *elementwise, *COMPOSITIONS, *LINALG}
+        | {"astype", "checkpoint", "cond", "scan"}
         | {"sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
     )
 

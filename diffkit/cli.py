@@ -347,7 +347,7 @@ def benchmarks(module: str | None = None) -> Any:
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of interleaved turns; 9 by default, 3 for tiny.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def bench(workloads: tuple[str, ...], peers: str | None, size: str, out: str, repeats: int | None, quiet: bool) -> None:
-    """Time diffkit and other frameworks side by side: WORKLOADS among p1 p1c p2 … p8, all by default.
+    """Time diffkit and other frameworks side by side: WORKLOADS among p1 p1c p2 … p17, all by default.
 
     Answers are compared before they are timed; frameworks that are not installed are skipped and said (pip install
     "diffkit[bench]" brings them). Writes results.json, results.md and results.svg; a workload that is run again replaces
