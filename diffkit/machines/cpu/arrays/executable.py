@@ -21,6 +21,7 @@ from ..threads import PARALLEL_WORK, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
 from .memory import SMALL, Core, Memory, zeroed
+from .opcodes import SCRATCH, TOTALS_AT_ONCE
 from .planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
 from .tiers import Tiers
@@ -291,7 +292,7 @@ class Ready:
         return max(1, min(blocks, MOST_PIECES, TOTAL_BYTES // phase.total_bytes))
 
     def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
-        from .interpreter import TOTALS_AT_ONCE, add_up, run_lanes
+        from .interpreter import add_up, run_lanes
 
         program, (block, pieces), slots = self.program, memory.cuts[k], memory.slots[k]  # type: ignore[index]
         size = phase.lane_bytes * block
@@ -327,8 +328,6 @@ class Ready:
         memory.array(phase.result, phase.kind.shape, phase.letter, count)[...] = result if phase.loop else result[0]
 
     def _workspace(self, size: int) -> tuple[np.ndarray, int]:
-        from .interpreter import SCRATCH
-
         while self._workspaces:
             try:
                 found = self._workspaces.pop()

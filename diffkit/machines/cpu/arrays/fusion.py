@@ -19,7 +19,7 @@ import numpy as np
 from ..fused import _primitives
 from ..plan import SIZE
 from .groups import Body, Pointer, affordable, is_known
-from .interpreter import CALL, EACH, GROUP, LOOP, REVERSAL
+from .opcodes import CALL, EACH, GROUP, LOOP, REVERSAL
 from .program import WORK, Host, Lanes, Phase, Program, Whole
 from .views import LOCAL, collapsed
 

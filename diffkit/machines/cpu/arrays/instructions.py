@@ -15,8 +15,8 @@ from ....expr.kind import Kind, infer
 from ....ops import CAST, TABLE
 from ..emit import symbol_of
 from .axes import FOLDS, LOOP, LOOPS, follow
-from .interpreter import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, REDUCE, TAKE, TOTAL
 from .loops import write_loop
+from .opcodes import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, REDUCE, TAKE, TOTAL
 from .products import can_be_added_up, write_product, write_sum_of_products
 from .views import LOCAL, View, along, collapsed, elements, is_plain, moved, offsets_of, pieces_of, rest_of, row_major
 

@@ -14,13 +14,27 @@ from numba import carray
 from ..driver import _call, _pointer, _read, _take, _write
 from ..jit import native
 from .blas import dgemm, sgemm
+from .opcodes import (
+    ADD_AT,
+    CALL,
+    DEEPEST,
+    EACH,
+    FOLD,
+    FRAME,
+    GROUP,
+    LOOP,
+    MOST_SLOTS,
+    MOVE,
+    PRODUCT,
+    REDUCE,
+    REVERSAL,
+    RUN,
+    SCRATCH,
+    TAKE,
+    TOTAL,
+    TOTALS_AT_ONCE,
+)
 
-CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL, GROUP, LOOP, REVERSAL = range(13)
-
-#: elements of a run that is spread, gathered or summed up in scratch memory
-RUN = 1024
-#: bytes of scratch memory a thread: for a destination and three operands
-SCRATCH = 4 * 8 * RUN
 #: products of fewer multiplications are done here: calling BLAS costs as much
 SMALL_PRODUCT = 600
 #: tables are handed on by their addresses, and read as if they had so many words: an array that is handed on is counted,
@@ -519,10 +533,6 @@ def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here
                 t1[i] = np.uint8(code[pc + 5])
 
 
-#: words of a loop being run: where its instruction is, the step, and what to come back to: place of memory, slots, end of the code
-FRAME, DEEPEST = 16, 8
-#: addresses of the slots of a program and of the bodies within each other
-MOST_SLOTS = 8192
 ADVANCE, REVERSE = 1, 2
 
 
@@ -722,10 +732,6 @@ def run_lanes(code, begin, end, addresses, table, slots, scratch, block, lanes, 
                     execute(code_at, pc, addresses_at, table_at, base, block, count, first, here, scratch, odo_at)
                     pc += code[pc + 1]
     places[0], odo[0] = 0, 0  # they are held until here
-
-
-#: elements that are added up before the next ones
-TOTALS_AT_ONCE = 8192
 
 
 @native("(int64, int64, int64, int64, int64, int64, int64)")

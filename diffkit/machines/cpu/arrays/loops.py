@@ -19,7 +19,7 @@ from ....tape import Tape
 from ....tape.lower import lower
 from ..plan import LETTER
 from .axes import LOOPS, is_native
-from .interpreter import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
+from .opcodes import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
 from .program import CONSTANTS, FIRST_INPUT
 from .views import ALIGNMENT, View, elements, row_major
 

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..plan import NUMPY, SIZE
-from .interpreter import SCRATCH
+from .opcodes import SCRATCH
 from .program import FIRST_INPUT, Host, Lanes, Phase, Program
 from .views import View
 
 #: core shape and letter of an argument or result
 Core = tuple[tuple[int, ...], str]
 #: arguments and results up to so many bytes are copied
-SMALL = 8192
+SMALL = 65536
 
 
 def address_of(array: np.ndarray) -> int:

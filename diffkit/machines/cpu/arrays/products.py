@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ....expr.kind import Kind
 from .axes import LOOP
-from .interpreter import PRODUCT
+from .opcodes import PRODUCT
 from .views import LOCAL, View, elements, pieces_of, rest_of, row_major
 
 if TYPE_CHECKING:

@@ -1,0 +1,14 @@
+"""Numbers that planners and interpreter share. Nothing here needs Numba."""
+
+CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL, GROUP, LOOP, REVERSAL = range(13)
+
+#: elements of a run that is spread, gathered or summed up in scratch memory
+RUN = 1024
+#: bytes of scratch memory a thread: for a destination and three operands
+SCRATCH = 4 * 8 * RUN
+#: elements that are added up before the next ones
+TOTALS_AT_ONCE = 8192
+#: addresses of the slots of a program and of the bodies within each other
+MOST_SLOTS = 8192
+#: words of a loop being run: where its instruction is, the step, and what to come back to: place of memory, slots, end of the code
+FRAME, DEEPEST = 16, 8
