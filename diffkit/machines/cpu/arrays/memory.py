@@ -20,7 +20,7 @@ from .views import View
 #: core shape and letter of an argument or result
 Core = tuple[tuple[int, ...], str]
 #: arguments and results up to so many bytes are copied
-SMALL = 65536
+SMALL = 32768
 
 
 def address_of(array: np.ndarray) -> int:
