@@ -3,7 +3,7 @@
 The interpreter executes an array program one instruction after the other, over registers that the cache holds. Where
 elementwise instructions follow each other on the same elements, one kernel can do the work of all (groups.py): every operand is
 read once, and only what is read later is written. Such a kernel holds the bodies of the very kernels that it replaces, so the
-answers have the same bits.
+answers have the same bits. A loop with a small body is one kernel altogether (native_loops.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy as np
 from ..fused import _primitives
 from ..plan import SIZE
 from .groups import Body, Pointer, affordable, is_known
+from .loop_kernels import LONGEST_LOOPS, LoopBody, loop_extent
+from .native_loops import NativeLoop, native_loop
 from .opcodes import CALL, EACH, GROUP, LOOP, REVERSAL
 from .program import WORK, Host, Lanes, Phase, Program, Whole
 from .views import LOCAL, collapsed
@@ -279,8 +281,8 @@ class Loop:
     bodies: list[list[Item]]
 
 
-#: instructions as they are, a group, or a loop
-Item = list[int] | Group | Loop
+#: instructions as they are, a group, a loop, or a loop as one kernel
+Item = list[int] | Group | Loop | NativeLoop
 
 
 @dataclass
@@ -341,13 +343,15 @@ class Fusion:
 
     def __init__(self, program: Program) -> None:
         self._source, self._freed = program, _freed(program)
+        #: loops that are one kernel
+        self._loops: dict[LoopBody, None] = {}
         planned = [(s.phase, self._parts(s)) for s in self._stretches()]
-        self._numbers: dict[Body, int] = {}
-        for _, parts in planned:
-            for group in (g for items in parts for g in groups_in(items)):
-                if group.body.stores and group.worthwhile():
-                    self._numbers.setdefault(group.body, len(self._numbers))
-        self.bodies = list(self._numbers)[: affordable(list(self._numbers))]
+        groups: dict[Body, None] = {}
+        for group in (g for _, parts in planned for items in parts for g in groups_in(items)):
+            if group.body.stores and group.worthwhile():
+                groups[group.body] = None
+        self.bodies: list[Body | LoopBody] = [*self._loops, *list(groups)[: affordable(list(groups))]]
+        self._numbers: dict[Body | LoopBody, int] = {body: k for k, body in enumerate(self.bodies)}
         code: list[int] = []
         phases: list[Phase] = []
         for phase, parts in planned:
@@ -415,22 +419,32 @@ class Fusion:
                 group.settle()
         return items
 
-    def _loop(self, code: np.ndarray) -> Loop:
+    def _loop(self, code: np.ndarray) -> Loop | NativeLoop:
         """The numbers of its bodies (Program.inner) stand before them."""
-        begin = int(code[2])
+        source, begin = self._source, int(code[2])
         ends = [begin, len(code)] if code[0] == LOOP else [begin, begin + int(code[3]), len(code)]
         numbers = code[begin - len(ends) + 1 : begin].tolist()
+        if code[0] == LOOP:
+            native = native_loop(code, source.symbols, source.table, source.inner[numbers[0]][0])
+            if (
+                native is not None
+                and sum(loop_extent(b)[1] for b in {**self._loops, native.body: None}) <= LONGEST_LOOPS
+            ):
+                self._loops[native.body] = None
+                return native
         bodies = []
         for number, (first, last) in zip(numbers, pairwise(ends), strict=True):
-            slots, freed = self._source.inner[number]
-            reader = Reader(code[first:last], self._source.symbols, slots, freed, False)
+            slots, freed = source.inner[number]
+            reader = Reader(code[first:last], source.symbols, slots, freed, False)
             bodies.append(self._items(reader, [(0, last - first, 0)]))
         return Loop(code[:begin].tolist(), bodies)
 
     def _words(self, items: Sequence[Item]) -> list[int]:
         code: list[int] = []
         for item in items:
-            if isinstance(item, Loop):
+            if isinstance(item, NativeLoop):
+                code += item.words(len(self._source.symbols) + self._numbers[item.body])
+            elif isinstance(item, Loop):
                 bodies = [self._words(body) for body in item.bodies]
                 words = [*item.words, *(word for body in bodies for word in body)]
                 words[1] = len(words)
@@ -440,8 +454,8 @@ class Fusion:
             elif not isinstance(item, Group):
                 code += item
             elif item.body.stores:
-                kernel = self._numbers.get(item.body, len(self.bodies))
-                if kernel < len(self.bodies):
+                kernel = self._numbers.get(item.body)
+                if kernel is not None:
                     code += item.words(len(self._source.symbols) + kernel)
                 else:
                     code += [w for s in item.steps for w in item.reader.words(s.begin)]

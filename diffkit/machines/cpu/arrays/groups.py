@@ -20,6 +20,7 @@ from ..emit import MEMORY, MEMORY_BYTES, POINTER, SIGNATURE, _load_some, _store_
 from ..fused import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, _primitives, _Writer, body_length
 from ..library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from ..vectors import I1, I8, I32, I64, WIDTH
+from .loop_kernels import LoopBody, LoopWriter, loop_extent
 
 #: instructions around the body of a kernel, and for each of its pointers
 FRAME_LENGTH, POINTER_LENGTH = 30, 16
@@ -50,15 +51,17 @@ def is_known(symbol: str) -> bool:
     return found is not None and is_own(found.body)
 
 
-def extent(bodies: Sequence[Body]) -> tuple[int, int]:
-    """Up to which length the bodies of operations are written out, and about how many LLVM instructions the kernels then have."""
-    frames = sum(FRAME_LENGTH + POINTER_LENGTH * len(b.pointers) for b in bodies)
-    lengths = [body_length(symbol) for b in bodies for symbol, _ in b.steps]
+def extent(bodies: Sequence[Body | LoopBody]) -> tuple[int, int]:
+    """Up to which length the bodies of operations are written out (loops have limits of their own), and about how many LLVM
+    instructions the kernels then have."""
+    groups = [b for b in bodies if isinstance(b, Body)]
+    frames = sum(FRAME_LENGTH + POINTER_LENGTH * len(b.pointers) for b in groups)
+    lengths = [body_length(symbol) for b in groups for symbol, _ in b.steps]
     for limit in LIMITS:
         total = frames + sum(n if n <= limit else CALL_LENGTH for n in lengths)
         if total <= SHORT:
             break
-    return limit, total
+    return limit, total + sum(loop_extent(b)[1] for b in bodies if isinstance(b, LoopBody))
 
 
 def affordable(bodies: Sequence[Body]) -> int:
@@ -75,13 +78,17 @@ def affordable(bodies: Sequence[Body]) -> int:
 class _GroupWriter(_Writer):
     """Writes the kernels of bodies as functions group0, group1, … of one module."""
 
-    def __init__(self, bodies: Sequence[Body]) -> None:
+    def __init__(self, bodies: Sequence[Body | LoopBody]) -> None:
         self.bodies, self.inline = bodies, extent(bodies)[0]
         self.module = ir.Module("groups")
 
     def text(self) -> str:
         for k, body in enumerate(self.bodies):
-            self._kernel(ir.Function(self.module, SIGNATURE, f"group{k}"), body)
+            function = ir.Function(self.module, SIGNATURE, f"group{k}")
+            if isinstance(body, LoopBody):
+                LoopWriter(self.module, body).write(function)
+            else:
+                self._kernel(function, body)
         self._link()
         return str(self.module)
 
@@ -182,21 +189,23 @@ class Groups:
 
 @lru_cache(maxsize=1)
 def _fingerprint() -> str:
-    return fingerprint() + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    here = Path(__file__)
+    sources = b"".join(p.read_bytes() for p in (here, here.with_name("loop_kernels.py")))
+    return fingerprint() + hashlib.sha256(sources).hexdigest()
 
 
-def _path(bodies: Sequence[Body]) -> Path:
+def _path(bodies: Sequence[Body | LoopBody]) -> Path:
     digest = hashlib.sha256(_fingerprint().encode() + repr([tuple(b) for b in bodies]).encode())
     return cache_folder() / f"groups-{digest.hexdigest()[:32]}.o"
 
 
-def load_kept(bodies: Sequence[Body]) -> Groups | None:
+def load_kept(bodies: Sequence[Body | LoopBody]) -> Groups | None:
     """The kernels, if the cache has them."""
     data = kept(_path(bodies))
     return None if data is None else Groups(*unpacked(data), len(bodies))
 
 
-def compile_groups(bodies: Sequence[Body]) -> Groups:
+def compile_groups(bodies: Sequence[Body | LoopBody]) -> Groups:
     """The kernels, compiled now and kept."""
     writer = _GroupWriter(bodies)
     text = writer.text()

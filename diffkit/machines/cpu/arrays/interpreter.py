@@ -25,18 +25,18 @@ from .opcodes import (
     LOOP,
     MOST_SLOTS,
     MOVE,
+    NATIVE_LOOP,
     PRODUCT,
     REDUCE,
     REVERSAL,
     RUN,
     SCRATCH,
+    SMALL_PRODUCT,
     TAKE,
     TOTAL,
     TOTALS_AT_ONCE,
 )
 
-#: products of fewer multiplications are done here: calling BLAS costs as much
-SMALL_PRODUCT = 600
 #: tables are handed on by their addresses, and read as if they had so many words: an array that is handed on is counted,
 #: which costs more than a short instruction
 WORDS = 1 << 40
@@ -180,6 +180,15 @@ def _group(code_at, pc, addresses_at, base, block, count, here, scratch):  # typ
         _call(kernel, scratch + 8 * nd, 0, 0, 0, run)
         if not _next(code_at, sizes, nd, scratch, strides, operands):
             break
+
+
+@native("(int64, int64, int64, int64, int64, int64)")
+def _native_loop(code_at, pc, addresses_at, base, here, scratch):  # type: ignore[no-untyped-def]
+    """kernel of a loop (loop_kernels.py), steps, pointers; a pointer: place, bytes behind it in the first step."""
+    code, table = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
+    for p in range(code[pc + 4]):
+        table[p] = _at(code[pc + 5 + 2 * p], base, 1, here) + code[pc + 6 + 2 * p]
+    _call(_read(addresses_at + 8 * code[pc + 2], np.int64(0)), scratch, 0, 0, 0, code[pc + 3])
 
 
 @native("(int64, int64, int64, int64, int64, int64, int64)")
@@ -493,6 +502,8 @@ def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here
         _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at)
     elif opcode == GROUP:
         _group(code_at, pc, addresses_at, base, block, count, here, scratch)
+    elif opcode == NATIVE_LOOP:
+        _native_loop(code_at, pc, addresses_at, base, here, scratch)
     elif opcode == PRODUCT:
         _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at)
     elif opcode == MOVE:

@@ -1,7 +1,9 @@
 """Numbers that planners and interpreter share. Nothing here needs Numba."""
 
-CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL, GROUP, LOOP, REVERSAL = range(13)
+CALL, EACH, MOVE, FOLD, REDUCE, PRODUCT, TOTAL, TAKE, ADD_AT, FILL, GROUP, LOOP, REVERSAL, NATIVE_LOOP = range(14)
 
+#: products of fewer multiplications are done by the interpreter: calling BLAS costs as much
+SMALL_PRODUCT = 600
 #: elements of a run that is spread, gathered or summed up in scratch memory
 RUN = 1024
 #: bytes of scratch memory a thread: for a destination and three operands

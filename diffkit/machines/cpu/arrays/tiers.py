@@ -1,4 +1,5 @@
-"""Which tier runs an array program: the interpreter, or the interpreter with groups as one kernel each (fusion.py).
+"""Which tier runs an array program: the interpreter, or the interpreter with groups, and small loops, as one kernel each
+(fusion.py).
 
 The rule is that of the other tapes (../tiers.py): kernels are compiled, in the background, when the interpreter has spent on this
 program what compiling is estimated to take; kernels in the cache of an earlier process are loaded at once. Both tiers give the
