@@ -229,13 +229,13 @@ def ravel(x: Any) -> Any:
     return reshape(x, (-1,))
 
 
-def expand_dims(x: Any, axis: int) -> Any:
-    """A new core axis of length 1."""
+def expand_dims(x: Any, axis: Any) -> Any:
+    """A new core axis of length 1, or several, where the result is to have them."""
     if not isinstance(x, Expr):
         return np.expand_dims(x, axis)
-    (place,) = _axes(axis, x.ndim + 1, "expand_dims")
-    position = place + x.ndim + 1
-    return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
+    rank = x.ndim + (len(tuple(axis)) if isinstance(axis, Iterable) else 1)
+    new, old = {a + rank for a in _axes(axis, rank, "expand_dims")}, iter(x.shape)
+    return reshape(x, tuple(1 if k in new else next(old) for k in range(rank)))
 
 
 def squeeze(x: Any, axis: Any = None) -> Any:

@@ -21,7 +21,7 @@ from .collector import paused
 from .functions import RULES, as_expr
 from .kind import WEAK, constant_value
 from .node import Expr, make, topological, variable
-from .trace import _uids, is_leaf
+from .trace import _uids, going_on, is_leaf
 
 if TYPE_CHECKING:
     from ..tape.body import Body
@@ -45,7 +45,7 @@ def scan(
 
     The step is traced once, however many steps there are. Reverse mode keeps of every step what its reversal needs; with
     `checkpoints=k` it keeps k carries, the first one among them, and runs steps again, as few as that allows (binomial
-    checkpointing). `xs`, `ys` and their adjoints are whole in memory in any case.
+    checkpointing). `xs`, `ys` and their adjoints are whole in memory in any case, and derivatives of second order keep all carries.
 
     Raises ShapeError, DtypeError or ArgumentError, naming the leaf, where lengths differ or the carry changes.
     """
@@ -118,6 +118,9 @@ def checkpoint(f: _F) -> _F:
 
     Arguments and results are nests; expressions among the arguments (and those that `f` closes over) are kept, all between them and
     the results is not. What `f` makes of numbers alone, without any expression among its arguments, is computed as it is.
+
+    It pays where `f` makes much more than it is given and returns. A chain of elementwise work is run block by block on the cpu
+    machine and keeps little as it is: there it costs.
     """
 
     @wraps(f)
@@ -127,8 +130,8 @@ def checkpoint(f: _F) -> _F:
         if not traced:
             return f(*args, **kwargs)
         given = [_as_dtype(t, t.dtype) for t in traced]
-        with paused():
-            inputs = _symbols("x", [(t.shape, t.dtype) for t in given])
+        inputs = _symbols("x", [(t.shape, t.dtype) for t in given])
+        with paused(), going_on(inputs):
             symbols = iter(inputs)
             inner = [next(symbols) if isinstance(leaf, Expr) else leaf for leaf in leaves]
             positional, named = optree.tree_unflatten(structure, inner)
@@ -219,9 +222,10 @@ def _stepped(
     """The new carry, y and y's structure, of one step on symbols."""
     carries = carry_structure.num_leaves
     carry = optree.tree_unflatten(carry_structure, inputs[:carries])
-    result = step(carry, optree.tree_unflatten(xs_structure, inputs[carries:]))
+    with going_on(inputs):
+        result = step(carry, optree.tree_unflatten(xs_structure, inputs[carries:]))
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise ArgumentError(f"scan: the step must return a pair (carry, y), not a {type(result).__name__}")
+        raise ArgumentError(f"scan: the step must return a pair (carry, y), not {type(result).__name__}")
     ends, structure = _leaves(result[0])
     if structure != carry_structure:
         raise ArgumentError(f"scan: the step turns a carry of structure {carry_structure} into {structure}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,30 @@ from .functions import as_expr
 from .node import Expr, free_variables, variable
 
 _uids = itertools.count(1)
+#: numbers of the traces that are going on: a variable of any other has leaked
+_open: ContextVar[frozenset[int]] = ContextVar("open traces", default=frozenset())
+
+
+@contextmanager
+def going_on(variables: Iterable[Expr]) -> Iterator[None]:
+    """While a function is called with these variables, what it calls may use them."""
+    token = _open.set(_open.get() | {v.kind.kwargs["uid"] for v in variables})
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
+def check_leaks(captured: Iterable[Expr], function: Callable) -> None:
+    """TracingError if a result depends on a variable of a trace that is over."""
+    for v in captured:
+        if v.kind.kwargs["uid"] > 0 and v.kind.kwargs["uid"] not in _open.get():
+            name = getattr(function, "__name__", "the function")
+            raise TracingError(
+                f"the result of {name} depends on {v.name!r}, which has a value only inside a function that diffkit called before "
+                "(the step of a scan, a checkpointed or mapped function, another function that was differentiated). Return it from "
+                "there, for instance as y of the step, instead of keeping it in a list or attribute"
+            )
 
 
 def is_traced(leaf: Any) -> bool:
@@ -105,13 +131,26 @@ def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -
                 inputs.append(symbol)
             made.append(symbol)
         symbolic.append(optree.tree_unflatten(structure, made))
-    with paused():
-        result = function(*symbolic)
+    with paused(), going_on(inputs):
+        result = _called(function, symbolic)
         leaves, structure = flatten(result)
         outputs = [_output(leaf, function) for leaf in leaves]
         own = set(map(id, inputs))
         captured = [v for v in free_variables(*outputs) if id(v) not in own]
+    check_leaks(captured, function)
     return Traced(inputs, outputs, structure, captured)
+
+
+def _called(function: Callable, args: Sequence[Any]) -> Any:
+    try:
+        return function(*args)
+    except ValueError as problem:
+        if "setting an array element" not in str(problem):
+            raise
+        raise TracingError(
+            "a traced value cannot be written into a NumPy array, which holds numbers. Build the array from its parts: np.stack, "
+            "np.concatenate, dk.where(condition, a, b), or dk.scatter_add(x, index, updates)"
+        ) from problem
 
 
 def _output(leaf: Any, function: Callable) -> Expr:

@@ -19,5 +19,7 @@ CAST = define(
     params={"dtype": "float64"},
     jvp=lambda o, tangents, out, x, dtype: o.cast(tangents[0], dtype=dtype),
     vjp=lambda o, adjoint, out, x, dtype: (o.cast(adjoint, dtype=x.dtype),),
-    sympy=lambda s, x, dtype: x,
+    sympy=lambda s, x, dtype: (
+        x if dtype.startswith("float") else s.compare("not_equal", x, s.number(0)) if dtype == "bool" else s.trunc(x, 0.0)
+    ),
 )

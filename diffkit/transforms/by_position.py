@@ -144,7 +144,11 @@ class PythonCall:
         self._prepared(args)
         return self
 
-    def __call__(self, *args: Any, out: Any = None) -> Any:
+    def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
+        if named:
+            raise ArgumentError(
+                f"{self.__name__} was given {next(iter(named))!r} by name; arguments of a Python function are given by position"
+            )
         if self._single is not None:
             given, structure = optree.tree_flatten(args, none_is_leaf=True)  # type: ignore[arg-type,var-annotated]
             if structure == self._structure:

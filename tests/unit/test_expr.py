@@ -638,3 +638,24 @@ def test_nodes_are_shared_between_threads():
         sys.setswitchinterval(interval)
         sys.unraisablehook = hook
     assert not different and not unraisable
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, (0, -1), (1, 2), (-2, 0)])
+def test_expand_dims_takes_one_axis_or_several(axis):
+    x = np.arange(12.0).reshape(3, 4)
+    np.testing.assert_array_equal(dk.trace(lambda a: np.expand_dims(a, axis), x)(x), np.expand_dims(x, axis))
+
+
+def test_writing_into_a_numpy_array_says_what_to_do():
+    def f(a):
+        z = np.zeros(3)
+        z[0] = a[0]
+        return np.sum(z)
+
+    with pytest.raises(TracingError, match=r"np\.stack"):
+        dk.grad(f)(np.ones(3))
+
+
+def test_arguments_by_name_are_refused_in_words():
+    with pytest.raises(dk.ArgumentError, match="by position"):
+        dk.grad(lambda x: x)(x=1.0)

@@ -601,3 +601,23 @@ def test_tapes_are_saved(tmp_path):
     made = dk.tape(f, wrt="x")
     made.save(tmp_path / "tape.json")
     assert str(dk.load_tape(tmp_path / "tape.json")) == str(made) and i.dtype == "int64"
+
+
+@pytest.mark.parametrize("machine", ["cpu", "numpy"])
+@pytest.mark.parametrize("engine", ["reverse", "forward", "symbolic", "finite"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_cast_to_integers_cuts_the_fraction_off(machine, engine, dtype):
+    x = np.array([2.5, -1.7, 0.3], dtype)
+    value, gradient = dk.value_and_grad(lambda a: np.sum(a * a.astype(int)), engine=engine, machine=machine)(x)
+    np.testing.assert_allclose(value, 6.7, rtol=1e-6)
+    np.testing.assert_allclose(gradient, [2, -1, 0], atol=2e-3 if dtype is np.float32 else 1e-9)
+    if engine in ("reverse", "forward"):
+        many = np.tile(x, 100)
+        found = dk.grad(lambda a: np.sum(a * a.astype(int)), engine=engine, machine=machine)(many)
+        np.testing.assert_array_equal(found, np.trunc(many))
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (40, 5)])
+def test_no_index_at_all(shape):
+    nothing = np.array([], dtype=int)
+    np.testing.assert_array_equal(dk.grad(lambda a: np.sum(np.sin(a[nothing])))(np.ones(shape)), np.zeros(shape))

@@ -633,3 +633,40 @@ def test_cond_errors():
         dk.cond(x[0] > 0, lambda x: {"a": x}, lambda x: {"a": x[0]}, x)
     with pytest.raises(dk.ArgumentError, match="structured alike"):
         dk.cond(x[0] > 0, lambda x: (x, x), lambda x: x, x)
+
+
+# ---- values that leak -----------------------------------------------------------------------------------------------
+def leaking_step(kept):
+    def step(c, x):
+        kept.append(np.tanh(c) * x)
+        return c * x, None
+
+    return step
+
+
+def by_scan(kept):
+    return lambda w: dk.scan(leaking_step(kept), w, np.array([2.0, 3.0]))[0] + kept[-1]
+
+
+def by_checkpoint(kept):
+    return lambda w: dk.checkpoint(lambda a: (kept.append(a * 3), a * 2)[1])(w) + kept[-1]
+
+
+def by_vmap(kept):
+    return lambda w: dk.sum(dk.vmap(lambda a: (kept.append(a * 3), a * 2)[1])(w * np.ones(3))) + kept[-1]
+
+
+def by_another_gradient(kept):
+    dk.grad(lambda x: (kept.append(x), x * x)[1])(1.0)
+    return lambda w: w * kept[-1]
+
+
+@pytest.mark.parametrize("leak", [by_scan, by_checkpoint, by_vmap, by_another_gradient])
+def test_a_value_kept_from_a_trace_that_is_over_is_an_error(leak):
+    with pytest.raises(dk.TracingError, match="only inside a function"):
+        dk.value_and_grad(leak([]))(1.5)
+
+
+def test_a_trace_that_goes_on_may_be_closed_over():
+    nested = dk.grad(lambda x: dk.scan(lambda c, _: (c + dk.grad(lambda y: y * y * x)(c), None), x, None, length=3)[0])
+    np.testing.assert_allclose(nested(0.5), 20.0)

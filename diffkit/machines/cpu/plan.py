@@ -64,6 +64,14 @@ class Plan:
     lane_bytes: int
 
 
+def cast_symbol(source: Kind, target: Kind) -> str | None:
+    """The kernel that brings a value to another dtype; None: it is the same number, held in the same way."""
+    a, b = LETTER[source.dtype], LETTER[target.dtype]
+    if a == b:
+        return "trunc_d" if target.dtype == "int64" and source.dtype in ("float64", "weak") else None
+    return f"cast_{a}_{b}"
+
+
 def rows_of(kind: Kind) -> int:
     return math.prod(kind.shape)
 
@@ -277,12 +285,14 @@ class _Planner:
         self.code.append((CALL, symbol, dst, a, b, c, rows, 0, 0))
 
     def _cast(self, i: int, kind: Kind, a: int) -> None:
-        source, target = self._letter(a), self._letter(i)
-        if source == target:
+        symbol, place = cast_symbol(self.tape.kinds[a], kind), int(self.offsets[a])
+        if symbol is None:
             self._copy(i, self._all_rows(a))
-        else:
-            symbol = self._symbol(f"cast_{source}_{target}", kind)
-            self._call(symbol, int(self.offsets[i]), [int(self.offsets[a])], rows_of(kind))
+            return
+        self._call(self._symbol(symbol, kind), int(self.offsets[i]), [place], rows_of(kind))
+        if symbol == "cast_f_d" and kind.dtype == "int64":
+            # written over itself: its kernel reads an element before it writes it
+            self._call(self._symbol("trunc_d", kind), int(self.offsets[i]), [int(self.offsets[i])], rows_of(kind))
 
     def _all_rows(self, a: int) -> np.ndarray:
         return int(self.offsets[a]) + np.arange(int(self.rows[self.kind[a]])) * SIZE[self._letter(a)]

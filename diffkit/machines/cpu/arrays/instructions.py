@@ -14,6 +14,7 @@ from ....errors import UnsupportedError
 from ....expr.kind import Kind, infer
 from ....ops import CAST, TABLE
 from ..emit import symbol_of
+from ..plan import cast_symbol
 from .axes import FOLDS, LOOP, LOOPS, follow
 from .loops import write_loop
 from .opcodes import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, REDUCE, TAKE, TOTAL
@@ -59,7 +60,7 @@ class Writer:
         op = kind.op
         if elements(kind.shape) == 0:
             p.view[i] = p.home(i)
-        elif op is CAST and p.letters[i] == p.letters[args[0]]:
+        elif op is CAST and cast_symbol(p.tape.kinds[args[0]], kind) is None:
             p.shared(i, args[0], self.read(args[0]))
         elif i in p.masked:
             view = p.view[args[1]]
@@ -128,7 +129,7 @@ class Writer:
     def _elementwise(self, i: int, kind: Kind, args: Sequence[int]) -> None:
         p = self.planner
         if kind.op is CAST:
-            symbol = f"cast_{p.letters[args[0]]}_{p.letters[i]}"
+            symbol = str(cast_symbol(p.tape.kinds[args[0]], kind))
         else:
             symbol = symbol_of(kind.op, p.letters[args[-1]])
         operands = []
@@ -141,8 +142,13 @@ class Writer:
             )
         home = p.home(i)
         p.view[i] = home
-        lane = p.lane[i] if p.in_lanes else None
-        self.each(symbol, rest_of(kind.shape, lane), [(home, home.strides, p.sizes[i]), *operands])
+        rest = rest_of(kind.shape, p.lane[i] if p.in_lanes else None)
+        if symbol == "cast_f_d" and kind.dtype == "int64":  # integers are doubles without a fraction
+            wide = p.scratch(rest, p.sizes[i])
+            self.each(symbol, rest, [(wide, wide.strides, p.sizes[i]), *operands])
+            self.parts = []
+            symbol, operands = "trunc_d", [(wide, wide.strides, p.sizes[i])]
+        self.each(symbol, rest, [(home, home.strides, p.sizes[i]), *operands])
 
     @staticmethod
     def _stretched(
@@ -316,6 +322,8 @@ class Writer:
     @staticmethod
     def _run_length(places: np.ndarray, size: int) -> int:
         """The longest run of neighbours that all places are made of."""
+        if not len(places):
+            return 1
         breaks = np.flatnonzero(np.diff(places) != size) + 1
         run = len(places)
         for b in np.unique(breaks).tolist() if len(breaks) < 4096 else [1]:
