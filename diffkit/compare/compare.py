@@ -71,6 +71,9 @@ def compare(
     for b in budget or {}:
         if b not in BUDGETS:
             raise ArgumentError(f"budget has no entry {b!r}; it is a dict with {' and '.join(BUDGETS)}")
+    for b, most in (budget or {}).items():
+        if isinstance(most, bool) or not isinstance(most, (int, float)) or not most > 0:
+            raise ArgumentError(f"budget: {b} is a number above 0, not {most!r}")
     variables = free_variables(f)
     points = points_of(variables, at)
     names = [v.name for v in variables]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,6 +117,8 @@ class TapeProgram:
     #: seeded columns / seeded rows: one direction a pass, given by seed inputs along a loop dim
     layout: str
     seeds: list[np.ndarray] = field(default_factory=list)
+    #: dtypes of the inputs differentiated by, which columns take on; empty: they have them
+    in_dtypes: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     evaluations: int = 1
 
@@ -166,26 +168,30 @@ class TapeProgram:
         pieces, blocks = iter(rest), []
         for o in self.out_shapes:
             row = []
-            for i in self.in_shapes:
+            for i, dtype in zip(self.in_shapes, self._dtypes(), strict=True):
                 columns = [next(pieces) for _ in range(math.prod(i))]
                 stacked = (
                     columns[0][..., None]
                     if len(columns) == 1
                     else np.stack(columns, axis=-1)
                     if columns
-                    else np.empty((*loop, *o, 0))
+                    else np.empty((*loop, *o, 0), dtype)
                 )
                 row.append(stacked.reshape((*loop, *o, *i)))
             blocks.append(row)
         return blocks
 
+    def _dtypes(self) -> list[str]:
+        return self.in_dtypes or ["float64"] * len(self.in_shapes)
+
     def _seeded_columns(self, rest: list[np.ndarray], loop: tuple[int, ...]) -> Blocks:
         blocks = []
         for tangents, o in zip(rest, self.out_shapes, strict=True):
             start, row = 0, []
-            for i in self.in_shapes:
+            for i, dtype in zip(self.in_shapes, self._dtypes(), strict=True):
                 n = math.prod(i)
-                row.append(np.moveaxis(tangents[start : start + n], 0, -1).reshape((*loop, *o, *i)))
+                columns = np.moveaxis(tangents[start : start + n], 0, -1).reshape((*loop, *o, *i))
+                row.append(columns.astype(dtype, copy=False))
                 start += n
             blocks.append(row)
         return blocks
@@ -212,7 +218,8 @@ class TapeProgram:
         rank = self._loop_rank(values)
         found = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
         outputs = [np.empty((*found.loop, *o)) for o in self.out_shapes]
-        return tuple(self._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
+        bounds = replace(self, in_dtypes=[])  # which are doubles whatever they bound
+        return tuple(bounds._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
 
 
 def derivative_tape(program: Program) -> Tape:

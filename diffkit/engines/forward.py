@@ -246,6 +246,7 @@ class Forward:
             ins,
             "columns" if unrolled else "seeded columns",
             [] if unrolled else identity_seeds(ins),
+            in_dtypes=[float_dtype(tape.kinds[tape.inputs[w]]) for w in wrt],
         )
 
 
