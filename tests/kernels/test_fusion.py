@@ -10,7 +10,7 @@ from diffkit.engines.reverse import adjoint_tape
 from diffkit.machines.cpu import set_threads, set_tier, tiers
 from diffkit.machines.cpu.arrays import ArrayExecutable, groups
 from diffkit.machines.cpu.arrays.fusion import Fusion, common
-from diffkit.machines.cpu.arrays.interpreter import CALL, EACH, GROUP
+from diffkit.machines.cpu.arrays.opcodes import CALL, EACH, GROUP
 from diffkit.machines.cpu.arrays.program import Host
 from diffkit.tape import record
 

@@ -12,7 +12,7 @@ from diffkit.expr.node import variable
 from diffkit.machines.cpu import set_tier
 from diffkit.machines.cpu.arrays import ArrayExecutable, groups, loop_kernels
 from diffkit.machines.cpu.arrays.fusion import Fusion
-from diffkit.machines.cpu.arrays.interpreter import LOOP, NATIVE_LOOP
+from diffkit.machines.cpu.arrays.opcodes import LOOP, NATIVE_LOOP
 from diffkit.machines.cpu.arrays.program import Host
 from diffkit.tape import record
 
