@@ -166,7 +166,7 @@ def _tensors(arrays: Sequence[np.ndarray]) -> list[Any]:
 
 
 #: the machine itself chooses
-TIERS: tuple[tuple[str, int | None], ...] = (("auto", None),)
+TIERS: tuple[tuple[str, int | None], ...] = (("interpreted", None), ("fused", None))
 
 
 def loss_contestants(loss: Loss, tiny: bool = False, compiled: bool = True, note: str = "") -> list[Contestant]:

@@ -17,7 +17,7 @@ from .harness import Bench, ratio
 TITLE = "ADBench GMM: gradient"
 #: d, K, n
 CASES = {"tiny": [(2, 3, 40)], "full": [(10, 25, 10_000), (32, 25, 1_000), (20, 50, 1_000)]}
-OWN = "diffkit, auto"
+OWN = "diffkit, fused"
 
 
 def run(bench: Bench) -> None:

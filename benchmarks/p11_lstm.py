@@ -17,7 +17,7 @@ from .peers import own, peer, torch_threads
 TITLE = "ADBench LSTM: gradient"
 #: layers, characters, bits
 CASES = {"tiny": [(2, 8, 3)], "full": [(2, 1024, 14), (4, 1024, 14)]}
-OWN = "diffkit, auto"
+OWN = "diffkit, fused"
 EXACT, FAST = "C++ -O3", "C++ -Ofast"
 
 

@@ -24,7 +24,7 @@ from .peers import Problem, heyoka_run, jax_modules, own, peer, torch_contestant
 TITLE = "ADBench bundle adjustment: sparse Jacobian"
 #: cameras, points, observations
 CASES = {"tiny": (12, 20, 60), "full": (49, 7_776, 31_843)}
-OWN, SPARSE = "diffkit, auto", "diffkit, auto, sparse=True"
+OWN, SPARSE = "diffkit, fused", "diffkit, fused, sparse=True"
 VALUES, STRUCTURE = "C++, values", "C++, values and structure"
 
 

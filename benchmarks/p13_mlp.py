@@ -110,7 +110,7 @@ def run(bench: Bench) -> None:
         )
         alone = peer("numpy", "NumPy", "BLAS's own threads", partial(products_run, sizes, batch, dtype))
         products = bench.table(f"{title}, {dtype}, its matrix products alone", [alone], per="gradient")
-        mine = table.figure("diffkit, auto")
+        mine = table.figure("diffkit, fused")
         bench.claim(f"{dtype}: diffkit ÷ best peer", ratio(mine, table.best()), 1.0)
         if products.rows:
             bench.claim(f"{dtype}: diffkit ÷ its matrix products alone", ratio(mine, products.figure("NumPy")), 1.2)

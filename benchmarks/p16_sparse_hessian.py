@@ -19,7 +19,7 @@ from .peers import casadi_bound, own, peer
 TITLE = "Chained Rosenbrock: sparse Hessian"
 #: variables: a tenth and the whole
 SIZES = {"tiny": (20, 200), "full": (10_000, 100_000)}
-OWN, THEIRS = "diffkit, auto", "CasADi"
+OWN, THEIRS = "diffkit, fused", "CasADi"
 
 
 def objective(x: Any) -> Any:

@@ -27,7 +27,7 @@ H = 1e-3
 MATRIX = np.array([[-0.01, 1.0, -0.5], [-1.0, -0.01, 0.8], [0.5, -0.8, -0.01]])
 LORENZ = np.array([10.0, 14.0, 8 / 3])
 START = np.array([1.0, 0.5, -0.25])
-OWN = "diffkit, auto"
+OWN = "diffkit, fused"
 #: rounding adds up along the steps
 TOLERANCE = 1e-8
 
