@@ -16,7 +16,7 @@ from ...numpy import call
 from ...protocol import Signature
 from ..blocks import block_size
 from ..library import library
-from ..plan import LETTER, NUMPY
+from ..plan import LETTER, NUMPY, SIZE
 from ..threads import PARALLEL_WORK, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
@@ -177,8 +177,13 @@ class Ready:
         if out is None:
             return [r if r.ndim else r[()] for r in self.run(values, targets, 1)[skip:]]
         for k, buffer in enumerate(out, skip):
-            large = buffer.nbytes > SMALL and buffer.flags.c_contiguous and buffer.dtype == NUMPY[self.gives[k][1]]
-            if large and not any(np.may_share_memory(buffer, v) for v in values):
+            core, letter = self.gives[k]
+            # a small result is copied when all is read; a large one is written while arguments may still be read
+            if math.prod(core) * SIZE[letter] <= SMALL or (
+                buffer.flags.c_contiguous
+                and buffer.dtype == NUMPY[letter]
+                and not any(np.may_share_memory(buffer, v) for v in values)
+            ):
                 targets[k] = buffer
         for buffer, result in zip(out, self.run(values, targets, 1)[skip:], strict=True):
             if buffer is not result:
