@@ -165,7 +165,7 @@ def _tensors(arrays: Sequence[np.ndarray]) -> list[Any]:
     return [torch.from_numpy(a.copy()) for a in arrays]
 
 
-#: the machine itself chooses
+#: array programs interpreted, and with their kernels compiled
 TIERS: tuple[tuple[str, int | None], ...] = (("interpreted", None), ("fused", None))
 
 

@@ -270,11 +270,13 @@ class Writer:
         lane, out_lane = (p.lane[a], p.lane[i]) if p.in_lanes else (None, None)
         view = self.read(a)
         found = moved(kind, operand, view, lane, out_lane)
-        if found is None and kind.op.name == "reshape":
-            view = self._compact(a, view)
-            found = moved(kind, operand, view, lane, out_lane)
         if found is not None:
-            p.shared(i, a, found) if view.buffer == self.read(a).buffer else p.view.__setitem__(i, found)
+            p.shared(i, a, found)
+            return
+        if kind.op.name == "reshape":  # a copy without gaps takes any shape
+            copied = moved(kind, operand, self._compact(a, view), lane, out_lane)
+            assert copied is not None
+            p.view[i] = copied
             return
         if p.in_lanes and (view.step != p.sizes[a]):
             view = self._registers_of(a, None, view)
@@ -284,10 +286,7 @@ class Writer:
         """A copy without gaps."""
         p = self.planner
         rest = rest_of(p.tape.kinds[a].shape, p.lane[a] if p.in_lanes else None)
-        if p.in_lanes:
-            copy = p.registers(rest, p.sizes[a])
-        else:
-            copy = p.scratch(rest, p.sizes[a])
+        copy = p.scratch(rest, p.sizes[a])
         self.move(view, copy, rest, p.sizes[a])
         return copy
 
@@ -448,7 +447,7 @@ class Writer:
                 copy = p.registers(tuple(sizes), size)
                 self.move_strided(view, strides, copy, copy.strides, sizes, size)
                 view, dims, steps = copy, [elements(sizes)], [size]
-            slot, _ = p.total(elements(sizes), 8, i)
+            slot = p.total(elements(sizes), 8, i)
             place, scaled = p.operand(view)
             self.put(TOTAL, size, dims[0] if dims else 1, place, scaled, steps[0] if steps else 0, slot)
             return

@@ -13,7 +13,7 @@ from ....tape import Tape
 from ..plan import LETTER, NUMPY, SIZE
 from .axes import LOOP, Axes, is_native
 from .instructions import Writer
-from .program import CONSTANTS, FIRST_INPUT, WORK, Host, Lanes, Phase, Program, Slots, Whole
+from .program import CONSTANTS, FIRST_INPUT, TOTALS, WORK, Host, Lanes, Phase, Program, Slots, Whole
 from .views import LOCAL, Arena, View, elements, rest_of, row_major
 
 _MATMUL, _RESHAPE, _WHERE = TABLE["matmul"], TABLE["reshape"], TABLE["where"]
@@ -272,13 +272,13 @@ class Planner:
             return self.registers(shape, size)
         return View(WORK, self.work.take(elements(shape) * size), row_major(shape, size))
 
-    def total(self, count: int, size: int, i: int) -> tuple[int, int]:
-        """A place among the totals for value `i`, which is what they come to: its slot and offset."""
+    def total(self, count: int, size: int, i: int) -> int:
+        """A place among the totals for value `i`, which is what they come to."""
         offset = self.totals.take(count * size)
         home = self.home(i)
         self.view[i] = home
         self.gathered.append((offset, count, size, home, self.sizes[i]))
-        return self.slots.place(2, offset, 0, True), offset
+        return self.slots.place(TOTALS, offset, 0, True)
 
     def shared(self, i: int, a: int, view: View) -> None:
         """Value `i` is a view of value `a`."""

@@ -52,7 +52,7 @@ def write_product(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
     x, y = (_with_unit_stride(w, s, a, lane, p.sizes[i]) for s, a, lane in zip(sides, args, lanes, strict=True))
     size = p.sizes[i]
     if i in p.axes.totals and p.in_lanes:
-        slot, _ = p.total(m * n, size, i)
+        slot = p.total(m * n, size, i)
         _put(w, i, [(m, FIXED), (n, FIXED), (0, LANES)], [], x, y, (slot, 0, (n * size, 0), (size, 0), []), adds=1)
         return
     home = p.home(i)
@@ -315,7 +315,7 @@ def write_sum_of_products(w: Writer, i: int, product: int) -> None:
     args, size = p.tape.args[product], p.sizes[i]
     k = p.tape.kinds[args[0]].shape[-1]
     x, y = (w.rows_of_lanes(a, None) for a in args)
-    slot, _ = p.total(m * n, size, i)
+    slot = p.total(m * n, size, i)
     sides: list[Side] = [
         (p.operand(x)[0], 1, (x.strides[0], 1), (size, 0), []),
         (p.operand(y)[0], 1, (size, 0), (y.strides[1], 1), []),
