@@ -2,8 +2,9 @@
 
 Every contestant is built, and its first answer checked against a reference that none of them made; one that disagrees is
 not timed. Then all are timed *interleaved*: round after round, each takes its turn, the order rotating, so that a
-machine that slows down slows all of them. Before each timed turn comes an untimed call: it brings the contestant's own data and
-threads back after the others. A turn consists of as many calls as fill `TURN_SECONDS`. What is reported is the median over the
+machine that slows down slows all of them. Before each turn comes a rest, in which the threads of the one before, which go on
+spinning for a while in case there is more to do, fall asleep; then an untimed call, which brings the contestant's own data and
+threads back. A turn consists of as many calls as fill `TURN_SECONDS`. What is reported is the median over the
 rounds, with the fastest and the slowest.
 """
 
@@ -18,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ TURN_SECONDS = 0.005
 #: a contestant that has been timed this long sits out the rounds that remain, after the least number of them
 BUDGET_SECONDS = 8.0
 LEAST_ROUNDS = 3
+#: rest before a turn: idle threads of OpenMP spin for some milliseconds, and take a processor from whoever comes next
+REST_SECONDS = 0.04
 #: calls longer than this need no untimed call before them
 LONG_CALL_SECONDS = 0.5
 
@@ -264,6 +267,7 @@ class _Running:
     times: list[float] = field(default_factory=list)
 
     def turn(self) -> None:
+        sleep(REST_SECONDS)
         self.contestant.prepare()
         if self.times == [] or self.times[-1] < LONG_CALL_SECONDS:
             self.run()

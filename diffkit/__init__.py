@@ -65,8 +65,10 @@ def __dir__() -> list[str]:
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
     return sorted(
         {*globals(), *_PLACES, *elementwise, *COMPOSITIONS, *LINALG}
-        | {"astype", "checkpoint", "cond", "scan"}
-        | {"sum", "mean", "prod", "max", "min", "logsumexp", "norm", "matmul", "dot"}
+        | {"astype", "checkpoint", "cond", "scan", "einsum"}
+        | {"sum", "mean", "prod", "max", "min", "logsumexp", "matmul", "dot"}
+        | {"reshape", "ravel", "transpose", "swapaxes", "moveaxis", "squeeze", "expand_dims", "broadcast_to"}
+        | {"concatenate", "stack", "zeros_like", "ones_like", "mod", "conj", "trapz", "permute_dims"}
     )
 
 

@@ -87,6 +87,18 @@ _ALONG = [((3,), -1), ((1,), -1), ((2, 3), -1), ((3, 2), -2), ((2, 3, 2), -2), (
 _KEYS = np.array([[1.0, 1.0, 2.0], [0.0, 2.0, 2.0]])
 
 
+_EDGES = np.array([-1.0, 0.5, 1.0])
+
+
+def _placed(right: bool) -> Any:
+    """As in `_extreme`: the elements at the places found are tested."""
+    side = "right" if right else "left"
+    return _function(
+        "searchsorted", f"-{side}", (4,), lambda x: dk.take(x, dk.searchsorted(_EDGES, x, side)) ** 2,
+        lambda x: x[np.searchsorted(_EDGES, x.astype(float), side)] ** 2,
+    )  # fmt: skip
+
+
 def indexing_cases() -> list[Any]:
     cumulative = [
         _operation(name, f"{list(shape)}{axis}{'-reverse' * reverse}", (shape,), exact, axis=axis, reverse=reverse)
@@ -112,6 +124,7 @@ def indexing_cases() -> list[Any]:
         *(_operation("sort", f"{list(shape)}{axis}", (shape,), np.sort, axis=axis) for shape, axis in _ALONG),
         *(_function("tied_mean", f"-{axis}", (2, 3), lambda x, axis=axis: RULES.tied_mean(x, _KEYS.astype(x.dtype), axis=axis),
                     lambda x, axis=axis: run_means(x, _KEYS, axis)) for axis in (-1, -2)),
+        *(_placed(right) for right in (False, True)),
         *(_ordered(shape, axis) for shape, axis in _ALONG),
         *(_extreme(name, shape, axis) for name in ("argmax", "argmin") for shape, axis in [*_ALONG, ((2, 3), None)]),
     ]  # fmt: skip

@@ -107,6 +107,35 @@ def positive_factors(x: Any) -> Any:
     return dk.concatenate([q * signs[..., None, :], r * signs[..., :, None]], -2)
 
 
+def _singular(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U, S and V of a matrix with at least as many rows as columns."""
+    if a.shape[0] < a.shape[1]:
+        u, s, v = _singular(a.T)
+        return v, s, u
+    u, s, vh = mp.svd_r(_m(a))
+    return _rows(u), np.array(list(s), dtype=object), _rows(vh).T
+
+
+def singular_values(x: np.ndarray) -> np.ndarray:
+    return stacked(lambda a: _singular(a)[1], x)
+
+
+def singular_products(x: np.ndarray) -> np.ndarray:
+    """Vectors without their signs: each times the first element of that of the other side."""
+
+    def both(a: np.ndarray) -> np.ndarray:
+        u, _, v = _singular(a)
+        return np.concatenate([u * v[:1], v * u[:1]])
+
+    return stacked(both, x)
+
+
+def turned_products(x: Any) -> Any:
+    u, _, vh = dk.linalg.svd(x, full_matrices=False)
+    v = dk.matrix_transpose(vh)
+    return dk.concatenate([u * v[..., :1, :], v * u[..., :1, :]], -2)
+
+
 def pseudo_inverse(x: np.ndarray) -> np.ndarray:
     def one(a: np.ndarray) -> np.ndarray:
         if a.shape[0] < a.shape[1]:
@@ -165,6 +194,9 @@ def linalg_cases() -> list[ArrayCase]:
                                lambda x, y, how=how: dk.linalg.solve_triangular(_moved(x), y, **how), exact))  # fmt: skip
     for shape in ((3, 3), (4, 2), (2, 4, 3), (1, 1), (4, 1)):
         cases.append(ArrayCase(f"qr{list(shape)}", "qr", (shape,), positive_factors, factors))
+    for shape in ((3, 3), (4, 2), (2, 3), (2, 3, 2), (1, 1)):
+        cases.append(ArrayCase(f"svd{list(shape)}", "svd", (shape,), turned_products, singular_products))
+        cases.append(ArrayCase(f"svdvals{list(shape)}", "svdvals", (shape,), dk.linalg.svdvals, singular_values))
     for shape in ((3, 3), (4, 2), (2, 3), (2, 3, 2)):
         cases.append(ArrayCase(f"pinv{list(shape)}", "pinv", (shape,), dk.linalg.pinv, pseudo_inverse))
     return cases

@@ -20,6 +20,13 @@ def _sign(x: mpf) -> int:
     return (x > 0) - (x < 0)
 
 
+def _fmod(x: mpf, y: mpf) -> mpf:
+    """Exactly: the quotient has as many digits as it needs."""
+    digits = max(0, mp.mag(x) - mp.mag(y)) if x and y else 0
+    with mp.workdps(mp.dps + digits):
+        return x - y * mp.sign(x / y) * mp.floor(abs(x / y))
+
+
 def _softplus(x: mpf) -> mpf:
     return max(x, mpf(0)) + mp.log1p(mp.exp(-abs(x)))
 
@@ -73,6 +80,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "ceil": mp.ceil,
     "round": mp.nint,
     "trunc": lambda x: mp.floor(x) if x > 0 else mp.ceil(x),
+    "fmod": _fmod,
     "maximum": max,
     "minimum": min,
     "clip": lambda x, low, high: min(max(x, low), high),

@@ -58,9 +58,7 @@ class Real:
 
     def partials(self, i: int) -> list[Any]:
         if i not in self._partials:
-            args = self.tape.args[i]
-            kinds, operands = [self.tape.kinds[a] for a in args], [self.values[a] for a in args]
-            found = self._rules._numeric_partials(i, self.tape.kinds[i], kinds, operands)
+            found = self._rules.computed(i)
             self._partials[i] = [p.astype(float) if isinstance(p, np.ndarray) else p for p in found]
         return self._partials[i]
 
@@ -68,6 +66,45 @@ class Real:
         return Real(
             self.tape, [np.tile(v, (count, *(1,) * (v.ndim - 1))) if v.shape[0] > 1 else v for v in self.values]
         )
+
+
+class _ComplexRules(Rules):
+    """Local partials at x + ih."""
+
+    def __init__(self, tape: Tape, values: list[np.ndarray], real: Real, h: np.ndarray) -> None:
+        super().__init__(tape, values)
+        self.real, self.h = real, h
+
+    def computed(self, i: int) -> list[Any]:
+        """Of an operation whose rule is not analytic (sech² written with |x|): real ones, and by differences how they move with x.
+        That is exact enough for an error bar."""
+        kind, args, values = self.tape.kinds[i], self.tape.args[i], self.values
+        rule = templates.partials(kind, [self.tape.kinds[a] for a in args])
+        if not any(values[a].dtype.kind == "c" for a in args) or _analytic(rule):
+            return super().computed(i)
+        rank = values[i].ndim
+        step = self.h.reshape(-1, *(1,) * (rank - 1))
+        operands = [ranked(values[a], rank) for a in args]
+        at = [v.real for v in operands]
+        tangents = [v.imag / step if v.dtype.kind == "c" else np.zeros(1) for v in operands]
+        room = [
+            np.where(t != 0, np.where(v != 0, np.abs(v), 1.0) / np.abs(t), np.inf)
+            for v, t in zip(at, tangents, strict=True)
+        ]
+        t = NUDGE * np.minimum.reduce(np.broadcast_arrays(*room))
+        t = np.where(np.isfinite(t), t, 1.0)
+        sides = []
+        for sign in (1, -1):
+            moved = [v + sign * t * d if d.any() else v for v, d in zip(at, tangents, strict=True)]
+            sides.append(evaluate_template(rule, [call(kind, moved), *moved]))
+        made = []
+        for p, high, low in zip(self.real.partials(i), *sides, strict=True):
+            if not isinstance(p, np.ndarray):
+                made.append(p)
+                continue
+            slope = np.where(p == 0, 0.0, np.asarray(high - low, float) / (2 * t))
+            made.append(p + 1j * step * slope)
+        return made
 
 
 class ComplexStep:
@@ -136,7 +173,7 @@ class ComplexStep:
         imaginary part is off by Σ |Im v̄|·ρ + |Re v̄|·hρ̇, with v̄ the complex adjoint at x + ih.
         """
         tape, columns = self.tape, len(h)
-        rules = Rules(tape, values)
+        rules = _ComplexRules(tape, values, real, h)
         kept: list[tuple[np.ndarray, ...]] = []
         imaginary: dict[int, tuple[Any, Any, Any]] = {}
         for o in tape.outputs:
@@ -179,8 +216,6 @@ class ComplexStep:
             if adjoint is None or kind.dtype in ("bool", "int64"):
                 continue
             if any(tape.kinds[a].dtype not in ("bool", "int64") for a in args):
-                if i not in rules._partials and kind.op.partials is not None:
-                    self._prepare(i, values, real, rules, h)
                 for a, c in zip(args, rules.contributions(i, adjoint), strict=True):
                     if c is not None and tape.kinds[a].dtype not in ("bool", "int64"):
                         c = c.astype(complex if c.dtype.kind == "c" else float, copy=False)
@@ -201,38 +236,6 @@ class ComplexStep:
             if faithful is not True:
                 unfaithful = alive & ~faithful
                 sums.good[:, element] &= ~unfaithful.reshape(unfaithful.shape[0], -1).any(axis=1)
-
-    def _prepare(self, i: int, values: list[np.ndarray], real: Real, rules: Rules, h: np.ndarray) -> None:
-        """Partials at x + ih of an operation whose rule is not analytic (sech² written with |x|): real ones, and by differences
-        how they move with x. That is exact enough for an error bar."""
-        kind, args = self.tape.kinds[i], self.tape.args[i]
-        arguments = [self.tape.kinds[a] for a in args]
-        moving = any(values[a].dtype.kind == "c" for a in args)
-        if not moving or _analytic(templates.partials(kind, arguments)):
-            return
-        rank = values[i].ndim
-        step = h.reshape(-1, *(1,) * (rank - 1))
-        operands = [ranked(values[a], rank) for a in args]
-        at = [v.real for v in operands]
-        tangents = [v.imag / step if v.dtype.kind == "c" else np.zeros(1) for v in operands]
-        room = [
-            np.where(t != 0, np.where(v != 0, np.abs(v), 1.0) / np.abs(t), np.inf)
-            for v, t in zip(at, tangents, strict=True)
-        ]
-        t = NUDGE * np.minimum.reduce(np.broadcast_arrays(*room))
-        t = np.where(np.isfinite(t), t, 1.0)
-        sides = []
-        for sign in (1, -1):
-            moved = [v + sign * t * d if d.any() else v for v, d in zip(at, tangents, strict=True)]
-            sides.append(evaluate_template(templates.partials(kind, arguments), [call(kind, moved), *moved]))
-        made = []
-        for p, high, low in zip(real.partials(i), *sides, strict=True):
-            if not isinstance(p, np.ndarray):
-                made.append(p)
-                continue
-            slope = np.where(p == 0, 0.0, np.asarray(high - low, float) / (2 * t))
-            made.append(p + 1j * step * slope)
-        rules._partials[i] = made
 
     def _imaginary(self, i: int, values: list[np.ndarray], real: Real, h: np.ndarray) -> tuple[Any, Any, Any]:
         """Of the imaginary part of value i, over h: how much rounding may put it off, how much it is off from what the

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..expr.kind import WEAK, Kind
 from ..machines import Machine
-from ..machines.protocol import as_input
+from ..machines.protocol import Executable, as_input
 from ..ops import TABLE
 from ..tape import Builder, Tape
 from ..tape.lower import lower
@@ -59,6 +59,10 @@ class Engine(Protocol):
         Raises UnsupportedError (with the reason) or ExceededError (with how far it got).
         """
         ...
+
+
+#: elements of the largest value that a pass over many directions computes at once
+PASS_ELEMENTS = 4_000_000
 
 
 def needs_derivative(kind: Kind) -> bool:
@@ -116,7 +120,6 @@ class TapeProgram:
     #: columns: they are tangents, output by output and direction by direction (all elements of all inputs)
     #: seeded columns / seeded rows: one direction a pass, given by seed inputs along a loop dim
     layout: str
-    seeds: list[np.ndarray] = field(default_factory=list)
     #: dtypes of the inputs differentiated by, which columns take on; empty: they have them
     in_dtypes: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -129,8 +132,8 @@ class TapeProgram:
             if self.layout == "blocks":
                 flat = executable(values, out)
                 return self._assemble(flat, flat[0].ndim - len(self.out_shapes[0]) if flat else 0)
-            rank = self._loop_rank(values)
-            outputs, blocks = self._assemble(executable([*values, *self._seeds(rank)]), rank)
+            loop = self._loop(values)
+            outputs, blocks = self._assemble(self._passes(executable, values, loop), len(loop))
             if out is not None:
                 for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
                     buffer[...] = result
@@ -140,23 +143,56 @@ class TapeProgram:
         run.executable = executable  # type: ignore[attr-defined]
         return run
 
-    def _loop_rank(self, values: Sequence[Any]) -> int:
+    def _loop(self, values: Sequence[Any]) -> tuple[int, ...]:
         kinds = [self.tape.kinds[i] for i in self.tape.inputs]
-        ranks = (
-            as_input(v, k.kwargs["name"], k.shape, k.dtype).ndim - len(k.shape)
-            for v, k in zip(values, kinds, strict=False)
-        )
-        return max(ranks, default=0)
+        arrays = (as_input(v, k.kwargs["name"], k.shape, k.dtype) for v, k in zip(values, kinds, strict=False))
+        return np.broadcast_shapes(*(a.shape[: a.ndim - len(k.shape)] for a, k in zip(arrays, kinds, strict=False)))
 
-    def _seeds(self, rank: int) -> list[np.ndarray]:
-        """Seeds as (directions, 1, …, 1, *core): the direction is the first loop dim."""
-        return [s.reshape(s.shape[0], *(1,) * rank, *s.shape[1:]) for s in self.seeds]
+    def _passes(self, executable: Executable, values: Sequence[Any], loop: tuple[int, ...]) -> list[np.ndarray]:
+        """The executable's results, in as many passes over some of the directions each as memory asks for."""
+        directions = self.directions
+        largest = max((math.prod(k.shape) for k in set(self.tape.kinds)), default=1) * math.prod(loop)
+        most = max(1, PASS_ELEMENTS // max(1, largest))
+        run = lambda first, last: executable([*values, *self.seeds(len(loop), first, last)])
+        if directions <= most:
+            return run(0, directions)
+        found = run(0, most)
+        count = len(self.out_shapes)
+        whole = [np.empty((directions, *f.shape[1:]), f.dtype) for f in found[count:]]
+        for first in range(0, directions, most):
+            last = min(first + most, directions)
+            for w, part in zip(whole, (run(first, last) if first else found)[count:], strict=True):
+                w[first:last] = part
+        return [*found[:count], *whole]
+
+    @property
+    def seeded(self) -> list[tuple[int, ...]]:
+        """Core shapes of the seed inputs."""
+        return {"seeded columns": self.in_shapes, "seeded rows": self.out_shapes}.get(self.layout, [])
+
+    @property
+    def directions(self) -> int:
+        """How many seeds there are: one for each element of what is seeded."""
+        return sum(math.prod(s) for s in self.seeded)
+
+    def seeds(self, rank: int = 0, first: int = 0, last: int | None = None) -> list[np.ndarray]:
+        """Unit seeds as (directions, 1, …, 1, *core): the direction is the first loop dim."""
+        last = self.directions if last is None else last
+        start, found = 0, []
+        for shape in self.seeded:
+            n = math.prod(shape)
+            seed = np.zeros((last - first, n))
+            mine = range(max(first, start), min(last, start + n))
+            seed[[k - first for k in mine], [k - start for k in mine]] = 1
+            found.append(seed.reshape(last - first, *(1,) * rank, *shape))
+            start += n
+        return found
 
     def _assemble(self, flat: list[np.ndarray], rank: int) -> tuple[list[np.ndarray], Blocks]:
         count = len(self.out_shapes)
         outputs, rest = flat[:count], flat[count:]
         if self.layout.startswith("seeded"):
-            outputs = [o[0] for o in outputs] if len(self.seeds[0]) else [np.empty(o.shape[1:]) for o in outputs]
+            outputs = [o[0] for o in outputs] if self.directions else [np.empty(o.shape[1:]) for o in outputs]
         loop = outputs[0].shape[:rank] if outputs else ()
         return outputs, getattr(self, "_" + self.layout.replace(" ", "_"))(rest, loop)
 
@@ -215,8 +251,8 @@ class TapeProgram:
 
     def bounds(self, values: Sequence[Any]) -> tuple[Blocks, Blocks]:
         """(bars, Σ|∂g/∂x|·|x| over the inputs) for every entry g of every block."""
-        rank = self._loop_rank(values)
-        found = rounding_bound(self.tape, [*values, *self._seeds(rank)], skip=len(self.out_shapes))
+        rank = len(self._loop(values))
+        found = rounding_bound(self.tape, [*values, *self.seeds(rank)], skip=len(self.out_shapes))
         outputs = [np.empty((*found.loop, *o)) for o in self.out_shapes]
         bounds = replace(self, in_dtypes=[])  # which are doubles whatever they bound
         return tuple(bounds._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
@@ -249,18 +285,6 @@ def gradient_only(program: Program) -> Tape:
     """The blocks alone as a tape's outputs: what a second differentiation starts from."""
     tape = derivative_tape(program)
     return Builder.copy_of(tape).finish(tape.inputs, tape.outputs[len(program.out_shapes) :])  # type: ignore[attr-defined]
-
-
-def identity_seeds(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """For each shape the seeds (total, *shape) of all unit directions of all shapes together."""
-    total, start, seeds = sum(math.prod(s) for s in shapes), 0, []
-    for shape in shapes:
-        n = math.prod(shape)
-        seed = np.zeros((total, n))
-        seed[start : start + n] = np.eye(n)
-        seeds.append(seed.reshape((total, *shape)))
-        start += n
-    return seeds
 
 
 def shapes_of(tape: Tape, wrt: Sequence[int]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:

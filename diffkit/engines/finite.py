@@ -31,9 +31,11 @@ from ..machines import Executable, Machine
 from ..numerics import tiniest, unit_roundoff
 from ..tape import Tape
 from . import steps
+from .columns import Sample
 from .complex_step import ComplexStep
+from .differenced import Slope, Value, widened
 from .engine import Blocks, differentiable_tape, shapes_of
-from .search import CLASSICAL, METHOD_CODES, METHODS, Slope, Study, Table, Value, widened
+from .study import CLASSICAL, METHOD_CODES, METHODS, Study, Table
 
 OUTCOMES = np.array(["ok", "kink", "nonfinite"])
 METHOD_NAMES = np.array(METHODS)
@@ -120,7 +122,7 @@ class _Examined:
 
     def _estimate(self, outputs: list[np.ndarray], study: Study, tables: list[Table]) -> Estimate:
         """Tables (elements, points, outputs) of every input as blocks, in the inputs' dtypes."""
-        self.evaluations = study.evaluations()
+        self.evaluations = study.sample.evaluations()
         self.notes["method"] = _methods(tables)
         dtypes = [self.tape.kinds[self.tape.inputs[w]].dtype for w in self.wrt]
 
@@ -131,7 +133,7 @@ class _Examined:
                 start = part.stop
                 rows.append(
                     [
-                        np.moveaxis(getattr(t, name)[:, :, part], 0, -1).reshape((*study.loop, *o, *i))
+                        np.moveaxis(getattr(t, name)[:, :, part], 0, -1).reshape((*study.sample.loop, *o, *i))
                         for t, i in zip(tables, self.in_shapes, strict=True)
                     ]
                 )
@@ -194,7 +196,8 @@ class FiniteProgram(_Examined):
         self._check_inputs()
         self.out_shapes, self.in_shapes = shapes_of(self.tape, self.wrt)
         self._wide = widened(self.tape)
-        self._kinky = any(k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds)
+        #: whether the function may have kinks
+        self.kinky = any(k.op.kinks is not None or k.op.convention or k.op.result == "bool" for k in self._wide.kinds)
         tries_complex = self.method in ("auto", "complex")
         self._complex = {w: ComplexStep.of(self._wide, w) for w in self.wrt} if tries_complex else {}
         if self.method == "complex":
@@ -214,7 +217,7 @@ class FiniteProgram(_Examined):
             elif not isinstance(way, str):
                 each = 1 + 2 * way.compares
             else:
-                each = 2 * (steps.COARSE_LEVELS + (steps.FINE_LEVELS if self._kinky else 0))
+                each = 2 * (steps.COARSE_LEVELS + (steps.FINE_LEVELS if self.kinky else 0))
             total += each * math.prod(shape)
         return total
 
@@ -231,7 +234,8 @@ class FiniteProgram(_Examined):
         with np.errstate(all="ignore"):
             outputs = own(values)
             known = outputs if wide is own else None
-            study = Study(Value(self._wide, wide), values, self.method, self.step, self._kinky, self._complex, known)
+            sample = Sample(Value(self._wide, wide), values, known)
+            study = Study(sample, self.method, self.step, self.kinky, self._complex)
             tables = [study.by_input(w) for w in self.wrt]
         return self._estimate(outputs, study, tables)
 
@@ -265,7 +269,7 @@ class SecondProgram(_Examined):
         """Second derivatives, bars and outcomes; a kink is one of the first derivative, or of the value."""
         first = self._own.examine(machine, values)
         with np.errstate(all="ignore"):
-            study = Study(Slope(self._first, machine), values, "richardson", None, self._first._kinky, {})
+            study = Study(Sample(Slope(self._first, machine), values), "richardson", None, self._first.kinky, {})
             tables = [study.by_input(w) for w in self.wrt]
         return self._estimate([b for row in first.blocks for b in row], study, tables)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..expr.kind import Kind
 from ..expr.node import constant
 from ..ops import TABLE, Op
 from ..tape import Builder, Tape, templates
+from ..tape.products import meets_large_matrix, product_of_each
 from ..tape.templates import Ref, Template
 from ..tape.tidy import tidied
 from .engine import (
@@ -28,7 +29,6 @@ from .engine import (
     differentiable_tape,
     filled,
     float_dtype,
-    identity_seeds,
     needs_derivative,
     scaled,
     shapes_of,
@@ -36,21 +36,34 @@ from .engine import (
 
 _ADD, _WHERE = TABLE["add"], TABLE["where"]
 
+#: partials, and where an argument can influence the result (None: everywhere)
+Rule = tuple[Template, "Template | None"]
+#: a value's tangents, one a direction; None where it does not depend on that direction
+Tangents = dict[int, list[int | None]]
+
 
 def push(
-    builder: Builder, size: int, seeds: Mapping[int, Sequence[int | None]], targets: Sequence[int]
+    builder: Builder,
+    size: int,
+    seeds: Mapping[int, Sequence[int | None]],
+    targets: Sequence[int],
+    reached: Callable[[int], Sequence[bool]] | None = None,
 ) -> list[list[int | None]]:
     """Write the tangents of the first `size` values of a builder; `seeds` gives each input one tangent a direction.
 
+    reached: for a value which directions can move it, where more is known than which values it is computed from.
     Returns the targets' tangents, one a direction, None where a target does not depend on that direction.
     """
     directions = len(next(iter(seeds.values()))) if seeds else 0
-    tangents: dict[int, list[int | None]] = {i: list(s) for i, s in seeds.items()}
+    tangents: Tangents = {i: list(s) for i, s in seeds.items()}
     kinds = builder.kinds
     rules: dict[tuple, Rule] = {}
     for i in range(size):
         args, kind = builder.args[i], kinds[i]
         if i in tangents or not any(a in tangents for a in args) or not needs_derivative(kind):
+            continue
+        can_move = None if reached is None else reached(i)
+        if can_move is not None and not any(can_move):
             continue
         if kind.op.jvp is not None:
             moved = _structured(builder, kind, i, args, tangents, directions)
@@ -61,18 +74,17 @@ def push(
                 arguments = [kinds[a] for a in args]
                 rule = rules[key] = (templates.partials(kind, arguments), templates.selects(kind, arguments))
             moved = _elementwise(builder, rule, i, args, tangents, directions)
+        if can_move is not None:
+            moved = [t if can else None for t, can in zip(moved, can_move, strict=True)]
         if any(t is not None for t in moved):
             tangents[i] = moved
-    return [[_whole(builder, t, o) for t in tangents.get(o, [None] * directions)] for o in targets]
-
-
-#: partials, and where an argument can influence the result (None: everywhere)
-Rule = tuple[Template, "Template | None"]
+    return [[_in_full(builder, t, o) for t in tangents.get(o, [None] * directions)] for o in targets]
 
 
 def _elementwise(
-    builder: Builder, rule: Rule, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
+    builder: Builder, rule: Rule, i: int, args: tuple[int, ...], tangents: Tangents, directions: int
 ) -> list[int | None]:
+    """Of the result of an elementwise operation, one a direction."""
     partials = rule[0].expand(builder, [i, *args])
     masks = rule[1].expand(builder, args) if rule[1] else [None] * len(args)
     totals: list[int | None] = [None] * directions
@@ -91,12 +103,18 @@ def _elementwise(
 
 
 def _structured(
-    builder: Builder, kind: Kind, i: int, args: tuple[int, ...], tangents: dict[int, list[int | None]], directions: int
+    builder: Builder, kind: Kind, i: int, args: tuple[int, ...], tangents: Tangents, directions: int
 ) -> list[int | None]:
+    """Of the result of an operation with a rule of its own, one a direction."""
+    moving = [k for k, a in enumerate(args) if a in tangents]
+    if len(moving) == 1 and meets_large_matrix(builder, kind, args, moving[0]):
+        vectors = [_in_full(builder, t, args[moving[0]]) for t in tangents[args[moving[0]]]]
+        if sum(t is not None for t in vectors) > 1:
+            return product_of_each(builder, kind, args, moving[0], vectors)
     arguments = [builder.kinds[a] for a in args]
     totals: list[int | None] = []
     for d in range(directions):
-        given = [_whole(builder, tangents[a][d], a) if a in tangents else None for a in args]
+        given = [_in_full(builder, tangents[a][d], a) if a in tangents else None for a in args]
         active = tuple(t is not None for t in given)
         if not any(active):
             totals.append(None)
@@ -107,7 +125,7 @@ def _structured(
     return totals
 
 
-def _whole(builder: Builder, tangent: int | None, i: int) -> int | None:
+def _in_full(builder: Builder, tangent: int | None, i: int) -> int | None:
     """A value's tangent in its shape: elementwise operations leave one that is the same everywhere as it is."""
     shape = builder.kinds[i].shape
     if tangent is None or builder.kinds[tangent].shape == shape:
@@ -245,7 +263,6 @@ class Forward:
             outs,
             ins,
             "columns" if unrolled else "seeded columns",
-            [] if unrolled else identity_seeds(ins),
             in_dtypes=[float_dtype(tape.kinds[tape.inputs[w]]) for w in wrt],
         )
 

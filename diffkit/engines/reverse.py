@@ -28,7 +28,6 @@ from .engine import (
     differentiable_tape,
     filled,
     float_dtype,
-    identity_seeds,
     needs_derivative,
     shapes_of,
 )
@@ -202,7 +201,7 @@ class Reverse:
                 sizes and min(sizes) and total <= self.SWEEPS and total * len(tape.kinds) <= self.VALUES
             ):
                 return TapeProgram(self.name, _swept_for_each_element(tape, wrt), outs, ins, "blocks")
-            return TapeProgram(self.name, adjoint_tape(tape, wrt), outs, ins, "seeded rows", identity_seeds(outs))
+            return TapeProgram(self.name, adjoint_tape(tape, wrt), outs, ins, "seeded rows")
 
 
 def _swept_for_each_element(tape: Tape, wrt: Sequence[int]) -> Tape:

@@ -173,10 +173,8 @@ class Rules:
                 adjoint = np.broadcast_to(adjoint, (max(v.shape[0] for v in operands), *adjoint.shape[1:]))
             inputs = [adjoint, _wide(self.values[i]), *map(_wide, operands)]
             return [None if c is None else np.asarray(c) for c in evaluate_template(template, inputs)]
-        if i not in self._partials:
-            self._partials[i] = self._numeric_partials(i, kind, arguments, operands)
         results: list[np.ndarray | None] = []
-        for p, argument in zip(self._partials[i], arguments, strict=True):
+        for p, argument in zip(self.partials(i), arguments, strict=True):
             if p is None or (not isinstance(p, np.ndarray) and p == 0):
                 results.append(None)
                 continue
@@ -194,9 +192,17 @@ class Rules:
             return [None] * len(arguments)
         return evaluate_template(chosen, [ranked(self.values[a], self.values[i].ndim) for a in self.tape.args[i]])
 
-    def _numeric_partials(self, i: int, kind: Kind, arguments: list[Kind], operands: list[np.ndarray]) -> list[Any]:
-        rank = self.values[i].ndim
-        aligned = [_wide(ranked(v, rank)) for v in operands]
+    def partials(self, i: int) -> list[Any]:
+        """By every argument: an array, a number, or None where there is none; zero where the argument cannot matter."""
+        if i not in self._partials:
+            self._partials[i] = self.computed(i)
+        return self._partials[i]
+
+    def computed(self, i: int) -> list[Any]:
+        """The partials, computed anew."""
+        kind, args, rank = self.tape.kinds[i], self.tape.args[i], self.values[i].ndim
+        arguments = [self.tape.kinds[a] for a in args]
+        aligned = [_wide(ranked(self.values[a], rank)) for a in args]
         partials = evaluate_template(templates.partials(kind, arguments), [_wide(self.values[i]), *aligned])
         chosen = templates.selects(kind, arguments)
         if chosen is None:

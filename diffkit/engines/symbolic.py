@@ -6,15 +6,16 @@ depends on how operations are counted, so `notes["swell"]` has three counts: as 
 one, and after `sympy.cse`.
 
 All of this has a budget, `max_ops` operations and `seconds`: `Symbolic(max_ops=…, seconds=…)` is an engine like ``"symbolic"`` with
-another one. Beyond it ExceededError says how far it got. An operation that has no form in scalars is an UnsupportedError that
-names it.
+another one. Beyond it ExceededError says which of the two, and how far it got; it is found as early as it can be foreseen, and
+found once: the same question with no larger budget is refused at once. An operation that has no form in scalars is an
+UnsupportedError that names it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ import numpy as np
 from ..errors import ExceededError, UnsupportedError
 from ..expr import functions
 from ..expr.bounded import within
-from ..expr.node import Expr, node
+from ..expr.elements import scalar_work, written_with_others
+from ..expr.node import Expr, node, topological
+from ..ops.kinks import current as kink_policy
 from ..tape import Builder, Tape, expressions, record
 from .engine import TapeProgram, as_dtype, float_dtype, shapes_of
 
@@ -32,6 +35,12 @@ MAX_OPS = 20_000
 SECONDS = 20.0
 #: operations of the function as a tree: SymPy walks trees, so shared parts cost their weight each time they are used
 MAX_TREE = 1_000_000
+#: deriving stops early when it would take so many times the seconds, judged by some derivatives that took a part of them
+FORESEEN, ENOUGH, SEEN = 4, 8, 0.1
+#: failures that are kept in mind
+REMEMBERED = 256
+#: what was asked -> the budget that did not do, how much of it there was, and the message
+_failures: dict[tuple, tuple[str, float, str]] = {}
 
 
 class Counter:
@@ -79,59 +88,121 @@ def _after_cse(roots: Sequence[Any]) -> int:
     return sum(Counter().tree(e) for e in (*(e for _, e in replacements), *reduced))
 
 
+class OverBudgetError(ExceededError):
+    """A budget is used up, or would be; `which` of them: "max_ops" or "seconds"."""
+
+    def __init__(self, message: str, which: str = "") -> None:
+        super().__init__(message)
+        self.which = which
+
+
+class Budget:
+    """What one derivation may take, what it has taken, and where it is. It is the `allowance` of what is written out."""
+
+    def __init__(self, max_ops: int = MAX_OPS, seconds: float = SECONDS) -> None:
+        self.max_ops, self.seconds = max_ops, seconds
+        self.began = time.perf_counter()
+        #: scalar operations written out; of the derivatives there are, once there are some
+        self.operations = 0
+        self.at = "the beginning"
+        self._places: dict[Expr, int] = {}
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.began
+
+    def over(self, which: str) -> OverBudgetError:
+        return OverBudgetError(f"symbolic: over the budget {self._limit(which)}: {self.reached()}", which)
+
+    def foreseen(self, which: str, what: str) -> OverBudgetError:
+        return OverBudgetError(
+            f"symbolic: {what} would be over the budget {self._limit(which)}: stopped at {self.reached()}", which
+        )
+
+    def _limit(self, which: str) -> str:
+        return f"max_ops={self.max_ops:,}" if which == "max_ops" else f"seconds={self.seconds:g}"
+
+    def reached(self) -> str:
+        return f"{self.operations:,} operations after {self.elapsed:.1f} s, at {self.at}"
+
+    # ---- writing out ----
+    def visit(self, roots: Sequence[Expr]) -> None:
+        """What is going to be written out."""
+        nodes = [n for n in topological(*roots) if n.kind.op.family != "leaf"]
+        self._places = {n: k for k, n in enumerate(nodes, 1)}
+
+    def spend(self, n: Expr) -> None:
+        if n in self._places:  # (not one inside a loop, or that another is written with)
+            self.at = f"node {self._places[n]:,} of {len(self._places):,} ({n.kind.op.name})"
+        if not written_with_others(n.kind.op):
+            self.operations += scalar_work(n)
+        if self.operations > self.max_ops:
+            raise self.over("max_ops")
+
+    def foresee(self, operations: int, what: str) -> None:
+        if self.operations + operations > self.max_ops:
+            raise self.foreseen("max_ops", what)
+
+    # ---- deriving ----
+    def derived(self, done: int, total: int, operations: int, since: float) -> None:
+        """So many derivatives that are not 0 for sure are there, as so many operations, begun at the time `since`."""
+        self.operations, self.at = operations, f"partial derivative {done:,} of {total:,}"
+        if operations > self.max_ops:
+            raise self.over("max_ops")
+        spent = time.perf_counter() - since
+        if done >= ENOUGH and spent > SEEN * self.seconds and spent / done * total > FORESEEN * self.seconds:
+            raise self.foreseen("seconds", f"about {spent / done * total:,.0f} s for all")
+
+
 class Derivation:
     """A tape's outputs as SymPy expressions, and their derivatives by the elements of some inputs."""
 
-    def __init__(self, tape: Tape, wrt: Sequence[int], max_ops: int) -> None:
-        from ..expr.elements import Allowance, write
+    def __init__(self, tape: Tape, wrt: Sequence[int], budget: Budget | None = None) -> None:
+        from ..expr.elements import write
         from ..expr.sympy_bridge import symbols_for
         from ..expr.sympy_forms import Derivable
 
-        self.max_ops = max_ops
+        self.budget = budget = budget or Budget()
         self.inputs = tuple(node(tape.kinds[i], ()) for i in tape.inputs)
         self.outputs = expressions(tape)
         by = [self.inputs[w] for w in wrt]
         self.total = sum(o.size for o in self.outputs) * sum(v.size for v in by)
-        if self.total > max_ops:
-            raise ExceededError(
-                f"symbolic: {self.total:,} partial derivatives are more than the budget of {max_ops:,} operations; none was derived"
-            )
+        budget.foresee(self.total, f"{self.total:,} partial derivatives")
         elements = sum(v.size for v in self.inputs)
-        if elements > max_ops:
-            raise ExceededError(
-                f"symbolic: {elements:,} elements of the inputs are more than the budget of {max_ops:,} operations; nothing was "
-                "written out"
-            )
+        budget.foresee(elements, f"{elements:,} elements of the inputs")
         self._symbols = symbols_for(self.inputs)
         self.by = [self._symbols[v] for v in by]
-        allowance = Allowance.of(max_ops, self.outputs, "symbolic")
-        self.written = write(self.outputs, Derivable(), self._symbols.__getitem__, allowance=allowance)
+        budget.visit(self.outputs)
+        algebra = Derivable()
+        algebra.allowance = budget
+        self.written = write(self.outputs, algebra, self._symbols.__getitem__)
 
-    def derive(self, progress: Callable[[int], None] = lambda done: None) -> list[list[np.ndarray]]:
+    def derive(self) -> list[list[np.ndarray]]:
         """For every output and input an array of derivatives, of shape output core + input core."""
-        total, max_ops = self.total, self.max_ops
+        import sympy
+
         tree = sum(Counter().tree(e) for f in self.written for e in f.flat)
         if tree > MAX_TREE:
             raise ExceededError(
                 f"symbolic: the function is {tree:.3g} operations as a tree, which SymPy walks; that is more than {MAX_TREE:,}"
             )
+        since = time.perf_counter()
+        wanted = {x for by in self.by for x in by.flat}
+        inside = {e: e.free_symbols & wanted for f in self.written for e in f.flat}
+        total = sum(len(inside[e]) for f in self.written for e in f.flat)
         counter, done = Counter(), 0
         blocks = []
         for f in self.written:
             row = []
             for by in self.by:
-                block = np.empty((*f.shape, *by.shape), dtype=object)
+                block = np.full((*f.shape, *by.shape), sympy.S.Zero, dtype=object)
                 for i in np.ndindex(f.shape):
                     for j in np.ndindex(by.shape):
-                        block[(*i, *j)] = derivative = self._derivative(f[i], by[j])
-                        counter.tree(derivative)
-                        done += 1
-                        progress(done)
-                        if counter.graph > max_ops:
-                            raise ExceededError(
-                                f"symbolic: {counter.graph:,} operations after {done:,} of {total:,} partial derivatives "
-                                f"are more than the budget of {max_ops:,}"
-                            )
+                        if by[j] in inside[f[i]]:
+                            block[(*i, *j)] = derivative = self._derivative(f[i], by[j])
+                            counter.tree(derivative)
+                            done += 1
+                            self.budget.derived(done, total, counter.graph, since)
                 row.append(block)
             blocks.append(row)
         return blocks
@@ -175,16 +246,18 @@ class Symbolic:
 
     def program(self, tape: Tape, wrt: Sequence[int]) -> TapeProgram:
         outs, ins = shapes_of(tape, wrt)
-        scalars = sum(map(math.prod, ins))
-        doing = f"symbolic: deriving {len(tape):,} operations by {scalars:,} variables"
-        reached = ["nothing was derived"]
+        key = _meaning(tape, wrt)
+        self._check_given_up(key)
+        budget = Budget(self.max_ops, self.seconds)
         try:
-            found = within(self.seconds, lambda: self._derived(tape, wrt, reached), doing)
+            doing = f"symbolic: deriving {len(tape):,} operations by {sum(map(math.prod, ins)):,} variables"
+            derivation, blocks, derived, clock = within(self.seconds, lambda: self._derived(tape, wrt, budget), doing)
+        except OverBudgetError as problem:
+            raise _given_up(key, problem, self) from None
         except ExceededError as problem:
-            if doing not in str(problem):  # it says itself how far it got
-                raise
-            raise ExceededError(f"{problem}; {reached[0]}") from None
-        derivation, blocks, derived, clock = found
+            if budget.elapsed >= self.seconds:
+                raise _given_up(key, budget.over("seconds"), self) from None
+            raise ExceededError(f"{problem}; {budget.reached()}") from None
         swell = {
             "f": count([e for f in derivation.written for e in f.flat], self.seconds),
             "derivative": count([e for row in blocks for block in row for e in block.flat], self.seconds),
@@ -193,20 +266,23 @@ class Symbolic:
         seconds = dict(zip(("write", "derive", "read", "count"), np.diff(clock).tolist(), strict=True))
         return TapeProgram(self.name, derived, outs, ins, "blocks", notes={"swell": swell, "seconds": seconds})
 
+    def _check_given_up(self, key: tuple) -> None:
+        """OverBudgetError where the same was tried before with no less."""
+        which, most, message = _failures.get(key, ("", -1.0, ""))
+        if which and most >= getattr(self, which):
+            raise OverBudgetError(f"{message} (found before; a larger {which} tries again)", which)
+
     def _derived(
-        self, tape: Tape, wrt: Sequence[int], reached: list[str]
+        self, tape: Tape, wrt: Sequence[int], budget: Budget
     ) -> tuple[Derivation, list[list[np.ndarray]], Tape, list[float]]:
-        """The derivation, its derivatives, their tape, and when each was ready; `reached` is kept up to date on the way."""
+        """The derivation, its derivatives, their tape, and when each was ready; `budget` is kept up to date on the way."""
         clock = [time.perf_counter()]
-        derivation = Derivation(tape, wrt, self.max_ops)
+        budget.began = clock[0]
+        derivation = Derivation(tape, wrt, budget)
         clock.append(time.perf_counter())
-
-        def progress(done: int) -> None:
-            reached[0] = f"{done:,} of {derivation.total:,} partial derivatives were there"
-
-        progress(0)
-        blocks = derivation.derive(progress)
+        blocks = derivation.derive()
         clock.append(time.perf_counter())
+        budget.at = "the end, where they become expressions"
         derived = self._tape(tape, wrt, derivation, derivation.read(blocks))
         clock.append(time.perf_counter())
         return derivation, blocks, derived, clock
@@ -219,6 +295,19 @@ class Symbolic:
         dtypes = [float_dtype(tape.kinds[tape.inputs[w]]) for w in wrt] * count
         results = [as_dtype(builder, o, dtype) for o, dtype in zip(whole.outputs[count:], dtypes, strict=True)]
         return builder.finish(whole.inputs, (*whole.outputs[:count], *results), (*tape.labels, *labels))
+
+
+def _meaning(tape: Tape, wrt: Sequence[int]) -> tuple:
+    """Equal for the same question, however it was recorded."""
+    return tuple([k.number for k in tape.kinds]), tuple(tape.args), tape.inputs, tape.outputs, tuple(wrt), kink_policy()
+
+
+def _given_up(key: tuple, problem: OverBudgetError, engine: Symbolic) -> OverBudgetError:
+    """The problem, noted, so that the next to ask need not wait for it."""
+    while len(_failures) >= REMEMBERED:
+        _failures.pop(next(iter(_failures)), None)
+    _failures[key] = problem.which, getattr(engine, problem.which), str(problem)
+    return problem
 
 
 ENGINE = Symbolic()

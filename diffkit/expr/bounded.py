@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -30,8 +31,8 @@ _one = threading.RLock()
 _inside = threading.local()
 
 
-class _TimeOver(BaseException):
-    """Raised in the worker from outside; no `except Exception` on the way can take it."""
+class _TimeOver(SystemExit):
+    """Raised in the worker from outside; no `except Exception` on the way can take it, and no thread that it ends says so."""
 
 
 def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
@@ -41,6 +42,8 @@ def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
     """
     if getattr(_inside, "running", False):
         return work()
+    from . import sympy_forms, sympy_reader  # noqa: F401  (an import that is stopped half-way leaves SymPy broken)
+
     outcome: list[Result] = []
     failure: list[BaseException] = []
     context = contextvars.copy_context()
@@ -64,7 +67,7 @@ def within(seconds: float, work: Callable[[], Result], doing: str) -> Result:
         finally:
             expired = worker.is_alive()
             if expired:
-                _stop(worker)
+                _stop(worker, lambda: bool(outcome or failure))
             sys.setrecursionlimit(limit)
     if outcome:
         return outcome[0]
@@ -92,10 +95,36 @@ def _start(run: Callable[[], None]) -> tuple[threading.Thread, int]:
     raise ExceededError("no thread could be started")
 
 
-def _stop(worker: threading.Thread) -> None:
-    """Raise in the worker until it ends; one that stays inside a C function is left behind as a daemon."""
-    for _ in range(int(GRACE / 0.1)):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_TimeOver))
-        worker.join(0.1)
-        if not worker.is_alive():
-            return
+def _stop(worker: threading.Thread, ended: Callable[[], bool]) -> None:
+    """Raise in the worker until it ends; one that stays inside a C function is left behind as a daemon.
+
+    The exception strikes wherever the worker is. Python drops one that strikes a finaliser, and reports it: that report is not
+    passed on, and the next exception strikes elsewhere. No collection, whose callbacks belong to other libraries, begins
+    meanwhile. What was struck may leave SymPy's caches with half an answer, so they are emptied.
+    """
+    report, collects = sys.unraisablehook, gc.isenabled()
+
+    def filtered(problem: sys.UnraisableHookArgs, /) -> None:
+        if problem.exc_type is not _TimeOver:
+            report(problem)
+
+    sys.unraisablehook = filtered
+    gc.disable()
+    try:
+        for _ in range(int(GRACE / 0.1)):
+            if not ended():
+                _raise(worker)
+            worker.join(0.1)
+            if not worker.is_alive():
+                break
+    finally:
+        if collects:
+            gc.enable()
+        if not worker.is_alive() and sys.unraisablehook is filtered:
+            sys.unraisablehook = report
+        if caches := sys.modules.get("sympy.core.cache"):
+            caches.clear_cache()
+
+
+def _raise(worker: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_TimeOver))

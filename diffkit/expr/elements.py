@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DiffkitError, ExceededError, UnsupportedError
+from ..errors import DiffkitError, UnsupportedError
 from ..ops import CONSTANT, TABLE, VARIABLE, Op
 from .functions import RULES
 from .kind import constant_value
@@ -28,6 +28,9 @@ class Algebra(Protocol):
 
 class ArrayFunctions:
     """The part of a namespace `s` that is the same in every algebra."""
+
+    #: what is written out is spent of it; None: there is no end
+    allowance: Allowance | None = None
 
     @staticmethod
     def map(function: Callable[..., Any], *arrays: Any) -> np.ndarray:
@@ -85,25 +88,21 @@ def scalar_work(n: Expr) -> int:
     return max(n.size, *(a.size for a in n.args), 0) if n.kind.op.family != "elementwise" else n.size
 
 
-class Allowance:
-    """A number of scalar operations that may be written out; `spend` raises ExceededError, with how far it got, beyond."""
+def written_with_others(op: Op) -> bool:
+    """Whether what is written out of an array operation are the operations that it is written with."""
+    return (op.family != "elementwise" and op.sympy is None and op.lower is not None) or "body" in op.params
 
-    def __init__(self, limit: int, steps: int, who: str) -> None:
-        self.limit, self.steps, self.who = limit, steps, who
-        self.spent = self.done = 0
+
+class Allowance(Protocol):
+    """What may be written out (see engines/symbolic.py)."""
 
     def spend(self, n: Expr) -> None:
-        self.spent += scalar_work(n)
-        if self.spent > self.limit:
-            raise ExceededError(
-                f"{self.who}: writing the function out in scalars stopped at {n.kind.op.name}, after {self.done:,} of "
-                f"{self.steps:,} operations: {self.spent:,} scalar operations are more than the budget of {self.limit:,}"
-            )
-        self.done += n.kind.op.family != "leaf"
+        """A node is about to be written out. ExceededError where that is too much."""
+        ...
 
-    @classmethod
-    def of(cls, limit: int, roots: Sequence[Expr], who: str) -> Allowance:
-        return cls(limit, sum(n.kind.op.family != "leaf" for n in topological(*roots)), who)
+    def foresee(self, operations: int, what: str) -> None:
+        """So many scalar operations are ahead. ExceededError where that is too much."""
+        ...
 
 
 def write(
@@ -111,17 +110,17 @@ def write(
     s: Any,
     variables: Callable[[Expr], np.ndarray],
     after: Callable[[Expr, Any, Sequence[Any]], Any] = lambda node, value, args: value,
-    allowance: Allowance | None = None,
 ) -> list[np.ndarray]:
     """The roots as object arrays of their core shapes. `after(node, value, args)` may wrap what an elementwise op gave.
 
-    UnsupportedError, which names the operation, for one that has no form in scalars; ExceededError beyond the allowance.
+    UnsupportedError, which names the operation, for one that has no form in scalars; ExceededError beyond the
+    allowance of `s`.
     """
     values: dict[int, np.ndarray] = {}
     for n in topological(*roots):
         op, params = n.kind.op, n.kind.kwargs
-        if allowance is not None:
-            allowance.spend(n)
+        if s.allowance is not None:
+            s.allowance.spend(n)
         if op is VARIABLE:
             value = variables(n)
         elif op is CONSTANT:
@@ -133,7 +132,7 @@ def write(
 
             value = ArrayFunctions.map(function, *(values[id(a)] for a in n.args))
         elif op.sympy is None and op.lower is not None:
-            value = _lowered(n, s, [values[id(a)] for a in n.args], after, allowance)
+            value = _lowered(n, s, [values[id(a)] for a in n.args], after)
         else:
             value = _structured(op, s, [values[id(a)] for a in n.args], params)
         values[id(n)] = value
@@ -141,26 +140,22 @@ def write(
 
 
 def _lowered(
-    n: Expr,
-    s: Any,
-    args: Sequence[np.ndarray],
-    after: Callable[[Expr, Any, Sequence[Any]], Any],
-    allowance: Allowance | None,
+    n: Expr, s: Any, args: Sequence[np.ndarray], after: Callable[[Expr, Any, Sequence[Any]], Any]
 ) -> np.ndarray:
     """An array operation without a `sympy` rule, as it is written with other operations."""
     operands = [variable(f"argument {k}", a.shape, a.dtype, uid=-4) for k, a in enumerate(n.args)]
     given = dict(zip(operands, args, strict=True))
     assert n.kind.op.lower is not None
     lowered = n.kind.op.lower(RULES, *operands, **n.kind.kwargs)
-    return write([lowered], s, given.__getitem__, after, allowance)[0]
+    return write([lowered], s, given.__getitem__, after)[0]
 
 
 def _structured(op: Op, s: Any, args: Sequence[np.ndarray], params: dict[str, Any]) -> np.ndarray:
     """An array operation by its `sympy` rule, else by its NumPy definition run on objects; both see one lane axis."""
     laned = [a[None] for a in args]
+    if op.sympy is not None:
+        return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
     try:
-        if op.sympy is not None:
-            return np.asarray(op.sympy(s, *laned, **params)[0], dtype=object)
         found = np.asarray(op.numpy(*laned, **params)[0], dtype=object)
         return ArrayFunctions.map(lambda v: _scalar(s, v), found)  # zeros that NumPy filled in
     except (DiffkitError, MemoryError, RecursionError):

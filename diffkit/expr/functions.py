@@ -11,7 +11,7 @@ import builtins
 import math
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def as_expr(value: Any) -> Expr:
 
 def _holds_expr(value: Any) -> bool:
     if isinstance(value, np.ndarray):
-        return value.dtype == object and any(isinstance(v, Expr) for v in value.flat)
-    return isinstance(value, (list, tuple)) and any(isinstance(v, Expr) or _holds_expr(v) for v in value)
+        return value.dtype == object and builtins.any(isinstance(v, Expr) for v in value.flat)
+    return isinstance(value, (list, tuple)) and builtins.any(isinstance(v, Expr) or _holds_expr(v) for v in value)
 
 
 def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
@@ -45,12 +45,32 @@ def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
     for a in args:
         if hasattr(type(a), "__dk_apply__"):
             return a.__dk_apply__(op, args, params)
-    if any(isinstance(a, Expr) or _holds_expr(a) for a in args):
-        return make(op, tuple(as_expr(a) for a in args), params)
+    if builtins.any(isinstance(a, Expr) or _holds_expr(a) for a in args):
+        return make(op, _operands(op, args), params)
     if op.family == "elementwise":
         return op.numpy(*args, **{**op.params, **params})
     laned = (np.asarray(a)[None] for a in args)
     return op.numpy(*laned, **{**op.params, **params})[0]
+
+
+def _operands(op: Op, args: tuple) -> tuple[Expr, ...]:
+    """The arguments as expressions. Python's ints are integers among integers, and numbers of no dtype of their own elsewhere."""
+    made = tuple([as_expr(a) for a in args])
+    if not op.integers:
+        return made
+    numbers = range(op.conditions, len(args))
+    dtypes = {"int" if args[i].__class__ is int else made[i].kind.dtype for i in numbers}
+    if "int64" not in dtypes or not dtypes <= {"int64", "bool", "int"}:
+        return made
+    return tuple([_whole(a) if a.__class__ is int else e for a, e in zip(args, made, strict=True)])
+
+
+def _whole(value: int) -> Expr:
+    """A Python int as a constant of dtype int64."""
+    try:
+        return constant(np.int64(value))
+    except OverflowError:
+        raise DtypeError(f"the integer {str(value)[:20]}… is too large for int64") from None
 
 
 def elementwise(op: Op) -> Callable[..., Any]:
@@ -71,6 +91,10 @@ def elementwise(op: Op) -> Callable[..., Any]:
 
 
 _module = sys.modules[__name__]
+
+if TYPE_CHECKING:  # elementwise functions come from the op table, compositions from the modules imported below
+
+    def __getattr__(name: str) -> Any: ...
 
 
 def publish(op: Op) -> None:
@@ -154,24 +178,81 @@ def _axes(axis: Any, rank: int, name: str) -> tuple[int, ...]:
     return tuple(sorted(result))
 
 
+#: what an element outside `where` counts as, and how `initial` joins the result
+_NEUTRAL: dict[str, tuple[float | None, str | None]] = {
+    "sum": (0, "add"),
+    "prod": (1, "multiply"),
+    "max": (-math.inf, "maximum"),
+    "min": (math.inf, "minimum"),
+    "mean": (None, None),
+    "logsumexp": (-math.inf, None),
+}
+
+
+def _kept(keepdims: Any) -> bool:
+    return keepdims is not np._NoValue and bool(keepdims)
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     op = TABLE[name]
+    joined = _NEUTRAL[name][1]
 
-    def reduce(x: Any, axis: Any = None, keepdims: bool = False, **ignored: Any) -> Any:
-        if any(v is not None and v is not np._NoValue for v in ignored.values()):
+    def reduce(
+        x: Any, axis: Any = None, keepdims: Any = False, *, where: Any = True, initial: Any = None, **ignored: Any
+    ) -> Any:
+        if builtins.any(v is not None and v is not np._NoValue for v in ignored.values()):
             raise UnsupportedError(f"{name}: the argument {next(iter(ignored))!r} has no meaning here")
+        if initial is np._NoValue:
+            initial = None
+        chosen = where is not True and where is not np._NoValue
+        if chosen or initial is not None:
+            return _of_some(name, x, axis, _kept(keepdims), where if chosen else True, initial)
         rank = np.ndim(x) if not isinstance(x, Expr) else x.ndim
         x = as_expr(x) if _holds_expr(x) else x
         axes = _axes(axis, x.ndim if isinstance(x, Expr) else rank, name)
         if isinstance(x, Expr) and name in ("max", "min") and not math.prod(x.shape[a] for a in axes):
-            raise ShapeError(f"{name}: core shape {x.shape} has no elements along the axes {axes}")
-        if not axes and isinstance(x, Expr) and name != "norm":
+            raise ShapeError(
+                f"{name}: core shape {x.shape} has no elements along the axes {axes}; initial= is what none have"
+            )
+        if not axes and isinstance(x, Expr):
             return x
-        return apply(op, (x,), {"axes": axes, "keepdims": bool(keepdims)})
+        return apply(op, (x,), {"axes": axes, "keepdims": _kept(keepdims)})
 
     reduce.__name__ = reduce.__qualname__ = name
-    reduce.__doc__ = f"{op.doc} (core axes; None: all of them)."
+    start = f"; initial: {joined} this to the result" if joined else ""
+    reduce.__doc__ = f"{op.doc} (core axes; None: all of them). where: of the elements where this holds{start}."
     return reduce
+
+
+def _of_some(name: str, x: Any, axis: Any, keepdims: bool, where: Any, initial: Any) -> Any:
+    """A reduction over the elements where a condition holds, from an initial value."""
+    neutral, joined = _NEUTRAL[name]
+    reduce = getattr(_module, name)
+    if not (isinstance(x, Expr) or isinstance(where, Expr) or isinstance(initial, Expr) or _holds_expr([x, where])):
+        if name != "logsumexp":
+            more = {"initial": initial} if initial is not None else {}
+            return getattr(np, name)(x, axis=axis, keepdims=keepdims, where=where, **more)
+        return reduce(np.where(where, x, neutral), axis, keepdims)
+    if initial is not None and joined is None:
+        raise UnsupportedError(f"{name}: the argument 'initial' has no meaning here")
+    x = as_expr(x)
+    if name in ("max", "min") and where is not True and initial is None:
+        raise ArgumentError(f"{name}: with where= it needs initial=, which is the result where no element is chosen")
+    axes = _axes(axis, x.ndim, name)
+    if where is not True:
+        if name == "mean":
+            count = sum(broadcast_to(RULES.where(as_expr(where), 1, 0), x.shape), axis, keepdims)
+            return sum(x, axis, keepdims, where=where) / count
+        x = broadcast_to(RULES.where(where, x, neutral), x.shape)
+    if name in ("max", "min") and not math.prod(x.shape[a] for a in axes):  # of nothing
+        return broadcast_to(as_expr(initial), _reduced(x.shape, axes, keepdims))
+    found = reduce(x, axis, keepdims)
+    return found if initial is None else getattr(RULES, str(joined))(found, initial)
+
+
+def _reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    rank = len(shape)
+    return tuple(1 if i - rank in axes else n for i, n in enumerate(shape) if keepdims or i - rank not in axes)
 
 
 sum = _reduction("sum")
@@ -180,16 +261,6 @@ prod = _reduction("prod")
 max = amax = _reduction("max")
 min = amin = _reduction("min")
 logsumexp = _reduction("logsumexp")
-
-
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Euclidean length over core axes (all by default); at the zero vector its derivative is 0."""
-    rank = x.ndim if isinstance(x, Expr) else np.ndim(x)
-    if ord not in (None, 2, "fro") or (ord == 2 and axis is None and rank > 1):
-        raise UnsupportedError(
-            "norm: only the Euclidean norm (ord=None or 2) is an operation; write others with abs, max and sum"
-        )
-    return _reduction("norm")(x, axis, keepdims)
 
 
 def reshape(x: Any, *shape: Any, **named: Any) -> Any:
@@ -224,9 +295,11 @@ def size(x: Any) -> int:
     return math.prod(shape(x))
 
 
-def ravel(x: Any) -> Any:
-    """All elements along one axis."""
-    return reshape(x, (-1,))
+def ravel(x: Any, order: str = "C") -> Any:
+    """All elements along one axis; order "F": the first axis fastest."""
+    if order not in ("C", "A", "K", "F"):
+        raise UnsupportedError(f"ravel: order={order!r} is neither 'C' nor 'F'")
+    return reshape(transpose(x) if order == "F" else x, (-1,))
 
 
 def expand_dims(x: Any, axis: Any) -> Any:
@@ -243,7 +316,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     if not isinstance(x, Expr):
         return np.squeeze(x, axis)
     drop = {a for a in range(-x.ndim, 0) if x.shape[a] == 1} if axis is None else set(_axes(axis, x.ndim, "squeeze"))
-    if any(x.shape[a] != 1 for a in drop):
+    if builtins.any(x.shape[a] != 1 for a in drop):
         raise ShapeError(f"squeeze: an axis of core shape {x.shape} to be dropped is longer than 1")
     return reshape(x, tuple(x.shape[a] for a in range(-x.ndim, 0) if a not in drop))
 
@@ -272,13 +345,18 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     return transpose(x, order)
 
 
-def moveaxis(x: Any, source: int, destination: int) -> Any:
-    """One core axis moved to another place."""
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """Core axes moved to other places: one, or several."""
     if not isinstance(x, Expr):
         return np.moveaxis(x, source, destination)
-    (source,), (destination,) = _axes(source, x.ndim, "moveaxis"), _axes(destination, x.ndim, "moveaxis")
-    order = [a for a in range(x.ndim) if a != source % x.ndim]
-    order.insert(destination % x.ndim, source % x.ndim)
+    sources, places = (tuple(a) if isinstance(a, Iterable) else (a,) for a in (source, destination))
+    for named in (sources, places):
+        _axes(named, x.ndim, "moveaxis")  # in range, and none twice
+    if len(sources) != len(places):
+        raise ShapeError(f"moveaxis: {len(sources)} axes to {len(places)} places")
+    order = [a for a in range(x.ndim) if a not in {s % x.ndim for s in sources}]
+    for to, a in sorted((p % x.ndim, s % x.ndim) for p, s in zip(places, sources, strict=True)):
+        order.insert(to, a)
     return transpose(x, order)
 
 
@@ -298,7 +376,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 
 def concatenate(xs: Any, axis: int = 0) -> Any:
     """Arrays joined along an existing core axis."""
-    if not any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
+    if not builtins.any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
         return np.concatenate(xs, axis=axis)
     parts = tuple(as_expr(x) for x in xs)
     if not parts[0].shape or len({p.ndim for p in parts}) > 1:
@@ -315,7 +393,7 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
 
 def stack(xs: Any, axis: int = 0) -> Any:
     """Arrays of one core shape joined along a new axis."""
-    if not any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
+    if not builtins.any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
         return np.stack(xs, axis=axis)
     parts = tuple(as_expr(x) for x in xs)
     if len({p.shape for p in parts}) > 1:
@@ -358,7 +436,7 @@ def getitem(x: Expr, index: Any) -> Expr:
         result = make(TABLE["getitem"], (x,), {"index": tuple(frozen)})
     except IndexError as problem:
         raise ShapeError(f"indexing core shape {x.shape}: {problem}") from None
-    return x if result.shape == x.shape and all(p == ("slice", None, None, None) for p in frozen) else result
+    return x if result.shape == x.shape and builtins.all(p == ("slice", None, None, None) for p in frozen) else result
 
 
 def sum_of_axes(index: list[Any]) -> int:
@@ -403,94 +481,16 @@ def _like(value: float) -> Callable[..., Any]:
 zeros_like, ones_like = _like(0.0), _like(1.0)
 
 
-# ---- operators and NumPy's protocols ------------------------------------------------------------------------------
-def _binary(name: str) -> tuple[Callable, Callable]:
-    op = TABLE[name]
-
-    def forward(self: Expr, other: Any) -> Any:
-        if isinstance(other, Expr):
-            return make(op, (self, other))
-        if hasattr(type(other), "__dk_apply__") or isinstance(other, (str, bytes, dict, set)):
-            return NotImplemented
-        return make(op, (self, as_expr(other)))
-
-    def backward(self: Expr, other: Any) -> Any:
-        if isinstance(other, (str, bytes, dict, set)):
-            return NotImplemented
-        return make(op, (as_expr(other), self))
-
-    return forward, backward
-
-
-for _symbol, _name in (
-    ("add", "add"),
-    ("sub", "subtract"),
-    ("mul", "multiply"),
-    ("truediv", "divide"),
-    ("pow", "power"),
-):
-    _forward, _backward = _binary(_name)
-    setattr(Expr, f"__{_symbol}__", _forward)
-    setattr(Expr, f"__r{_symbol}__", _backward)
-for _symbol, _name in (
-    ("lt", "less"),
-    ("le", "less_equal"),
-    ("gt", "greater"),
-    ("ge", "greater_equal"),
-    ("eq", "equal"),
-    ("ne", "not_equal"),
-):
-    setattr(Expr, f"__{_symbol}__", _binary(_name)[0])
-for _symbol, _name in (("and", "logical_and"), ("or", "logical_or")):
-    _forward, _backward = _binary(_name)
-    setattr(Expr, f"__{_symbol}__", _forward)
-    setattr(Expr, f"__r{_symbol}__", _backward)
-setattr(Expr, "__hash__", object.__hash__)  # identity; == is an elementwise comparison
-for _symbol, _method in (
-    ("neg", lambda self: make(TABLE["negative"], (self,))),
-    ("pos", lambda self: self),
-    ("abs", lambda self: make(TABLE["abs"], (self,))),
-    ("invert", lambda self: make(TABLE["logical_not"], (self,))),
-    ("matmul", matmul),
-    ("rmatmul", lambda self, other: matmul(other, self)),
-):
-    setattr(Expr, f"__{_symbol}__", _method)
-for _function in (sum, mean, prod, max, min, reshape, ravel, squeeze, dot, swapaxes):
-    setattr(Expr, _function.__name__, _function)
-setattr(Expr, "flatten", ravel)
-setattr(Expr, "transpose", lambda self, *axes: transpose(self, (axes[0] if len(axes) == 1 else axes) or None))
-
-
-def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    name = ufunc.__name__
-    try:
-        op = TABLE[name] if method == "__call__" else None
-    except KeyError:
-        op = None
-    if op is None:
-        call = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
-        raise UnsupportedError(
-            f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op"
-        )
-    if ufunc is np.matmul:
-        return matmul(*inputs)
-    if kwargs and any(v is not None for v in kwargs.values()):
-        raise UnsupportedError(f"numpy.{name}: {', '.join(kwargs)} cannot be used on an expression")
-    return apply(op, inputs, {})
-
-
-def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
-    ours = getattr(_module, func.__name__, None)
-    if ours is None or func.__name__.startswith("_"):
-        raise UnsupportedError(f"numpy.{func.__name__} is not an operation of diffkit on expressions")
-    if func in (np.linalg.diagonal, np.linalg.trace):  # of the last two axes, unlike NumPy's functions of these names
-        kwargs = {"axis1": -2, "axis2": -1, **kwargs}
-    return ours(*args, **kwargs)
-
-
-setattr(Expr, "__array_ufunc__", _array_ufunc)
-setattr(Expr, "__array_function__", _array_function)
-
-from . import compositions, convolution, indexing, linalg  # noqa: E402, F401  (add the functions that are composed of those above)
+from . import (  # noqa: E402, F401  (add the operators, and the functions that are composed of those above)
+    arranging,
+    compositions,
+    convolution,
+    differences,
+    elementary,
+    indexing,
+    linalg,
+    operators,
+    statistics,
+)
 from .einsum import einsum  # noqa: E402, F401
 from .scan import checkpoint, cond, scan  # noqa: E402, F401

@@ -33,8 +33,8 @@ def integer_index(name: str, index: Any) -> Expr | np.ndarray:
         )
     if i.dtype != "int64":
         raise UnsupportedError(
-            f"{name}: indexing by an expression of dtype {i.dtype}; an index is of dtype int64 (arithmetic makes float64 of "
-            "integers: .astype('int64') makes them integers again)"
+            f"{name}: indexing by an expression of dtype {i.dtype}; an index is of dtype int64. Integers stay integers under "
+            "+ - * // % and the like, / and all else makes float64 of them: .astype('int64') makes them integers again"
         )
     return constant_value(i.kind) if i.kind.op.name == "constant" else i
 
@@ -230,7 +230,7 @@ def quantile(
     shape = (
         tuple(1 if i in axes else n for i, n in zip(range(-x.ndim, 0), x.shape, strict=True)) if kept else last.shape
     )
-    found = [dk.where(last == last, _between(rows, float(v) * (n - 1)), last) for v in np.ravel(q)]  # type: ignore[attr-defined]
+    found = [dk.where(last == last, _between(rows, float(v) * (n - 1)), last) for v in np.ravel(q)]
     return dk.reshape(dk.stack(found) if found else as_expr(np.zeros((0, *last.shape))), (*np.shape(q), *shape))
 
 

@@ -1,4 +1,14 @@
-"""Kind: what a value is, apart from its arguments. Expressions and tapes share kinds."""
+"""Kind: what a value is, apart from its arguments. Expressions and tapes share kinds.
+
+Integers. ``+ - * // % abs negative fmod maximum minimum clip where`` between int64 values (with Python ints and booleans among
+them) are int64, as in NumPy; whatever else is computed of integers is float64, as is an integer with a float64 or a Python float.
+What is only moved keeps its dtype. Division and remainder by zero are 0, as in NumPy; overflow is not looked for. An integer
+has no derivative.
+
+It is a rule of dtypes (`Op.integers`), and not casts around the float operation, because machines need nothing new for it: a
+compiled one holds integers as doubles, whose sums, differences, products and remainders are exact up to 2**53 (the numpy
+machine has them up to 2**63), and programs, printed forms and sources stay as short as what was written.
+"""
 
 from __future__ import annotations
 
@@ -103,15 +113,22 @@ def _result_dtype(op: Op, arguments: tuple[Kind, ...], params: dict) -> str:
         return "bool" if op.result == "bool" else "int64"
     if op is CAST:
         return params["dtype"]
-    return promote(*(a.dtype for a in arguments[op.conditions : op.indices]), keep=op.result == "same")
+    return _common(op, [a.dtype for a in arguments[op.conditions : op.indices]])
 
 
 def operand_dtypes(op: Op, have: Sequence[str]) -> tuple[str, ...]:
     """The dtypes that operands of these are brought to: conditions, one dtype for all numbers, indices."""
     numbers = have[op.conditions : op.indices]
-    target = promote(*numbers, keep=op.result == "same")
+    target = _common(op, numbers)
     indices = len(have) - op.conditions - len(numbers)
     return ("bool",) * op.conditions + (target,) * len(numbers) + ("int64",) * indices
+
+
+def _common(op: Op, numbers: Sequence[str]) -> str:
+    """The dtype that an operation's numbers are brought to."""
+    if op.integers and set(numbers) <= {"int64", "bool"} and "int64" in numbers:
+        return "int64"
+    return promote(*numbers, keep=op.result == "same")
 
 
 def promote(*dtypes: str, keep: bool = False) -> str:

@@ -11,9 +11,11 @@ on the derivative by each of two entries that mirror each other; on symmetric ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from importlib import import_module
+from itertools import pairwise
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,12 +23,12 @@ import numpy as np
 from ..errors import ShapeError, UnsupportedError
 from ..ops import TABLE
 from . import functions as dk
-from .functions import _holds_expr, as_expr, matmul, norm
+from .functions import _axes, _holds_expr, _kept, as_expr, matmul
 from .node import Expr, make
 
 __all__ = [
-    "cholesky", "det", "eigh", "eigvalsh", "inv", "matmul", "matrix_power", "norm", "pinv", "qr", "slogdet", "solve",
-    "solve_triangular",
+    "cholesky", "det", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_power", "multi_dot", "norm", "pinv", "qr", "slogdet",
+    "solve", "solve_triangular", "svd", "svdvals",
 ]  # fmt: skip
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -47,6 +49,19 @@ class EighResult(NamedTuple):
 class QRResult(NamedTuple):
     Q: Any
     R: Any
+
+
+class SVDResult(NamedTuple):
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class LeastSquares(NamedTuple):
+    x: Any
+    residuals: Any
+    rank: int
+    s: Any
 
 
 def _published(function: _F) -> _F:
@@ -166,6 +181,71 @@ def matrix_power(a: Any, n: int) -> Any:
     return result
 
 
+@_published
+def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    """Product of two or more matrices, in the order that costs least; the first and the last may be vectors."""
+    parts = [as_expr(a) for a in arrays]
+    ends = {1, 2}
+    if len(parts) < 2 or any(p.ndim not in (ends if k in (0, len(parts) - 1) else {2}) for k, p in enumerate(parts)):
+        shown = ", ".join(str(p.shape) for p in parts)
+        raise ShapeError(f"multi_dot: core shapes {shown} are not of two or more matrices (or vectors at the ends)")
+    for a, b in pairwise(parts):
+        if a.shape[-1] != b.shape[0]:
+            raise ShapeError(f"multi_dot: core shapes {a.shape} and {b.shape} do not fit")
+    axes = [[k, k + 1] for k in range(len(parts))]
+    axes[0], axes[-1] = axes[0][-parts[0].ndim :], axes[-1][: parts[-1].ndim]
+    operands = [v for p, named in zip(parts, axes, strict=True) for v in (p, named)]
+    kept = [*axes[0][:-1], *axes[-1][1:]]
+    return dk.einsum(*operands, kept)
+
+
+@_published
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Length of vectors or of matrices, as numpy.linalg.norm; Euclidean over all axes by default, with derivative 0 at zero.
+
+    Of vectors (one axis) `ord` is 2, 1, inf, -inf, 0 or a power p; of matrices (two axes) "fro", "nuc", 1, -1, 2, -2, inf or
+    -inf, where 2, -2 and "nuc" are of singular values. Kinks are those of abs, max, min and norm.
+    """
+    a, kept = as_expr(x), _kept(keepdims)
+    if ord is None or (ord == 2 and axis is None and a.ndim == 1):
+        return make(TABLE["norm"], (a,), {"axes": _axes(axis, a.ndim, "norm"), "keepdims": kept})
+    axes = tuple(range(a.ndim)) if axis is None else tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    _axes(axes, a.ndim, "norm")
+    if len(axes) == 1:
+        return _vector_norm(a, ord, axes[0], kept)
+    if len(axes) != 2:
+        raise ShapeError(f"norm: ord={ord!r} is of one axis or two, not {len(axes)} of core shape {a.shape}")
+    rows, columns = (i % a.ndim for i in axes)
+    return _matrix_norm(a, ord, rows, columns, kept)
+
+
+def _vector_norm(x: Expr, ord: Any, axis: int, kept: bool) -> Any:
+    if ord in (2, 1, inf, -inf, 0):
+        reduce, of = {
+            2: (lambda v, *how: make(TABLE["norm"], (v,), {"axes": _axes(axis, x.ndim, "norm"), "keepdims": kept}), x),
+            1: (dk.sum, abs(x)), inf: (dk.max, abs(x)), -inf: (dk.min, abs(x)), 0: (dk.sum, dk.astype(x != 0, _floats(x))),
+        }[ord]  # fmt: skip
+        return reduce(of, axis, kept)
+    if isinstance(ord, str):
+        raise UnsupportedError(f"norm: ord={ord!r} is of matrices, and there is one axis")
+    return dk.sum(abs(x) ** ord, axis, kept) ** (1.0 / ord)
+
+
+def _matrix_norm(x: Expr, ord: Any, rows: int, columns: int, kept: bool) -> Any:
+    if ord == "fro":
+        return make(TABLE["norm"], (x,), {"axes": _axes((rows, columns), x.ndim, "norm"), "keepdims": kept})
+    if ord in (1, -1, inf, -inf):
+        along, over = (rows, columns) if ord in (1, -1) else (columns, rows)
+        found = (dk.max if ord > 0 else dk.min)(dk.sum(abs(x), along, True), over, True)
+    elif ord in (2, -2, "nuc"):
+        values = svdvals(dk.moveaxis(x, (rows, columns), (-2, -1)))
+        found = {2: dk.max, -2: dk.min, "nuc": dk.sum}[ord](values, -1)
+        found = dk.expand_dims(found, (rows, columns))
+    else:
+        raise UnsupportedError(f"norm: ord={ord!r} of a matrix is none of None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf")
+    return found if kept else dk.squeeze(found, (rows, columns))
+
+
 # ---- determinants -------------------------------------------------------------------------------------------------
 @_published
 def det(a: Any) -> Any:
@@ -227,3 +307,61 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     if m < n:  # the columns past the m-th are turned by the Q of those before
         r = dk.concatenate((r, dk.matmul(dk.swapaxes(q, -1, -2), x[..., m:])), -1)
     return r if mode == "r" else QRResult(q, r)
+
+
+@_published
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    """U (..., m, k), singular values (..., k) in descending order, and Vh (..., k, n), k = min(m, n): U * S @ Vh = a.
+
+    As NumPy, but write ``full_matrices=False`` unless `a` is square. The signs of columns are LAPACK's choice, so a function
+    should not depend on them. Derivatives of the vectors are infinite or NaN where singular values are equal (or zero, unless
+    `a` is square); those of the values alone are not.
+    """
+    if hermitian:
+        raise UnsupportedError("svd: the argument 'hermitian' has no meaning here")
+    x = _matrices("svd", a)
+    if not compute_uv:
+        return svdvals(x)
+    m, n = x.shape[-2:]
+    if full_matrices and m != n:
+        raise UnsupportedError(
+            f"svd: full_matrices=True of core shape {x.shape} would make up vectors that the matrix does not determine; write "
+            "full_matrices=False"
+        )
+    both = make(TABLE["svd"], (x if m >= n else dk.swapaxes(x, -1, -2),))
+    long, short = both[..., 1 : max(m, n) + 1, :], both[..., max(m, n) + 1 :, :]
+    left, right = (long, short) if m >= n else (short, long)
+    return SVDResult(left, svdvals(x), dk.swapaxes(right, -1, -2))
+
+
+@_published
+def svdvals(a: Any) -> Any:
+    """Singular values (..., min(m, n)) in descending order. At zero their derivative is that of LAPACK's choice of vectors."""
+    x = _matrices("svdvals", a)
+    return make(TABLE["svdvals"], (x if x.shape[-2] >= x.shape[-1] else dk.swapaxes(x, -1, -2),))
+
+
+@_published
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """Least squares: x with the smallest |b - a @ x|, and of those the shortest; residuals, rank and singular values beside it.
+
+    `a` (m, n) has full rank min(m, n), which is not looked at (NaN or nonsense without; ``pinv(a, rcond) @ b`` minds it). By QR
+    factors. The residuals are sums of squares where m > n, else there are none.
+    """
+    if rcond is not None and rcond != -1:
+        raise UnsupportedError(
+            "lstsq: the argument 'rcond' has no meaning here; pinv(a, rcond) @ b has a rank to decide on"
+        )
+    x, y = _matrices("lstsq", a), as_expr(b)
+    if x.ndim != 2 or y.ndim not in (1, 2) or y.shape[0] != x.shape[0]:
+        raise ShapeError(f"lstsq: core shapes {x.shape} and {y.shape} do not fit; they are (m, n) and (m,) or (m, k)")
+    m, n = x.shape
+    if m >= n:
+        q, r = qr(x)
+        found = solve_triangular(r, dk.matmul(dk.transpose(q), y))
+    else:
+        q, r = qr(dk.transpose(x))
+        found = dk.matmul(q, solve_triangular(r, y, trans=1))
+    left = y - dk.matmul(x, found)
+    sums = dk.sum(dk.reshape(left * left, (m, -1)), 0) if m > n else as_expr(np.zeros(0))
+    return LeastSquares(found, sums, min(m, n), svdvals(x))

@@ -41,11 +41,13 @@ def scan(
 
     `carry`, `xs` and what `step` returns are nests (dicts, lists, tuples, None) of arrays and numbers. Every array of `xs` has
     the steps along its first core axis; so do `ys`. Without `xs` give `length`, and x is None. The carry keeps its structure,
-    shapes and dtypes (a Python number takes the dtype that the step gives it). With `reverse` the loop starts at the last x.
+    shapes and dtypes (a Python number takes the dtype that the step gives it: `i + 1` of an int stays an integer). With
+    `reverse` the loop starts at the last x.
 
     The step is traced once, however many steps there are. Reverse mode keeps of every step what its reversal needs; with
     `checkpoints=k` it keeps k carries, the first one among them, and runs steps again, as few as that allows (binomial
-    checkpointing). `xs`, `ys` and their adjoints are whole in memory in any case, and derivatives of second order keep all carries.
+    checkpointing). `xs`, `ys` and their adjoints are whole in memory in any case, and so is memory for all
+    carries where a reversal is itself reversed: a Hessian goes forward over reverse, and needs it not.
 
     Raises ShapeError, DtypeError or ArgumentError, naming the leaf, where lengths differ or the carry changes.
     """
@@ -54,15 +56,16 @@ def scan(
     given = [as_expr(c) for c in started]
     names = _names(carry, "carry")
     rows_given = [as_expr(x) for x in rows]
-    dtypes = _starting_dtypes(given, rows_given)
+    dtypes, floats = _starting_dtypes(started, given, rows_given)
     with paused():
-        for _ in range(3):  # a weak number's dtype is what the step makes of it, which may take another look
+        for _ in range(len(dtypes) + 2):  # a weak number's dtype is what the step makes of it: it may take another look
             inputs = [
                 *_symbols("carry", [(c.shape, d) for c, d in zip(given, dtypes, strict=True)]),
                 *_symbols("x", [(x.shape[1:], x.dtype) for x in rows_given]),
             ]
             ends, ys, ys_structure = _stepped(step, inputs, carry_structure, xs_structure)
-            made = [e.kind.dtype if e.kind.dtype != WEAK else d for e, d in zip(ends, dtypes, strict=True)]
+            weak = [floats if d == "int64" else d for d in dtypes]
+            made = [e.kind.dtype if e.kind.dtype != WEAK else w for e, w in zip(ends, weak, strict=True)]
             settled = [m if c.kind.dtype == WEAK else d for m, d, c in zip(made, dtypes, given, strict=True)]
             if settled == dtypes:
                 break
@@ -195,11 +198,15 @@ def _checkpoints(checkpoints: int | None) -> int:
     return count
 
 
-def _starting_dtypes(carry: Sequence[Expr], rows: Sequence[Expr]) -> list[str]:
-    """A Python number in the carry takes the dtype of the floats beside it."""
+def _starting_dtypes(started: Sequence[Any], carry: Sequence[Expr], rows: Sequence[Expr]) -> tuple[list[str], str]:
+    """What the carry is tried with, and the dtype of the floats beside it, which a Python number in the carry takes.
+
+    A Python int is tried as an integer, but among float32: times an integer they would be float64.
+    """
     beside = {e.kind.dtype for e in (*carry, *rows)} & {"float32", "float64"}
-    weak = "float32" if beside == {"float32"} else "float64"
-    return [weak if c.kind.dtype == WEAK else c.kind.dtype for c in carry]
+    floats = "float32" if beside == {"float32"} else "float64"
+    tried = ["int64" if leaf.__class__ is int and "float32" not in beside else floats for leaf in started]
+    return [t if c.kind.dtype == WEAK else c.kind.dtype for t, c in zip(tried, carry, strict=True)], floats
 
 
 def _symbols(name: str, signature: Sequence[tuple[tuple[int, ...], str]]) -> list[Expr]:

@@ -2,160 +2,53 @@
 
 The expression is first *prepared* for the target: operations that the target cannot spell are written with others
 (their record's `lower`), and the conversions that diffkit makes silently (booleans and integers in arithmetic) become
-casts. Then every operation is spelled, and gets a line of its own if it is used more than once or is long.
+casts. Then every operation is spelled, and gets a line of its own if it is used more than once or is long. The body of a loop or
+of a checkpointed function becomes a function of its own, in front of the one asked for. How targets spell: source_targets.py.
 """
 
 from __future__ import annotations
 
-import builtins
 import itertools
-import keyword
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
-from ..ops import CAST, CONSTANT, Op
+from ..ops import CAST, CONSTANT, TABLE, Op
 from .functions import RULES, as_expr
 from .kind import WEAK, constant_value, intern_kind
-from .node import Expr, free_variables, make, node, topological
+from .node import Expr, free_variables, make, node, topological, variable
 from .printing import ATOM, NEGATIVE, brief, sides, value_text
+from .source_targets import MODULES, TARGETS
 
 #: an operation that is used once and not longer than this is written where it is used
 INLINE_CHARACTERS = 60
+#: constants of more elements are written as one number, if they are one
+SPELLED = 4
 
 FLOATS = ("float64", "float32")
-
-_C_MATH = frozenset(
-    "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma "  # noqa: SIM905
-    "fmax fmin fmod hypot lgamma log log10 log1p log2 pow rint round sin sinh sqrt tan tanh tgamma trunc".split()
-)
-_C_WORDS = frozenset(
-    "asm auto bool break case char const continue default do double else enum extern false float for goto if inline "  # noqa: SIM905
-    "int isnan linux long main register restrict return short signed sizeof static struct switch true typedef typeof "
-    "union unix unsigned void volatile while NAN INFINITY HUGE_VAL".split()
-)
-
-_REDUCE = "{module}.{name}({{0}}, axis={{axes}}, keepdims={{keepdims}})"
-_REDUCE_TORCH = "torch.{name}({{0}}, dim={{axes}}, keepdim={{keepdims}})"
-
-
-def _array_spellings(module: str) -> dict[str, str]:
-    return {
-        **{name: _REDUCE.format(module=module, name=name) for name in ("sum", "mean", "prod", "max", "min")},
-        "reshape": "{0}.reshape({shape})",
-        "transpose": f"{module}.transpose({{0}}, {{axes}})",
-        "broadcast_to": f"{module}.broadcast_to({{0}}, {{shape}})",
-        "getitem": "{0}[{index}]",
-        "concatenate": f"{module}.concatenate([{{args}}], axis={{axis}})",
-        "stack": f"{module}.stack([{{args}}], axis={{axis}})",
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What a language or library asks for, apart from the spellings in the operations' records."""
-
-    #: a number or array made one of the target's own, of a given dtype
-    convert: str
-    #: the target's names for diffkit's dtypes
-    dtypes: Mapping[str, str]
-    #: whether a function of this name can be called, and under which name
-    function: Callable[[str], str | None]
-    #: spellings of operations whose record has none for this target
-    spellings: Mapping[str, str] = field(default_factory=dict)
-    #: functions that spellings use, by name
-    helpers: Mapping[str, str] = field(default_factory=dict)
-    #: names that a variable must not have
-    reserved: frozenset[str] = frozenset()
-    #: functions take no plain numbers
-    tensors_only: bool = False
-
-
-def _numpy_name(module: str) -> Callable[[str], str | None]:
-    return lambda name: f"{module}.{name}" if hasattr(np, name) else None
-
-
-_PYTHON_WORDS = frozenset({*keyword.kwlist, *dir(builtins), "numpy", "scipy", "jax", "torch"})
-_DTYPES = {"float64": "float64", "float32": "float32", "int64": "int64", "bool": "bool_"}
-
-TARGETS = {
-    "numpy": Target(
-        convert="numpy.asarray({0}, dtype=numpy.{dtype})", dtypes=_DTYPES, function=_numpy_name("numpy"),
-        reserved=_PYTHON_WORDS,
-        spellings={
-            **_array_spellings("numpy"),
-            "logsumexp": "scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
-            "scatter": "_scatter({0}, lambda a: a[{index}], {shape})",
-        },
-        helpers={"_scatter": '''\
-def _scatter(x, pick, shape):
-    """Zeros of this shape, with x added at the places that `pick` takes."""
-    out = numpy.zeros(shape, x.dtype)
-    numpy.add.at(out.reshape(-1), pick(numpy.arange(out.size).reshape(shape)), x)
-    return out
-'''},
-    ),
-    "jax": Target(
-        convert="jax.numpy.asarray({0}, dtype=jax.numpy.{dtype})", dtypes=_DTYPES,
-        function=_numpy_name("jax.numpy"), reserved=_PYTHON_WORDS,
-        spellings={
-            **_array_spellings("jax.numpy"),
-            "logsumexp": "jax.scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
-            "scatter": "jax.numpy.zeros({shape}, {0}.dtype).at[{index}].add({0})",
-        },
-    ),
-    "torch": Target(
-        convert="torch.as_tensor({0}, dtype=torch.{dtype})", dtypes={**_DTYPES, "bool": "bool"},
-        function=_numpy_name("torch"), reserved=_PYTHON_WORDS, tensors_only=True,
-        spellings={
-            **{name: _REDUCE_TORCH.format(name=name) for name in ("sum", "mean", "logsumexp")},
-            "max": _REDUCE_TORCH.format(name="amax"),
-            "min": _REDUCE_TORCH.format(name="amin"),
-            "prod": "_prod({0}, {axes}, {keepdims})",
-            "reshape": "{0}.reshape({shape})",
-            "transpose": "torch.permute({0}, {axes})",
-            "broadcast_to": "torch.broadcast_to({0}, {shape})",
-            "getitem": "{0}[{index}]",
-            "concatenate": "torch.cat([{args}], dim={axis})",
-            "stack": "torch.stack([{args}], dim={axis})",
-            "scatter": "_scatter({0}, lambda a: a[{index}], {shape})",
-        },
-        helpers={"_scatter": '''\
-def _scatter(x, pick, shape):
-    """Zeros of this shape, with x added at the places that `pick` takes."""
-    out = torch.zeros(shape, dtype=x.dtype)
-    places = pick(torch.arange(out.numel()).reshape(shape))
-    return out.reshape(-1).index_add(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
-''', "_prod": '''\
-def _prod(x, axes, keepdim):
-    """Product over axes that count from the end and ascend, so that one gone moves none of the others."""
-    for axis in axes:
-        x = torch.prod(x, axis, keepdim)
-    return x
-'''},
-    ),
-    "c": Target(
-        convert="({dtype}){0}", dtypes={"float64": "double", "float32": "float", "int64": "long long", "bool": "_Bool"},
-        function=lambda name: name if name in _C_MATH else None, reserved=_C_WORDS | _C_MATH,
-    ),
-}  # fmt: skip
+#: names of functions made of bodies
+STEP = re.compile(r"_step\d+")
 
 
 def to_source(f: Expr | Sequence[Expr], target: str = "numpy", name: str = "f") -> str:
-    """Source of a function `name` of the variables, in order of first appearance.
+    """Source of a function `name` of the variables, in order of first appearance, each of its core shape.
 
-    A list of expressions gives a function that returns a tuple; in C one that writes through pointers given last.
+    A list of expressions gives a function that returns a tuple; in C one that writes through pointers given last. A loop stays one;
+    its reversal keeps all carries, whatever `checkpoints` says.
+
+    target: "numpy", "jax", "torch" or "c" (scalars only).
+
+    Raises UnsupportedError, which names the operation, for one that the target cannot spell; ArgumentError for another target.
     """
     if target not in TARGETS:
         raise ArgumentError(f"the target is one of {', '.join(TARGETS)}, not {target!r}")
-    if not name.isidentifier() or name in TARGETS[target].reserved:
+    if not name.isidentifier() or name in TARGETS[target].reserved or STEP.fullmatch(name):
         raise ArgumentError(f"{name!r} cannot be the name of a function in this target; give another one as name=...")
     several = isinstance(f, (list, tuple))
     roots: list[Any] = list(f) if several else [f]  # type: ignore[arg-type]
@@ -172,10 +65,14 @@ def _prepare(roots: Sequence[Expr], target: str) -> list[Expr]:
         lowered = False
         for n in topological(*roots):
             args = tuple(new[id(a)] for a in n.args)
-            if not args or _spelling(n.op, target) is not None:
-                new[id(n)] = make(n.op, _cast_arguments(n, args), n.params, canonical=False) if args else n
-            elif n.op.lower is not None:
-                written = as_expr(n.op.lower(RULES, *args, **n.params))
+            spelling = _spelling(n.op, target)
+            rule = spelling if callable(spelling) else n.op.lower
+            if not args:
+                new[id(n)] = n
+            elif isinstance(spelling, str):
+                new[id(n)] = _with_casts(n, args)
+            elif rule is not None:
+                written = as_expr(rule(RULES, *args, **n.params))
                 if written.op is n.op:
                     raise UnsupportedError(f"{n.op.name} is too long to be written out for the target {target!r}")
                 new[id(n)], lowered = written, True
@@ -189,10 +86,15 @@ def _prepare(roots: Sequence[Expr], target: str) -> list[Expr]:
             return list(roots)
 
 
-def _cast_arguments(n: Expr, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
+def _with_casts(n: Expr, args: tuple[Expr, ...]) -> Expr:
+    """The operation applied to arguments that are brought to the dtypes which it computes in."""
+    if "body" in n.params:
+        return node(n.kind, tuple(_cast(a, dtype) for a, (_, dtype) in zip(args, n.params["body"].inputs, strict=True)))
     if n.op.name == "where":
-        return (_cast(args[0], "bool"), *(_to_float(a, n.dtype) for a in args[1:]))
-    return tuple(_to_float(a, n.dtype) for a in args) if n.op.result == "float" and n.op is not CAST else args
+        args = (_cast(args[0], "bool"), *(_to_float(a, n.dtype) for a in args[1:]))
+    elif n.op.result == "float" and n.op is not CAST:
+        args = tuple(_to_float(a, n.dtype) for a in args)
+    return make(n.op, args, n.params, canonical=False)
 
 
 def _to_float(a: Expr, dtype: str) -> Expr:
@@ -203,30 +105,42 @@ def _cast(a: Expr, dtype: str) -> Expr:
     if a.dtype == dtype:
         return a
     if a.number is not None:
-        value = bool(a.number) if dtype == "bool" else float(a.number)
+        value = {"bool": bool, "int64": int}.get(dtype, float)(a.number)
         return node(intern_kind(CONSTANT, (("value", value),), (), dtype), ())
     return make(CAST, (a,), {"dtype": dtype})
 
 
 @cache
-def _spelling(op: Op, target: str) -> str | None:
-    """A template if it has braces, else a function's name or an infix symbol; None if the target has nothing."""
+def _spelling(op: Op, target: str) -> Any:
+    """What a target has for an operation, or None: a template, a function's name, an infix symbol (see source_targets.py).
+
+    A record's own spelling may also be a rule (o, *args, **params) that writes it with operations which the target can spell.
+    """
     rules = TARGETS[target]
     if op is CAST:
         return rules.convert
     if op.infix and not (target == "c" and op.infix[0] in ("**", "@")):
         return op.infix[0]
-    own = op.spelling.get(target, rules.spellings.get(op.name))
+    own: Any = rules.spellings.get(op.name, op.spelling.get(target))
     return own if own is not None or op.family != "elementwise" else rules.function(op.name)
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
 class _Body:
-    """The statements of the function; `text` has for every node how its users write it, and how strongly that binds."""
+    """The statements of a function; `text` has for every node how its users write it, and how strongly that binds.
 
-    def __init__(self, target: str, roots: Sequence[Expr]) -> None:
+    `inner`: the inputs of a body, whose function is given values of the right dtypes. `functions`: those of all bodies.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        roots: Sequence[Expr],
+        inner: Sequence[Expr] | None = None,
+        functions: dict[Any, str] | None = None,
+    ) -> None:
         self.target, self.rules = target, TARGETS[target]
-        self.variables = free_variables(*roots)
+        self.variables = free_variables(*roots) if inner is None else tuple(inner)
         if target == "c":
             _only_scalars(topological(*roots))
         roots = _prepare(roots, target)
@@ -237,15 +151,22 @@ class _Body:
         self.text = {id(v): (s, ATOM) for v, s in zip(self.variables, self.names, strict=True)}
         self.lines: list[str] = []
         self.temporaries: set[str] = set()
+        #: the source of every body met, in the order in which they can be defined
+        self.functions: dict[Any, str] = {} if functions is None else functions
         self._write(order)
         self.results = [_bare(self.text[id(r)][0]) for r in roots]
+        if inner is not None:
+            self.results = [
+                text if r.number is None else self._convert(text, r.dtype)
+                for r, text in zip(roots, self.results, strict=True)
+            ]
 
     def _write(self, order: Sequence[Expr]) -> None:
         uses = Counter(id(r) for r in self.roots)
         for n in order:
-            template = _spelling(n.op, self.target) if n.args else None
+            template = str(_spelling(n.op, self.target)) if n.args else ""
             for i, a in enumerate(n.args):
-                uses[id(a)] += max(1, template.count(f"{{{i}}}"))  # type: ignore[union-attr]
+                uses[id(a)] += max(1, template.count(f"{{{i}}}"))
         outputs = {id(r) for r in self.roots}
         fresh = (t for t in map("t{}".format, itertools.count(1)) if t not in self.names)
         for n in order:
@@ -273,16 +194,35 @@ class _Body:
         listed = ", ".join(text for text, _ in args)
         if call:
             return f"{spelling}({listed})", ATOM
-        params = {k: self._index(v) if k == "index" else self._literal(v) for k, v in n.kind.params}
+        params = {k: self._literal(v) for k, v in n.kind.params if k not in ("index", "body")}
         if n.op is CAST:
             params["dtype"] = self.rules.dtypes[n.dtype]
+        if "index" in n.params:
+            params |= self._index(n.params["index"], n.params.get("shape", n.args[0].shape))
+        if "body" in n.params:
+            params["body"] = self._function(n.params["body"])
         fenced = (_fenced(a, 0 if _delimited(spelling, i) else ATOM) for i, a in enumerate(args))
-        return spelling.format(*fenced, args=listed, **params), ATOM
+        text = spelling.format(*fenced, args=listed, **params)
+        if "body" in n.params and {dtype for _, dtype in n.params["body"].outputs} != {n.dtype}:
+            text = self._convert(text, n.dtype)
+        return text, ATOM
+
+    def _function(self, body: Any) -> str:
+        """The name of the function that a body is."""
+        if body not in self.functions:
+            inputs = [variable(f"x{k}", *signature) for k, signature in enumerate(body.inputs)]
+            inside = _Body(self.target, body(*inputs), inputs, self.functions)
+            self.temporaries |= inside.temporaries | set(inside.names)
+            name = f"_step{len(self.functions) + 1}"
+            self.functions[body] = _definition(name, inside.names, [*inside.lines, f"return {_tuple(inside.results)}"])
+        return re.match(r"def (\w+)", self.functions[body])[1]  # type: ignore[index]
 
     def _arguments(self, n: Expr, infix: bool = False, call: bool = False) -> list[tuple[str, int]]:
         """The arguments as text; numbers converted where a function takes none or Python's own arithmetic would act."""
         plain = [a.number is not None for a in n.args]
-        if self.target == "c" or n.op is CAST:
+        if "body" in n.params:
+            converted = plain
+        elif self.target == "c" or n.op is CAST:
             converted = [False] * len(plain)
         elif self.rules.tensors_only and not infix:
             converted = plain
@@ -305,7 +245,11 @@ class _Body:
     def _constant(self, n: Expr) -> str:
         if n.number is not None:
             return self._literal(n.number)
-        return self._convert(self._literal(constant_value(n.kind).tolist()), n.dtype)
+        value = constant_value(n.kind)
+        if value.size > SPELLED and len({x.tobytes() for x in value.flat}) == 1:
+            one = self._convert(self._literal(value.flat[0].item()), n.dtype)
+            return str(_spelling(TABLE["broadcast_to"], self.target)).format(one, shape=value.shape)
+        return self._convert(self._literal(value.tolist()), n.dtype)
 
     def _literal(self, value: Any) -> str:
         if isinstance(value, list):
@@ -315,20 +259,45 @@ class _Body:
             return in_c if self.target == "c" else f"float('{value}')"
         return str(int(value)) if self.target == "c" and isinstance(value, bool) else repr(value)
 
-    def _index(self, index: tuple) -> str:
-        """What stands in the brackets of an indexing, from its hashable form (see functions.getitem)."""
+    def _index(self, index: tuple, shape: tuple[int, ...]) -> dict[str, str]:
+        """What stands in the brackets of an indexing of this shape, from its hashable form (see functions.getitem).
+
+        `flip` is what stands before them where slices cannot run backwards: the axes are turned round first.
+        """
+        flipped: list[int] = []
+        if not self.rules.numpy_indexing:
+            index, flipped = _forwards(index, shape)
         parts = []
         for part in index:
-            if isinstance(part, tuple) and part[0] == "slice":
-                if self.target == "torch" and (part[3] or 1) < 0:
-                    raise UnsupportedError("PyTorch has no slices with a negative step; index with integers instead")
-                parts.append(value_text(part))
-            elif isinstance(part, tuple):
+            if isinstance(part, tuple) and part[0] == "array":
                 places = np.frombuffer(part[2], dtype=np.int64).reshape(part[1])
                 parts.append(self._convert(repr(places.tolist()), "int64"))
             else:
                 parts.append(value_text(part))
-        return ", ".join(parts)
+        return {"index": ", ".join(parts), "flip": f".flip({value_text(tuple(flipped))})" if flipped else ""}
+
+
+def _forwards(index: tuple, shape: tuple[int, ...]) -> tuple[tuple, list[int]]:
+    """The index for an array of which some axes were turned round, without slices backwards; and these axes.
+
+    Integers beside arrays become arrays: NumPy counts them as such when it places the axes of the result.
+    """
+    parts, flipped, axis = [], [], 0
+    several = any(isinstance(p, tuple) and p[0] == "array" and p[1] for p in index)
+    for part in index:
+        if part is Ellipsis:
+            axis += len(shape) - sum(p is not None and p is not Ellipsis for p in index)
+        elif isinstance(part, tuple) and part[0] == "slice" and (part[3] or 1) < 0:
+            n, taken = shape[axis], range(shape[axis])[slice(*part[1:])]
+            flipped.append(axis)
+            part = ("slice", n - 1 - taken[0], n - taken[-1], -part[3]) if taken else ("slice", 0, 0, None)
+        elif several and isinstance(part, int):
+            part = ("array", (1,), np.int64(part).tobytes())
+        elif several and isinstance(part, tuple) and part[:2] == ("array", ()):
+            part = ("array", (1,), part[2])
+        axis += part is not None and part is not Ellipsis
+        parts.append(part)
+    return tuple(parts), flipped
 
 
 @cache
@@ -366,7 +335,7 @@ def _distinct(names: Sequence[str], reserved: frozenset[str]) -> list[str]:
     for name in names:
         name = re.sub(r"\W", "_", name)
         name = name if name.isidentifier() else f"_{name}"
-        while name in reserved or name in taken:
+        while name in reserved or name in taken or STEP.fullmatch(name):
             name += "_"
         taken.append(name)
     return taken
@@ -383,19 +352,45 @@ def _only_scalars(order: Sequence[Expr]) -> None:
 def _python(body: _Body, name: str, several: bool) -> str:
     rules, target = body.rules, body.target
     arguments = [f"{s} = {body._convert(s, v.dtype)}" for s, v in zip(body.names, body.variables, strict=True)]
-    returned = f"({', '.join(body.results)}{',' * (len(body.results) == 1)})" if several else body.results[0]
-    statements = [*arguments, *body.lines, f"return {returned}"]
+    returned = _tuple(body.results) if several else body.results[0]
+    function = _definition(name, body.names, [*arguments, *body.lines, f"return {returned}"])
+    functions = [*body.functions.values(), function]
+    helpers = _helpers_for(functions, rules.helpers)
 
-    calls = {m for line in statements for m in re.findall(r"(?<![\w.)\]])([^\W\d][\w.]*)\.\w+\(", line)}
-    modules = sorted(m for m in calls if m not in body.names and m not in body.temporaries)
-    helpers = [text for helper, text in rules.helpers.items() if any(f"{helper}(" in line for line in statements)]
+    local = {*body.names, *body.temporaries}
+    local |= {
+        w for text in functions for names in re.findall(r"lambda ([^:]*):", text) for w in re.findall(r"\w+", names)
+    }
+    modules = {m for text in functions for m in _called(text) if m.split(".")[0] not in local}
+    modules |= {m for text in helpers for m in _called(text) if m.split(".")[0] in MODULES}
     settings = ""
-    if target == "jax" and body.dtypes & {"float64", "int64"}:
-        modules = sorted({*modules, "jax"})
+    if target == "jax" and any(f"jax.numpy.{word}" in text for text in functions for word in ("float64", "int64")):
+        modules.add("jax")
         settings = '\njax.config.update("jax_enable_x64", True)  # as it stands JAX computes in float32\n'
-    imports = "".join(f"import {m}\n" for m in modules)
-    function = f"def {name}({', '.join(body.names)}):\n" + "".join(f"    {line}\n" for line in statements)
-    return "\n\n".join(part for part in (imports + settings, *helpers, function) if part)
+    imports = "".join(f"import {m}\n" for m in sorted(modules))
+    return "\n\n".join(part for part in (imports + settings, *helpers, *functions) if part)
+
+
+def _called(text: str) -> list[str]:
+    """What stands before the last dot of a function that is called: modules, and local names."""
+    return re.findall(r"(?<![\w.)\]])([^\W\d][\w.]*)\.\w+\(", text)
+
+
+def _helpers_for(functions: Sequence[str], helpers: Mapping[str, str]) -> list[str]:
+    """The helpers that functions call, and those that these call, which stand before them."""
+    wanted: list[str] = []
+    for helper, text in reversed(list(helpers.items())):
+        if any(f"{helper}(" in user for user in (*functions, *wanted)):
+            wanted.append(text)
+    return wanted[::-1]
+
+
+def _definition(name: str, arguments: Sequence[str], statements: Sequence[str]) -> str:
+    return f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in statements)
+
+
+def _tuple(results: Sequence[str]) -> str:
+    return f"({', '.join(results)}{',' * (len(results) == 1)})"
 
 
 def _c(body: _Body, name: str, several: bool) -> str:

@@ -173,6 +173,7 @@ class Derivable(_Sympy):
 
     cbrt, lgamma, polygamma = own.CubeRoot, own.LogAbsGamma, own.Polygamma
     erfc, acos, hypot = own.ComplementaryError, own.ArcCosine, own.Hypotenuse
+    sinh, cosh, tanh = own.HyperbolicSine, own.HyperbolicCosine, own.HyperbolicTangent
     sigmoid, softplus = own.Sigmoid, own.Softplus
     And, Or, Not = (own.CONDITIONS[n] for n in ("logical_and", "logical_or", "logical_not"))
 

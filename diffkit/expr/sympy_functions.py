@@ -227,6 +227,37 @@ class ArcCosine(Own):
         return -1 / sympy.sqrt(1 - self.args[0] ** 2)
 
 
+class HyperbolicSine(Own):
+    """sinh. SymPy's own hyperbolic functions ask whether their argument is real by its real and imaginary parts, written out: in a
+    chain of them, such as the layers of a network, that takes time exponential in its length."""
+
+    op = "sinh"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return HyperbolicCosine(self.args[0])
+
+
+class HyperbolicCosine(Own):
+    """cosh."""
+
+    op = "cosh"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return HyperbolicSine(self.args[0])
+
+
+class HyperbolicTangent(Own):
+    """tanh; its derivative is the one that SymPy writes."""
+
+    op = "tanh"
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return 1 - self**2
+
+
 class Sign(Own):
     """−1, 0 or 1; `slope` is its derivative at the jump (0, or NaN under that convention)."""
 

@@ -12,6 +12,7 @@ from . import (  # noqa: F401  (fill the table)
     loops,
     ordering,
     piecewise,
+    singular,
     special,
     trigonometric,
 )

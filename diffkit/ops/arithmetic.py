@@ -10,21 +10,21 @@ from .kernels import exponential, roots
 from .op import define
 
 define(
-    "add", 2, "x + y", np.add, cost="add", infix=("+", 10), analytic=True,
+    "add", 2, "x + y", np.add, cost="add", infix=("+", 10), analytic=True, integers=True,
     kernel=lambda k, x, y: x + y,
     partials=lambda o, out, x, y: (1, 1),
     sympy=lambda s, x, y: x + y,
     spelling={"c": "({0} + {1})"},
 )
 define(
-    "subtract", 2, "x - y", np.subtract, cost="add", infix=("-", 10), analytic=True,
+    "subtract", 2, "x - y", np.subtract, cost="add", infix=("-", 10), analytic=True, integers=True,
     kernel=lambda k, x, y: x - y,
     partials=lambda o, out, x, y: (1, -1),
     sympy=lambda s, x, y: x - y,
     spelling={"c": "({0} - {1})"},
 )
 define(
-    "multiply", 2, "x · y", np.multiply, cost="mul", infix=("*", 20), analytic=True,
+    "multiply", 2, "x · y", np.multiply, cost="mul", infix=("*", 20), analytic=True, integers=True,
     kernel=lambda k, x, y: x * y,
     partials=lambda o, out, x, y: (y, x),
     sympy=lambda s, x, y: x * y,
@@ -39,7 +39,7 @@ define(
     domain="y ≠ 0",
 )
 define(
-    "negative", 1, "-x", np.negative, cost="add", infix=("-", 30), analytic=True,
+    "negative", 1, "-x", np.negative, cost="add", infix=("-", 30), analytic=True, integers=True,
     kernel=lambda k, x: -x,
     partials=lambda o, out, x: (-1,),
     sympy=lambda s, x: -x,

@@ -15,7 +15,7 @@ from .kinks import step_value
 from .op import define
 
 
-def _lanes(*arrays):
+def same_lanes(*arrays):
     """Arrays with their lane axes broadcast to the same size."""
     (lanes,) = np.broadcast_shapes(*(a.shape[:1] for a in arrays))
     return [np.broadcast_to(a, (lanes, *a.shape[1:])) for a in arrays]
@@ -118,14 +118,14 @@ def _tangents_or_zeros(o, tangents, args):
 
 
 define(
-    "concatenate", None, "arrays joined along an axis", lambda *xs, axis: np.concatenate(_lanes(*xs), axis=axis),
+    "concatenate", None, "arrays joined along an axis", lambda *xs, axis: np.concatenate(same_lanes(*xs), axis=axis),
     family="movement", cost="move", params={"axis": -1}, analytic=True, result="same",
     shape=lambda *shapes, axis: _concatenated(shapes, axis),
     jvp=lambda o, tangents, out, *args, axis: o.concatenate(*_tangents_or_zeros(o, tangents, args), axis=axis),
     vjp=_split_adjoint,
 )
 define(
-    "stack", None, "arrays joined along a new axis", lambda *xs, axis: np.stack(_lanes(*xs), axis=axis),
+    "stack", None, "arrays joined along a new axis", lambda *xs, axis: np.stack(same_lanes(*xs), axis=axis),
     family="movement", cost="move", params={"axis": -1}, analytic=True, result="same",
     shape=lambda *shapes, axis: (*shapes[0][: len(shapes[0]) + 1 + axis], len(shapes), *shapes[0][len(shapes[0]) + 1 + axis :]),
     jvp=lambda o, tangents, out, *args, axis: o.stack(*_tangents_or_zeros(o, tangents, args), axis=axis),
@@ -195,7 +195,7 @@ define(
 
 
 def _products_of_others(o, x, axes, keepdims):
-    """For every element the product of all others: from prefix and suffix products, so a zero is no special case."""
+    """For every element the product of all others, by a binary tree: nothing is divided, so a zero is no special case."""
     axes = tuple(sorted(a % len(x.shape) for a in axes))
     rest = tuple(a for a in range(len(x.shape)) if a not in axes)
     order = (*rest, *axes)
@@ -204,17 +204,24 @@ def _products_of_others(o, x, axes, keepdims):
     rank = len(order)
     kept, n = tuple(x.shape[a] for a in rest), _count(x, axes)
     flat = o.reshape(o.transpose(x, axes=tuple(a - rank for a in order)), shape=(*kept, n))
-    every = (("slice", None, None, None),) * len(kept)
-    column = [o.getitem(flat, index=(*every, i)) for i in range(n)]
-    before, after = [None] * n, [None] * n
-    for i in range(1, n):
-        before[i] = column[i - 1] if before[i - 1] is None else before[i - 1] * column[i - 1]
-        after[n - 1 - i] = column[n - i] if after[n - i] is None else after[n - i] * column[n - i]
-    others = []
-    for b, a in zip(before, after, strict=True):
-        others.append(o.ones(kept) if b is None and a is None else b if a is None else a if b is None else b * a)
-    back = o.reshape(o.stack(*others, axis=-1), shape=tuple(x.shape[a] for a in order))
+    back = o.reshape(_others_in_row(o, flat), shape=tuple(x.shape[a] for a in order))
     return o.transpose(back, axes=tuple(int(i) - rank for i in np.argsort(order)))
+
+
+def _others_in_row(o, x):
+    """Of an element of a pair: the other one, times the product of all other pairs."""
+    *kept, n = x.shape
+    if n == 1:
+        return o.ones(x.shape)
+    every = (("slice", None, None, None),) * len(kept)
+    if n % 2:
+        x = o.concatenate(x, o.ones((*kept, 1)), axis=-1)
+    left, right = (o.getitem(x, index=(*every, ("slice", k, None, 2))) for k in (0, 1))
+    if n > 2:
+        others = _others_in_row(o, left * right)
+        left, right = others * left, others * right
+    found = o.reshape(o.stack(right, left, axis=-1), shape=(*kept, n + n % 2))
+    return o.getitem(found, index=(*every, ("slice", 0, n, None))) if n % 2 else found
 
 
 define(

@@ -7,6 +7,7 @@ range is an error on every machine: NumPy looks at each before it reads. (A fixe
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
@@ -21,8 +22,7 @@ def _aligned(indices):
 
 
 def _gather(x, *indices, axis, name="gather"):
-    if any(i.dtype.kind not in "iu" for i in indices):
-        raise UnsupportedError(f"{name}: which elements are meant depends on values, so there is no formula for it")
+    indices = tuple(i if i.dtype.kind in "iu" else _known(i, name) for i in indices)
     try:
         return _picked(x, indices, x.ndim + axis)
     except IndexError:
@@ -33,6 +33,16 @@ def _gather(x, *indices, axis, name="gather"):
                     f"{name}: index {bad[0]} is out of range for axis {axis + k} of core shape {x.shape[1:]}, a length of {n}"
                 ) from None
         raise
+
+
+def _known(index, name):
+    """An index of symbols, all of which are numbers after all."""
+    try:
+        return np.vectorize(operator.index, otypes=[np.int64])(index)
+    except TypeError:
+        raise UnsupportedError(
+            f"{name}: which elements are meant depends on values, so there is no formula for it"
+        ) from None
 
 
 def _picked(x, indices, first):
@@ -86,23 +96,43 @@ def _scattered_size(out, updates, *indices, axis, shape):
 _PICK = "(..., *i, *[slice(None)] * (-({axis}) - len(i)))"
 
 define(
-    "gather", None, "elements at given indices along consecutive axes", _gather,
-    family="structured", cost="move", params={"axis": -1}, indices=1, analytic=True, result="same",
+    "gather",
+    None,
+    "elements at given indices along consecutive axes",
+    _gather,
+    family="structured",
+    cost="move",
+    params={"axis": -1},
+    indices=1,
+    analytic=True,
+    result="same",
     shape=_gathered_shape,
     jvp=lambda o, tangents, out, x, *indices, axis: o.gather(tangents[0], *indices, axis=axis),
     vjp=lambda o, adjoint, out, x, *indices, axis: (
-        o.scatter_add(adjoint, *indices, axis=axis, shape=x.shape), *(None for _ in indices),
+        o.scatter_add(adjoint, *indices, axis=axis, shape=x.shape),
+        *(None for _ in indices),
     ),
     magnitude=lambda out, x, *indices, axis: np.zeros_like(out),
     spelling=dict.fromkeys(("numpy", "jax", "torch"), f"(lambda x, *i: x[{_PICK}])({{args}})"),
 )
 define(
-    "scatter_add", None, "elements added into zeros at given indices (the transpose of gather)", _scatter_add,
-    family="structured", cost="add", params={"axis": -1, "shape": ()}, indices=1, analytic=True, result="same",
+    "scatter_add",
+    None,
+    "elements added into zeros at given indices (the transpose of gather)",
+    _scatter_add,
+    family="structured",
+    cost="add",
+    params={"axis": -1, "shape": ()},
+    indices=1,
+    analytic=True,
+    result="same",
     shape=_scattered_shape,
-    jvp=lambda o, tangents, out, updates, *indices, axis, shape: o.scatter_add(tangents[0], *indices, axis=axis, shape=shape),
+    jvp=lambda o, tangents, out, updates, *indices, axis, shape: o.scatter_add(
+        tangents[0], *indices, axis=axis, shape=shape
+    ),
     vjp=lambda o, adjoint, out, updates, *indices, axis, shape: (
-        o.gather(adjoint, *indices, axis=axis), *(None for _ in indices),
+        o.gather(adjoint, *indices, axis=axis),
+        *(None for _ in indices),
     ),
     magnitude=_scattered_size,
     spelling={

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -138,6 +139,16 @@ def _split(values, carries, xs):
     return list(values[:carries]), list(values[carries : carries + xs]), list(values[carries + xs :])
 
 
+def _beside(groups, tangents):
+    """Values before their tangents, group by group."""
+    return [k for group in groups for k in (*group, *(tangents[k] for k in group if k in tangents))]
+
+
+def _tangents_of(floats, count):
+    """Where the tangents of these values are, behind `count` values."""
+    return {k: count + n for n, k in enumerate(floats)}
+
+
 def _scan_jvp(o, tangents, out, *args, body, carries, xs, length, reverse, checkpoints):
     """A scan of the body's tangent: every carry that can move has its tangent beside it."""
     count, numbers = len(body.outputs), _floats(body.inputs)
@@ -151,14 +162,15 @@ def _scan_jvp(o, tangents, out, *args, body, carries, xs, length, reverse, check
     wanted = [*grown, *reached[carries:]]
     moving, wanting = ([k for k, on in enumerate(which) if on] for which in (active, wanted))
     # positions among the body's inputs and outputs, values before tangents, brought into the order of a loop
-    at = {k: len(args) + n for n, k in enumerate(moving)}
-    inputs = [k for group in _split(range(len(args)), carries, xs) for k in (*group, *(at[k] for k in group if k in at))]
-    put = {k: count + n for n, k in enumerate(wanting)}
-    ends, rest = range(carries), range(carries, count)
-    outputs = [k for group in (ends, rest) for k in (*group, *(put[k] for k in group if k in put))]
+    at = _tangents_of(moving, len(args))
+    inputs = _beside(_split(range(len(args)), carries, xs), at)
+    put = _tangents_of(wanting, count)
+    outputs = _beside((range(carries), range(carries, count)), put)
     step = body.tangent(active, wanted).arranged(inputs, outputs)
     step.extend(body, [inputs.index(k) for k in range(len(args))], [outputs.index(k) for k in range(count)])
-    values = dict(enumerate(args)) | {at[k]: o.zeros(args[k].shape) if tangents[k] is None else tangents[k] for k in moving}
+    values = dict(enumerate(args)) | {
+        at[k]: o.zeros(args[k].shape) if tangents[k] is None else tangents[k] for k in moving
+    }
     both = carries + sum(grown)
     flat = o.scan(
         *(values[k] for k in inputs), body=step, carries=both, length=length, reverse=reverse, checkpoints=checkpoints,
@@ -227,11 +239,14 @@ def _scan_lowered(o, *args, body, carries, xs, length, reverse, checkpoints):
         for y, value in zip(ys, made[carries:], strict=True):
             y[n] = value
     shapes = _of(body.outputs)[carries:]
-    return packed(o, [*carry, *(o.stack(*y, axis=-1 - len(s)) if y else o.zeros((0, *s)) for y, s in zip(ys, shapes, strict=True))])
+    return packed(
+        o,
+        [*carry, *(o.stack(*y, axis=-1 - len(s)) if y else o.zeros((0, *s)) for y, s in zip(ys, shapes, strict=True))],
+    )
 
 
 def _scan_sympy(s, *args, body, carries, xs, length, reverse, checkpoints):
-    body.check_written(length)
+    body.check_written(s, length)
     carry, rows, constants = _split([a[0] for a in args], carries, xs)
     ys: list[list] = [[None] * length for _ in body.outputs[carries:]]
     for n in in_order(length, reverse):
@@ -250,8 +265,18 @@ def _packed_objects(pieces):
 _SCAN = {"body": None, "carries": 0, "xs": 0, "length": 0, "reverse": False, "checkpoints": 0}
 
 define(
-    "scan", None, "a loop with a carry", _scan, family="structured", cost="move", params=_SCAN, shape=_scan_shape,
-    jvp=_scan_jvp, vjp=_scan_vjp, lower=_scan_lowered, sympy=_scan_sympy,
+    "scan",
+    None,
+    "a loop with a carry",
+    _scan,
+    family="structured",
+    cost="move",
+    params=_SCAN,
+    shape=_scan_shape,
+    jvp=_scan_jvp,
+    vjp=_scan_vjp,
+    lower=_scan_lowered,
+    sympy=_scan_sympy,
 )
 
 
@@ -311,13 +336,21 @@ def _scan_adjoint(*args, body, backward, carries, xs, sums, length, reverse, che
 
 
 def stored_reversal(*, body, backward, carries, xs, sums, length, reverse, checkpoints):
-    """A rule that writes the same with all carries stored: what derivatives of a reversal are made from."""
+    """A rule that writes the same with all carries stored: what the reversal of a reversal is made from."""
 
     def rule(o, *args):
         carry, rows, constants, moved, seeds = _parts_of_adjoint(args, body, carries, xs)
         storing = body.storing(carries)
         forward = o.scan(
-            *carry, *rows, *constants, body=storing, carries=carries, xs=xs, length=length, reverse=reverse, checkpoints=0
+            *carry,
+            *rows,
+            *constants,
+            body=storing,
+            carries=carries,
+            xs=xs,
+            length=length,
+            reverse=reverse,
+            checkpoints=0,
         )
         stored = unpacked(o, forward, pieces_of_scan(storing, carries, length))[len(body.outputs) :]
         started = [o.zeros(s) for s, _ in backward.inputs[len(moved) : len(moved) + sums]]
@@ -329,10 +362,35 @@ def stored_reversal(*, body, backward, carries, xs, sums, length, reverse, check
     return rule
 
 
-def _adjoint_jvp(o, tangents, out, *args, body, **how):
-    whole = body.written(stored_reversal(body=body, **how), args)
-    step = whole.tangent([t is not None for t in tangents])
-    return step(*args, *(t for t in tangents if t is not None))[-1] if len(step.outputs) > 1 else o.zeros(out.shape)
+def _adjoint_jvp(o, tangents, out, *args, body, backward, carries, xs, sums, length, reverse, checkpoints):
+    """The reversal of the tangent's loop, in memory for as many carries: every carry has its tangent beside it."""
+    count, made, ends = len(body.inputs), _floats(body.outputs), len(backward.outputs)
+    last, there, back = sum(1 for k in made if k < carries), _floats(body.inputs), _floats(backward.inputs)
+    # one step of either loop with its tangent, and what it takes and gives in the order of a loop
+    groups = _split(range(count), carries, xs)
+    forward = body.tangent([k in there for k in range(count)], [k in made for k in range(len(body.outputs))]).arranged(
+        _beside(groups, _tangents_of(there, count)),
+        _beside((range(carries), range(carries, len(body.outputs))), _tangents_of(made, len(body.outputs))),
+    )
+    found, starts = len(backward.inputs), np.cumsum([0, last, sums, carries, xs, len(made) - last]).tolist()
+    cut = [range(a, b) for a, b in pairwise([*starts, found])]
+    order = _beside((*cut[:2], range(last + sums, ends)), _tangents_of(range(ends), ends))
+    step = backward.tangent([k in back for k in range(found)], [True] * ends)
+    step = step.arranged(_beside(cut, _tangents_of(back, found)), order)
+    moving = [*there, *range(count, len(args))]
+    values = dict(enumerate(args))
+    for k, at in _tangents_of(moving, len(args)).items():
+        values[at] = o.zeros(args[k].shape) if tangents[k] is None else tangents[k]
+    taken = _beside(
+        (*groups, range(count, count + last), range(count + last, len(args))), _tangents_of(moving, len(args))
+    )
+    how = {
+        "body": forward, "backward": step, "carries": carries + sum(1 for k in there if k < carries), "sums": 2 * sums,
+        "xs": xs + sum(1 for k in there if carries <= k < carries + xs), "length": length,
+    }  # fmt: skip
+    flat = o.scan_adjoint(*(values[k] for k in taken), **how, reverse=reverse, checkpoints=checkpoints)
+    pieces = dict(zip(order, unpacked(o, flat, pieces_of_reversal(**how)), strict=True))
+    return packed(o, [pieces[ends + k] for k in range(ends)])
 
 
 def _adjoint_vjp(o, adjoint, out, *args, body, **how):
@@ -342,9 +400,14 @@ def _adjoint_vjp(o, adjoint, out, *args, body, **how):
 
 
 def _adjoint_sympy(s, *args, body, **how):
-    how["backward"].check_written(how["length"])
+    how["backward"].check_written(s, how["length"])
     like = [_Like(a.shape[1:]) for a in args]
     return body.written(stored_reversal(body=body, **how), like).write(s, [a[0] for a in args])[0][None]
+
+
+def _adjoint_source(o, *args, **params):
+    """In sources all carries are stored."""
+    return stored_reversal(**params)(o, *args)[0]
 
 
 class _Like:
@@ -357,9 +420,18 @@ class _Like:
 
 
 define(
-    "scan_adjoint", None, "the reversal of a loop, in memory for few carries", _scan_adjoint, family="structured",
-    cost="move", params={**_SCAN, "backward": None, "sums": 0}, shape=_adjoint_shape,
-    jvp=_adjoint_jvp, vjp=_adjoint_vjp, sympy=_adjoint_sympy,
+    "scan_adjoint",
+    None,
+    "the reversal of a loop, in memory for few carries",
+    _scan_adjoint,
+    family="structured",
+    cost="move",
+    params={**_SCAN, "backward": None, "sums": 0},
+    shape=_adjoint_shape,
+    jvp=_adjoint_jvp,
+    vjp=_adjoint_vjp,
+    sympy=_adjoint_sympy,
+    spelling=dict.fromkeys(("numpy", "jax", "torch"), _adjoint_source),
 )
 
 
@@ -403,8 +475,16 @@ def _call_vjp(o, adjoint, out, *args, body):
 
 
 define(
-    "call", None, "a function whose inside values are not kept", _call, family="structured", cost="move",
-    params={"body": None}, shape=_call_shape, jvp=_call_jvp, vjp=_call_vjp,
+    "call",
+    None,
+    "a function whose inside values are not kept",
+    _call,
+    family="structured",
+    cost="move",
+    params={"body": None},
+    shape=_call_shape,
+    jvp=_call_jvp,
+    vjp=_call_vjp,
     sympy=lambda s, *args, body: _packed_objects(body.write(s, [a[0] for a in args])),
 )
 

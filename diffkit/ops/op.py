@@ -51,6 +51,8 @@ class Op:
     shape: Callable[..., tuple[int, ...]] | None = None
     #: "float", "bool", "int" (int64; like a condition it has no derivative), or "same" (what is moved keeps its dtype)
     result: str = "float"
+    #: among integers it stays an integer: int64 where every number is (see expr/kind.py)
+    integers: bool = False
     #: how many of its first arguments are conditions
     conditions: int = 0
     #: from this argument on they are int64 indices, which have no derivative; None: no argument is

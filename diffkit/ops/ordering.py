@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ..errors import UnsupportedError
-from .arrays import _lanes, reduced_shape
+from .arrays import reduced_shape, same_lanes
 from .indexing import along, grid
 from .kinks import current
 from .op import define
@@ -27,7 +29,7 @@ def _accumulating(function):
     """`function` of arrays that run along their first axis, of an axis anywhere, backwards if asked for, float32 in float64."""
 
     def run(*arrays, axis, reverse):
-        rows = [np.moveaxis(a, axis, 0)[:: -1 if reverse else 1] for a in _lanes(*arrays)]
+        rows = [np.moveaxis(a, axis, 0)[:: -1 if reverse else 1] for a in same_lanes(*arrays)]
         dtype = np.result_type(*rows)
         wide = np.float64 if dtype == np.float32 else dtype
         found = function(*(r.astype(wide, copy=False) for r in rows))
@@ -109,7 +111,7 @@ def _recurrence_adjoint(o, adjoint, out, a, b, axis, reverse):
 def _rounded(out, a, b, axis, reverse):
     """E_k = |a_k|·E_{k−1} + u·(|a_k·y_{k−1}| + |y_k|) + η, in units of 8·u: how errors of the steps before are carried along."""
     info = np.finfo(out.dtype)
-    out, a = (np.abs(x).astype(np.float64) for x in np.broadcast_arrays(*_lanes(out, a)))
+    out, a = (np.abs(x).astype(np.float64) for x in np.broadcast_arrays(*same_lanes(out, a)))
     back = slice(1, None) if reverse else slice(None, -1)
     on = slice(None, -1) if reverse else slice(1, None)
     here, there = ((..., part, *(slice(None),) * (-1 - axis)) for part in (on, back))
@@ -176,9 +178,31 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
     )
 
 
+def _searchsorted(a, v, right):
+    """Lanes of their own are searched one by one."""
+    side: Literal["left", "right"] = "right" if right else "left"
+    if a.shape[0] == 1:
+        return np.searchsorted(a[0], v, side).astype(np.int64, copy=False)
+    a, v = same_lanes(a, v)
+    found = np.empty(v.shape, np.int64)
+    for row, values, places in zip(a, v, found, strict=True):
+        places[...] = np.searchsorted(row, values, side)
+    return found
+
+
+define(
+    "searchsorted", 2, "how many of the numbers a, in ascending order, are below v (right: not above it); NaN comes last",
+    _of_numbers("searchsorted", _searchsorted), family="structured", cost="compare", params={"right": False}, result="int",
+    shape=lambda a, v, right: v, convention="an integer has no derivative",
+    spelling={"numpy": "numpy.searchsorted({0}, {1}, 'right' if {right} else 'left')",
+              "jax": "jax.numpy.searchsorted({0}, {1}, side='right' if {right} else 'left')",
+              "torch": "torch.searchsorted({0}, {1}, right={right})"},
+)
+
+
 def _tied_mean(x, key, axis, undefined):
     """Runs of equal keys are replaced by their means; `undefined`: by NaN, where a run of several is not all zeros."""
-    x, key = (np.moveaxis(a, axis, -1) for a in _lanes(x, key))
+    x, key = (np.moveaxis(a, axis, -1) for a in same_lanes(x, key))
     starts = np.ones(key.shape, bool)
     starts[..., 1:] = key[..., 1:] != key[..., :-1]
     if starts.all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .kernels import remainder
 from .kinks import jump_slope, step_value
 from .op import define
 
@@ -49,7 +50,7 @@ define(
     sympy=lambda s, x: s.Not(x), spelling={"c": "(!{0})"},
 )
 define(
-    "where", 3, "x where the condition holds, else y", np.where, cost="compare", conditions=1, analytic=True,
+    "where", 3, "x where the condition holds, else y", np.where, cost="compare", conditions=1, analytic=True, integers=True,
     kernel=lambda k, c, x, y: k.select(c, x, y),
     partials=lambda o, out, c, x, y: (None, 1, 1),
     selects=lambda o, c, x, y: (None, c, o.logical_not(c)),
@@ -97,7 +98,7 @@ def _nearest_half(o, x):
 
 
 define(
-    "abs", 1, "absolute value", np.abs, cost="add", aliases=("absolute", "fabs"),
+    "abs", 1, "absolute value", np.abs, cost="add", aliases=("absolute", "fabs"), integers=True,
     kernel=lambda k, x: k.abs(x),
     partials=lambda o, out, x: (_sign_at(o, x, jax=1.0),),
     sympy=lambda s, x: s.abs(x, step_value(0.5, 1.0)),
@@ -129,6 +130,24 @@ for _name, _function, _kernel, _doc, _aliases, _spelling in (
     )
 
 
+def _fmod_partials(o, out, x, y):
+    """The quotient from the remainder: x / y itself may be rounded up to an integer."""
+    jump = 0 if jump_slope() == 0 else _flat(o, x / y, _nearest_jump)
+    return 1 + jump, jump - o.round((x - out) / y)
+
+
+define(
+    "fmod", 2, "remainder of x / y with the sign of x", np.fmod, cost="div", integers=True,
+    kernel=remainder.fmod,
+    partials=_fmod_partials,
+    sympy=lambda s, x, y: x - y * s.trunc(x / y, jump_slope()),
+    kinks=lambda o, x, y: (x / y - o.round(x / y),),
+    spelling={"c": "fmod"},
+    domain="y ≠ 0",
+    convention="by x 1, by y the quotient rounded towards 0, negative",
+)
+
+
 def _at(default, jax=None):
     return step_value(default, jax)
 
@@ -144,24 +163,24 @@ def _minimum_partials(o, out, x, y):
 
 
 define(
-    "maximum", 2, "the larger of two", np.maximum, cost="compare",
+    "maximum", 2, "the larger of two", np.maximum, cost="compare", integers=True,
     kernel=lambda k, x, y: k.select((x > y) | k.isnan(x), x, y),  # a NaN on either side wins
     partials=_maximum_partials,
     # (not less) rather than greater_equal: a NaN selects both, and stays seen
     selects=lambda o, x, y: (o.logical_not(o.less(x, y)), o.logical_not(o.less(y, x))),
     sympy=lambda s, x, y: s.maximum(x, y, _at(0.5)),
     kinks=lambda o, x, y: (x - y,),
-    spelling={"c": "({0} > {1} || isnan({0}) ? {0} : {1})"},
+    spelling={"c": "({0} > {1} || {0} != {0} ? {0} : {1})"},
     convention="a tie is shared evenly",
 )
 define(
-    "minimum", 2, "the smaller of two", np.minimum, cost="compare",
+    "minimum", 2, "the smaller of two", np.minimum, cost="compare", integers=True,
     kernel=lambda k, x, y: k.select((x < y) | k.isnan(x), x, y),
     partials=_minimum_partials,
     selects=lambda o, x, y: (o.logical_not(o.less(y, x)), o.logical_not(o.less(x, y))),
     sympy=lambda s, x, y: s.minimum(x, y, _at(0.5)),
     kinks=lambda o, x, y: (x - y,),
-    spelling={"c": "({0} < {1} || isnan({0}) ? {0} : {1})"},
+    spelling={"c": "({0} < {1} || {0} != {0} ? {0} : {1})"},
     convention="a tie is shared evenly",
 )
 
@@ -184,7 +203,7 @@ def _clip_selects(o, x, low, high):
 
 
 define(
-    "clip", 3, "x kept between low and high", np.clip, cost="compare",
+    "clip", 3, "x kept between low and high", np.clip, cost="compare", integers=True,
     partials=_clip_partials,
     lower=lambda o, x, low, high: o.minimum(o.maximum(x, low), high),
     selects=_clip_selects,

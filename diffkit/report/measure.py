@@ -280,12 +280,12 @@ def _latex(f: Expr, limit: int = 4000) -> str:
 
 def derivatives(f: Expr, wrt: Sequence[str]) -> list[dict[str, Any]]:
     """The derivative by every variable, to be read: SymPy's, or reverse's where SymPy cannot."""
-    from ..engines.symbolic import MAX_OPS, Derivation
+    from ..engines.symbolic import Derivation
     from ..transforms import derivative
 
     engine = "symbolic"
     try:
-        derivation = Derivation(record(f), [f.variables.index(w) for w in wrt], MAX_OPS)
+        derivation = Derivation(record(f), [f.variables.index(w) for w in wrt])
         made = derivation.read(derivation.derive())
     except (DiffkitError, *_FAILURES):
         engine = "reverse"

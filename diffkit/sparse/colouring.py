@@ -15,6 +15,9 @@ import numpy as np
 
 from .rows import Rows, native
 
+#: rows have at most so many pairs of columns, or a colouring is looked for only if it may need less than half as many as columns
+PAIRS = 1e9
+
 
 @dataclass(frozen=True, eq=False)
 class Colouring:
@@ -36,6 +39,8 @@ def colour_columns(pattern: Rows, transposed: Rows) -> Colouring:
     some = np.flatnonzero(lengths)
     if bound == len(some):  # a full row: every column has a colour of its own
         return Colouring(_places(some, pattern.columns), bound, bound)
+    if 2 * bound >= len(some) and np.sum(pattern.lengths().astype(float) ** 2) > PAIRS:  # it cannot save half of them
+        return Colouring(_places(some, pattern.columns), len(some), bound)
     # a column's conflicts, counted once a row
     conflicts = np.bincount(pattern.index, np.repeat(pattern.lengths(), pattern.lengths()), minlength=pattern.columns)
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..engines.engine import as_dtype, float_dtype, needs_derivative
-from ..engines.forward import _elementwise, _structured, _whole, tangent_tape
+from ..engines.engine import as_dtype, float_dtype
+from ..engines.forward import push, tangent_tape
 from ..engines.reverse import Sweep, adjoint_tape
 from ..expr.collector import paused
 from ..machines import Machine
-from ..tape import Builder, Tape, templates
+from ..tape import Builder, Tape
 from .known import UID, with_known
 from .pattern import Dependence
 from .sources import Sources
@@ -116,12 +116,12 @@ def tangent_directions(
             return Directions(made, len(tape.outputs), count, length, dtype, seeded=colours)
         builder = Builder.copy_of(tape)
         seeds, arrays = _seeds(builder, [tape.inputs[w] for w in wrt], colours, count)
-        tangents = _push(builder, len(tape.kinds), seeds, rows, colours, count)
+        tangents = push(builder, len(tape.kinds), seeds, tape.outputs, _reached(rows, colours, count))
         parts, slots = [], []
-        for o, (start, end) in zip(tape.outputs, outputs, strict=True):
-            for d, t in enumerate(tangents.get(o, ())):
+        for row, (start, end) in zip(tangents, outputs, strict=True):
+            for d, t in enumerate(row):
                 if t is not None:
-                    parts.append(as_dtype(builder, _whole(builder, t, o), dtype.name))  # type: ignore[arg-type]
+                    parts.append(as_dtype(builder, t, dtype.name))
                     slots.append((d, start, end))
         made = builder.finish((*tape.inputs, *arrays), (*tape.outputs, *parts))
         made, known = with_known(sources.joined(made), list(arrays.values()))
@@ -151,34 +151,19 @@ def _seeds(
     return seeds, arrays
 
 
-def _push(
-    builder: Builder, size: int, seeds: dict[int, list[int | None]], rows: Sequence[Dependence], colours: np.ndarray,
-    count: int,
-) -> dict[int, list[int | None]]:  # fmt: skip
-    """Forward mode's sweep, without the tangents that the pattern shows to be zero."""
-    tangents = dict(seeds)
-    found: dict[int, np.ndarray] = {}
-    rules: dict[tuple, tuple] = {}
-    for i in range(size):
-        args, kind, depends = builder.args[i], builder.kinds[i], rows[i]
-        if depends is None or i in tangents or not needs_derivative(kind):
-            continue
-        if not any(a in tangents for a in args):
-            continue
-        if kind.op.jvp is not None:
-            moved = _structured(builder, kind, i, args, tangents, count)
-        else:
-            arguments = [builder.kinds[a] for a in args]
-            key = (kind, *[k.signature for k in arguments])
-            if key not in rules:
-                rules[key] = (templates.partials(kind, arguments), templates.selects(kind, arguments))
-            moved = _elementwise(builder, rules[key], i, args, tangents, count)
-        met = found.get(id(depends))
-        if met is None:
+def _reached(rows: Sequence[Dependence], colours: np.ndarray, count: int) -> Callable[[int], Sequence[bool]]:
+    """Which directions can move a value, as the pattern has it."""
+    found: dict[int, np.ndarray] = {id(None): np.zeros(count, bool)}
+
+    def reached(i: int) -> np.ndarray:
+        depends = rows[i]
+        if id(depends) not in found:
+            assert depends is not None
             # of a column that no output depends on the colour is -1
-            met = found[id(depends)] = np.bincount(colours[depends.index] + 1, minlength=count + 1)[1:] > 0
-        tangents[i] = [t if met[d] else None for d, t in enumerate(moved)]
-    return tangents
+            found[id(depends)] = np.bincount(colours[depends.index] + 1, minlength=count + 1)[1:] > 0
+        return found[id(depends)]
+
+    return reached  # type: ignore[return-value]
 
 
 def adjoint_directions(sources: Sources, colours: np.ndarray, count: int, dtype: np.dtype) -> Directions:

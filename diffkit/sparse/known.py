@@ -14,10 +14,13 @@ from ..engines.engine import filled, float_dtype
 from ..expr.kind import Kind, constant_value
 from ..machines.numpy import call
 from ..ops import CONSTANT
+from ..ops.loops import repeated
 from ..tape import Builder, Tape
 
 #: names of arrays handed to the tape beside its own inputs
 UID = -4
+#: a loop of more instructions is not computed when the tape is built: a machine is faster at it
+COMPUTED = 10_000
 
 
 def with_known(tape: Tape, arrays: Sequence[np.ndarray]) -> tuple[Tape, list[np.ndarray]]:
@@ -56,7 +59,7 @@ class _Rewriting:
         if kind.op is CONSTANT:
             self.known[i] = constant_value(kind)
             return
-        if args and all(a in self.known for a in args):
+        if args and all(a in self.known for a in args) and _instructions(kind) <= COMPUTED:
             with np.errstate(all="ignore"):
                 value = call(kind, [self.known[a][None] for a in args])[0]
             value = np.asarray(value, float_dtype(kind))
@@ -82,3 +85,8 @@ class _Rewriting:
         self.place[i] = self.builder.input(f"known{len(self.taken)}", kind.shape, float_dtype(kind), UID)
         self.taken[self.place[i]] = np.asarray(array, order="C")
         return self.place[i]
+
+
+def _instructions(kind: Kind) -> int:
+    """How many an operation with a body comes to."""
+    return sum(times * len(body.tape.kinds) for body, times in repeated(kind.kwargs))

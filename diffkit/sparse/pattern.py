@@ -1,9 +1,9 @@
 """Which inputs each element of each value depends on, read off a tape.
 
 An instruction's elements depend on what the elements depend on that it is made of. Elementwise operations, movements and
-reductions, matrix products and linear operations are followed element by element; of any other operation every element is
-taken to depend on all of its arguments. So the sets are supersets: an entry may turn out zero, none is missed. An argument whose
-derivative a rule states to be zero (of a step, of a condition) is none.
+reductions, matrix products and linear operations are followed element by element, and loops step by step (loops.py); of any
+other operation every element is taken to depend on all of its arguments. So the sets are supersets: an entry may turn out zero,
+none is missed. An argument whose derivative a rule states to be zero (of a step, of a condition) is none.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import ExceededError
 from ..expr.kind import Kind, constant_value
+from ..expr.node import variable
 from ..machines.numpy import call
 from ..ops import CONSTANT
-from ..ops.loops import repeated
+from ..ops.loops import stored_reversal
 from ..tape import Tape, templates
+from ..tape.body import Body, floats
 from ..tape.templates import Ref, Template
-from .rows import Rows
+from .loops import Hubs, Loop
+from .rows import Rows, TooManyError
 
 #: None: depends on nothing
 Dependence = Rows | None
@@ -28,8 +32,6 @@ Dependence = Rows | None
 PROBED = 1 << 22
 #: constants of at most so many elements are looked at for zeros
 LOOKED_AT = 1 << 24
-#: a loop of at most so many instructions is followed step by step
-WRITTEN = 20_000
 #: operations on matrices in the last two axes, and the axes of each argument that they mix
 LAST_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     **dict.fromkeys(("inv", "pinv", "cofactor", "det", "slogdet", "cholesky", "eigh", "eigvalsh", "qr"), ((-2, -1),)),
@@ -54,7 +56,8 @@ def dependence(tape: Tape, wrt: Sequence[int]) -> list[Dependence]:
 class Propagation:
     """What is known while dependences are followed; sets are shared wherever they are equal."""
 
-    def __init__(self) -> None:
+    def __init__(self, hubs: Hubs | None = None) -> None:
+        self.hubs = hubs
         self._unions: dict[tuple[int, int], tuple[Rows, Rows, Rows]] = {}
         self._moved: dict[tuple, tuple[Rows, Rows]] = {}
         #: whether each value is computed from constants alone; and those that were asked for
@@ -67,7 +70,9 @@ class Propagation:
         values: list[Dependence] = []
         self.kinds, self.args = kinds, all_args
         for i, (kind, args) in enumerate(zip(kinds, all_args, strict=True)):
-            self._fixed.append(all(self._fixed[a] for a in args) if args else kind.op is CONSTANT)
+            self._fixed.append(
+                all(self._fixed[a] for a in args) if args else kind.op is CONSTANT or i in self._constants
+            )
             values.append(given[i] if i in given else self._instruction(kind, args, values))
         return values
 
@@ -76,7 +81,10 @@ class Propagation:
         if kind.dtype in ("bool", "int64") or all(r is None for r in rows):
             return None
         kinds = [self.kinds[a] for a in args]
-        found = getattr(self, "_" + kind.op.family)(kind, args, kinds, rows)
+        try:
+            found = getattr(self, "_" + kind.op.family)(kind, args, kinds, rows)
+        except TooManyError as e:
+            raise ExceededError(f"{kind.op.name} with a result of core shape {kind.shape}: {e}") from None
         return found if found is None or found.count else None
 
     # ---- families ----
@@ -113,7 +121,7 @@ class Propagation:
             return self._structured(kind, args, kinds, rows)
         (x,), (k,) = rows, kinds
         assert x is not None
-        return _folded(x, k.shape, kind.kwargs["axes"], math.prod(kind.shape))
+        return self._folded(x, k.shape, kind.kwargs["axes"], math.prod(kind.shape))
 
     def _linear(self, kind: Kind, args: Sequence[int], kinds: list[Kind], rows: list[Dependence]) -> Dependence:
         x = rows[0]
@@ -134,6 +142,11 @@ class Propagation:
         op, params = kind.op, kind.kwargs
         if op.name == "matmul":
             return self._matmul(kind, args, kinds, rows)
+        if op.name == "scan" and not any(self._fixed[a] for a in args[params["carries"] :][: params["xs"]]):
+            return self._scan(params, rows)
+        if op.name == "scan_adjoint":
+            like = [variable("x", k.shape, kind.dtype) for k in kinds]
+            return self._body(Body.written(stored_reversal(**params), like).tape, rows)
         if op.name == "call":
             return self._body(params["body"].tape, rows)
         if op.name in LAST_AXES:
@@ -144,9 +157,11 @@ class Propagation:
             return self._along(kind, kinds, rows, [(axis,)] * len(kinds), [kept] * len(kinds))
         if op.indices is not None and "axis" in params:  # elements chosen by values may be any along those axes
             return self._chosen(kind, kinds, rows)
-        template = templates.lower(kind, kinds) if op.lower is not None and _written(params) <= WRITTEN else None
+        template = templates.lower(kind, kinds) if op.lower is not None else None
         if template is not None and all(k.op is not op for k, _ in template.steps):
-            return self._written_with_others(template, kinds, rows)
+            return self._written_with_others(template, args, kinds, rows)
+        if op.name == "scan":
+            return self._scan(params, rows)
         return _of_everything(rows, math.prod(kind.shape))
 
     def _along(
@@ -161,7 +176,7 @@ class Propagation:
         total: Dependence = None
         for k, x, axes, shape in zip(kinds, rows, over, shapes, strict=True):
             if x is not None:
-                folded = _folded(x, k.shape, axes, math.prod(shape)) if axes else x
+                folded = self._folded(x, k.shape, axes, math.prod(shape)) if axes else x
                 total = self._union(total, self._broadcast(folded, shape, kind.shape))
         return total
 
@@ -195,10 +210,41 @@ class Propagation:
         (columns,) = {r.columns for r in rows if r is not None}
         return Rows.joined([found[o] or Rows.empty(math.prod(tape.kinds[o].shape), columns) for o in tape.outputs])
 
-    def _written_with_others(self, template: Template, kinds: list[Kind], rows: list[Dependence]) -> Dependence:
+    def _scan(self, params: dict, rows: Sequence[Dependence]) -> Dependence:
+        """A loop: one step's pattern, composed over the steps."""
+        body, carries, xs, length = (params[n] for n in ("body", "carries", "xs", "length"))
+        tape, moving = body.tape, set(floats(body.inputs))
+        sizes = [math.prod(shape) for shape, _ in body.inputs]
+        ends = np.cumsum([0, *sizes]).tolist()
+        hubs = Hubs(ends[-1], _most_hubs(tape))
+        step = {
+            i: Rows.units(ends[k], sizes[k], hubs.columns)
+            if k in moving and (k < carries or rows[k] is not None)
+            else None
+            for k, i in enumerate(tape.inputs)
+        }
+        found = self._inner(hubs).run(tape.kinds, tape.args, step)
+        made = [found[o] or Rows.empty(math.prod(tape.kinds[o].shape), hubs.columns) for o in tape.outputs]
+        (columns,) = {r.columns for r in rows if r is not None}
+        in_all = [length * n if carries <= k < carries + xs else n for k, n in enumerate(sizes)]
+        given = Rows.joined([r or Rows.empty(n, columns) for r, n in zip(rows, in_all, strict=True)])
+        begins = np.concatenate(
+            [start + np.arange(n) for start, n in zip(np.cumsum([0, *in_all]), sizes, strict=False)]
+        )
+        strides = np.repeat([n if carries <= k < carries + xs else 0 for k, n in enumerate(sizes)], sizes)
+        all_made, results = Rows.joined([*made, *hubs.rows]), sum(len(m) for m in made)
+        loop = Loop(all_made, ends[carries], results, given, begins, strides, length, params["reverse"])
+        carry, ys = loop.followed()
+        return Rows.joined([carry, ys.take(_leaf_by_leaf([len(m) for m in made[carries:]], length))])
+
+    def _written_with_others(
+        self, template: Template, args: Sequence[int], kinds: list[Kind], rows: list[Dependence]
+    ) -> Dependence:
         """The steps in the place of the operation, behind stand-ins for its arguments."""
-        steps = [*((k, ()) for k in kinds), *template.steps]
-        found = self._inner().run([k for k, _ in steps], [a for _, a in steps], dict(enumerate(rows)))
+        steps, inner = [*((k, ()) for k in kinds), *template.steps], self._inner()
+        known = {n: self.constant(a) for n, a in enumerate(args)}
+        inner._constants.update({n: value for n, value in known.items() if value is not None})
+        found = inner.run([k for k, _ in steps], [a for _, a in steps], dict(enumerate(rows)))
         (out,) = template.outputs
         return found[out.index] if isinstance(out, Ref) else None
 
@@ -214,13 +260,15 @@ class Propagation:
                 continue
             axis = (-1, -2)[side]
             kept = (*k.shape[:-1], 1) if side == 0 else (*k.shape[:-2], 1, k.shape[-1])
-            total = self._union(total, self._broadcast(_folded(x, k.shape, (axis,), math.prod(kept)), kept, kind.shape))
+            total = self._union(
+                total, self._broadcast(self._folded(x, k.shape, (axis,), math.prod(kept)), kept, kind.shape)
+            )
         return total
 
     # ---- parts ----
-    def _inner(self) -> Propagation:
+    def _inner(self, hubs: Hubs | None = None) -> Propagation:
         """For values of other numbers, sharing the sets."""
-        inner = Propagation()
+        inner = Propagation(hubs or self.hubs)
         inner._unions, inner._moved = self._unions, self._moved
         return inner
 
@@ -231,6 +279,14 @@ class Propagation:
         if known is None:  # the operands are kept, so that no other object takes their ids
             known = self._unions[id(a), id(b)] = (a, b, a.union(b))
         return known[2]
+
+    def _folded(self, x: Rows, shape: tuple[int, ...], axes: tuple[int, ...], count: int) -> Rows:
+        """The union over axes of a value of this shape."""
+        reduced = {a % len(shape) for a in axes}
+        kept = tuple(1 if k in reduced else n for k, n in enumerate(shape))
+        groups = np.broadcast_to(np.arange(count).reshape(kept), shape).reshape(-1)
+        found = x.fold(np.arange(len(x)), groups, count)
+        return found if self.hubs is None else self.hubs.standing_for(found)
 
     def _broadcast(self, x: Rows, shape: tuple[int, ...], target: tuple[int, ...]) -> Rows:
         if math.prod(shape) == math.prod(target):
@@ -268,9 +324,18 @@ class Propagation:
         return self._constants[i]
 
 
-def _written(params: dict) -> int:
-    """How many instructions an operation with a body comes to, written out."""
-    return sum(times * len(body.tape.kinds) for body, times in repeated(params))
+def _most_hubs(tape: Tape) -> int:
+    """How many sets a tape's sums and products can unite at most."""
+    mixing = (a for k, a in zip(tape.kinds, tape.args, strict=True) if k.op.family not in ("elementwise", "movement"))
+    return sum(math.prod(tape.kinds[i].shape) for args in mixing for i in args)
+
+
+def _leaf_by_leaf(sizes: Sequence[int], length: int) -> np.ndarray:
+    """The numbers of ys' elements: leaf by leaf, where they were counted step by step."""
+    steps, starts = np.arange(length)[:, None] * sum(sizes), np.cumsum([0, *sizes])
+    return np.concatenate(
+        [(steps + start + np.arange(n)).reshape(-1) for start, n in zip(starts, sizes, strict=False)] or [np.arange(0)]
+    )
 
 
 def _numbers(kind: Kind, kinds: Sequence[Kind]) -> np.ndarray:
@@ -281,14 +346,6 @@ def _numbers(kind: Kind, kinds: Sequence[Kind]) -> np.ndarray:
         numbered.append(np.arange(start, start + size).reshape(1, *k.shape))
         start += size
     return call(kind, numbered).reshape(-1)
-
-
-def _folded(x: Rows, shape: tuple[int, ...], axes: tuple[int, ...], count: int) -> Rows:
-    """The union over axes of a value of this shape."""
-    reduced = {a % len(shape) for a in axes}
-    kept = tuple(1 if k in reduced else n for k, n in enumerate(shape))
-    groups = np.broadcast_to(np.arange(count).reshape(kept), shape).reshape(-1)
-    return x.fold(np.arange(len(x)), groups, count)
 
 
 def _transposed_movement(kind: Kind, argument: Kind) -> np.ndarray | None:

@@ -9,8 +9,18 @@ import numpy as np
 
 from ..errors import ExceededError
 
-#: most entries of one value; more are hardly sparse, and would not fit into memory
+#: most entries of one value; more would hardly fit into memory
 LIMIT = 200_000_000
+
+
+class TooManyError(ExceededError):
+    """A pattern that is not followed any further."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"sparse=True: {problem}. Take the derivative part by part (fewer outputs, or fewer inputs by argnums= or wrt=), leave "
+            "sparse=True out if the dense array fits into memory, or use jvp, vjp or hvp, which form no matrix"
+        )
 
 
 class Rows:
@@ -40,6 +50,14 @@ class Rows:
     def empty(cls, size: int, columns: int) -> Rows:
         return cls(np.zeros(size + 1, np.int64), np.empty(0, np.int32), columns)
 
+    @classmethod
+    def between(cls, start: np.ndarray, end: np.ndarray, index: np.ndarray, columns: int) -> Rows:
+        """Row i is the set index[start[i]:end[i]]."""
+        ptr = _ends(end - start)
+        made = np.empty(checked(int(ptr[-1])), np.int32)
+        native().take(start, index, np.arange(len(start)), ptr, made)
+        return cls(ptr, made, columns)
+
     def lengths(self) -> np.ndarray:
         return np.diff(self.ptr)
 
@@ -49,10 +67,7 @@ class Rows:
 
     def take(self, rows: np.ndarray) -> Rows:
         """The rows of these numbers."""
-        ptr = _ends(self.lengths()[rows])
-        index = np.empty(_checked(int(ptr[-1])), np.int32)
-        native().take(self.ptr, self.index, np.require(rows, np.int64, ["C", "W"]), ptr, index)
-        return Rows(ptr, index, self.columns)
+        return Rows.between(self.ptr[rows], self.ptr[1:][rows], self.index, self.columns)
 
     def where(self, some: np.ndarray) -> Rows:
         """These rows (one truth value a row), the others empty."""
@@ -64,7 +79,7 @@ class Rows:
             return self
         if not self.count:
             return other
-        ptr, index = np.zeros_like(self.ptr), np.empty(_checked(self.count + other.count), np.int32)
+        ptr, index = np.zeros_like(self.ptr), np.empty(checked(self.count + other.count), np.int32)
         count = native().union(self.ptr, self.index, other.ptr, other.index, ptr, index)
         for one in (self, other):
             if one.count == count:
@@ -76,7 +91,7 @@ class Rows:
         if np.any(groups[1:] < groups[:-1]):
             order = np.argsort(groups, kind="stable")
             members, groups = members[order], groups[order]
-        most = _checked(int(self.lengths()[members].sum()))
+        most = checked(int(self.lengths()[members].sum()))
         ptr, index = np.zeros(count + 1, np.int64), np.empty(most, np.int32)
         ends = _ends(np.bincount(groups, minlength=count))
         seen = np.full(self.columns, -1, np.int32)
@@ -109,12 +124,9 @@ def _ends(lengths: np.ndarray) -> np.ndarray:
     return ptr
 
 
-def _checked(count: int) -> int:
+def checked(count: int) -> int:
     if count > LIMIT:
-        raise ExceededError(
-            f"a value of the tape depends on inputs in {count:,} places, more than the {LIMIT:,} that are followed; such a "
-            "derivative is hardly sparse: leave sparse=True out, or use jvp, vjp and hvp, which do not form it"
-        )
+        raise TooManyError(f"a value depends on inputs in {count:,} places, more than the {LIMIT:,} that are followed")
     return count
 
 

@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import ExceededError
+from ..expr.elements import scalar_work, write
 from ..expr.functions import RULES
 from ..expr.kind import WEAK, constant_value, intern_kind
-from ..expr.node import Expr, variable
+from ..expr.node import Expr, topological, variable
 from ..ops import CONSTANT, TABLE, VARIABLE
 from ..ops.kinks import current as kink_policy
+from ..ops.loops import repeated
 from .record import expressions, record
 from .tape import Builder, Tape
 
@@ -289,23 +291,36 @@ class Body:
         return [place[o] for o in self.tape.outputs]
 
     # ---- other algebras ----
-    def check_written(self, times: int) -> None:
-        """UnsupportedError if writing it out so many times in scalars is too much."""
-        if times * max(1, len(self.tape)) > WRITTEN:
-            raise UnsupportedError(
-                f"a loop of {times:,} steps of {len(self.tape)} instructions is too long to be written out in scalars "
+    def check_written(self, s: Any, times: int) -> None:
+        """ExceededError if writing it out so many times is more than the allowance of `s`, or than WRITTEN where it has none."""
+        steps, work = self._made(("work",), self._work)
+        if s.allowance is not None:
+            s.allowance.foresee(times * work, f"a loop of {times:,} steps of {work:,} operations")
+        elif times * max(1, steps) > WRITTEN:
+            raise ExceededError(
+                f"a loop of {times:,} steps of {steps:,} instructions is too long to be written out in scalars "
                 f"(at most {WRITTEN:,} instructions)"
             )
 
+    def _work(self) -> tuple[int, int]:
+        """Instructions, and about how many scalar operations they are, with the steps of loops inside."""
+        steps = work = 0
+        for n in topological(*self._roots()):
+            inner = [(times, body._made(("work",), body._work)) for body, times in repeated(n.kind.kwargs)]
+            steps += sum(times * of[0] for times, of in inner) if inner else n.kind.op.family != "leaf"
+            work += sum(times * of[1] for times, of in inner) if inner else scalar_work(n)
+        return steps, work
+
+    def _roots(self) -> list[Expr]:
+        return self._made(("roots",), lambda: expressions(self.tape))
+
     def write(self, s: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs in the algebra of `s` (see expr/elements.py): object arrays of their core shapes."""
-        from ..expr.elements import write
-
-        roots = self._derived.get(("roots",))
-        if roots is None:
-            roots = self._derived[("roots",)] = expressions(self.tape)
-        names = {self.tape.kinds[i].kwargs["name"]: x for i, x in zip(self.tape.inputs, inputs, strict=True)}
-        return write(roots, s, lambda v: names[v.name])
+        names = {
+            self.tape.kinds[i].kwargs["name"]: np.asarray(x, dtype=object)
+            for i, x in zip(self.tape.inputs, inputs, strict=True)
+        }
+        return write(self._roots(), s, lambda v: names[v.name])
 
 
 def floats(signature: Sequence[tuple[tuple[int, ...], str]]) -> list[int]:

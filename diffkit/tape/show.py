@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..expr.kind import Kind, constant_value
 from ..ops import CONSTANT, VARIABLE
 from .body import Body
@@ -82,12 +80,3 @@ def _lines(tape: Tape, bodies: dict[Any, int]) -> list[str]:
         scalar = tape.kinds[o].op is CONSTANT and tape.kinds[o].shape == ()
         lines.append(f"{label} -> {constant_text(tape.kinds[o]) if scalar else value_name(o)}")
     return lines
-
-
-def tree_size(tape: Tape) -> list[int]:
-    """For every value the number of operations in its tree, where shared parts count each time they are used."""
-    sizes: list[int] = []
-    for kind, args in zip(tape.kinds, tape.args, strict=True):
-        own = 0 if kind.op.family == "leaf" or kind.op.cost == "move" else max(1, int(np.prod(kind.shape)))
-        sizes.append(own + sum(sizes[a] for a in args))
-    return sizes

@@ -18,9 +18,6 @@ from ..ops import VARIABLE, Op
 from ..ops.kinks import current as kink_policy
 from .tape import Builder
 
-#: an output of a template: a value number, a plain Python number, or None (nothing)
-Output = "Ref | float | None"
-
 
 @dataclass(frozen=True)
 class Ref:

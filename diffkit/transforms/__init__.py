@@ -117,8 +117,10 @@ def jacobian(
     engine: by default forward or reverse, chosen by the shapes; the callable's `mode` says which.
     sparse: the callable gives a `scipy.sparse.csr_array` instead, of all outputs' elements by all inputs' elements
     (`transforms.sparse.SparseCall` says in which order), from as few directions as a colouring of its pattern allows: columns
-    together in forward mode, or rows in reverse, whichever are fewer, unless `engine` names one. ``.pattern``, ``.colours``,
-    ``.lower_bound`` and ``.mode`` say what was found.
+    together in forward mode, or rows in reverse, whichever are fewer, unless `engine` names one. Pattern,
+    colouring and tapes are made at the first call, or by ``.prepare(*arguments)``, and reused; ``.pattern``, ``.colours``,
+    ``.lower_bound``, ``.mode`` and ``.colouring`` say what was found. ``out=`` takes a matrix of an earlier call. At one point: no
+    loop dims. Raises ExceededError where a pattern has more than 200,000,000 entries.
     """
     if sparse:
         return _sparse(f, argnums, wrt, engine, machine, 1)
@@ -137,7 +139,7 @@ def hessian(
     """Second derivatives of a scalar function: ``hessian("x**2*y")(x=1., y=2.)["x"]["y"]``.
 
     engine "reverse" goes forward over reverse; "forward" and "symbolic" apply themselves twice.
-    sparse: as for `jacobian`; the Hessian's two triangles share directions by a star colouring.
+    sparse: as for `jacobian`; the Hessian, symmetric to the bit, has its two triangles share directions by a star colouring.
     """
     if sparse:
         return _sparse(f, argnums, wrt, engine, machine, 2)

@@ -75,41 +75,8 @@ class PythonCall:
     def __name__(self) -> str:
         return getattr(self.f, "__name__", "function")
 
-    def _key(self, args: tuple) -> tuple | None:
-        leaves, structure = flatten(args)
-        key = (structure, kink_policy(), *(signature(leaf) for leaf in leaves))
-        try:
-            hash(key)
-        except TypeError:
-            return None
-        return key
-
-    def _positions(self, args: tuple) -> list[list[int]]:
-        """For every argnum the numbers of its traced leaves among all traced leaves."""
-        counts = [[is_traced(leaf) for leaf in flatten(a)[0]] for a in args]
-        starts = np.cumsum([0, *(sum(c) for c in counts)])
-        positions = []
-        seen: set[int] = set()
-        names = parameter_names(self.f, len(args))
-        for n in self.argnums:
-            if not -len(args) <= n < len(args):
-                raise ArgumentError(f"argnums names argument {n}, but the function was called with {len(args)}")
-            n %= len(args)
-            if n in seen:
-                raise ArgumentError(f"argnums names argument {n} twice")
-            seen.add(n)
-            leaves = flatten(args[n])[0]
-            for leaf, name in zip(leaves, names_of(args[n], names[n]), strict=True):
-                if not is_traced(leaf) or np.asarray(leaf if not isinstance(leaf, Expr) else 0.0).dtype.kind not in "f":
-                    raise DtypeError(
-                        f"the argument {name!r} is {type(leaf).__name__} {_brief(leaf)}; a derivative needs a floating-point "
-                        "number or array (write 3.0 rather than 3)"
-                    )
-            positions.append(list(range(int(starts[n]), int(starts[n + 1]))))
-        return positions
-
     def _prepared(self, args: tuple) -> Prepared:
-        key = self._key(args)
+        key = call_key(args)
         made = self._made.get(key) if key is not None else None
         if made is None:
             made = self._make(args)
@@ -130,7 +97,7 @@ class PythonCall:
         tape = record(
             traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))]
         )
-        wrt = [p for group in self._positions(args) for p in group]
+        wrt = [p for group in traced_positions(self.f, self.argnums, args) for p in group]
         inputs, outputs = sum(traced.inputs[p].size for p in wrt), sum(o.size for o in traced.outputs)
         engine = cheaper_mode(inputs, outputs) if self.engine is None else self.engine
         program = make_program(tape, wrt, engine, self.order)
@@ -188,7 +155,7 @@ class PythonCall:
 
     def _buffers(self, out: Any, args: tuple, traced: Traced) -> list[np.ndarray]:
         """The arrays of out= in the order of the tape's outputs."""
-        inputs = [traced.inputs[p] for group in self._positions(args) for p in group]
+        inputs = [traced.inputs[p] for group in traced_positions(self.f, self.argnums, args) for p in group]
         parameters = parameter_names(self.f, len(args))
         names = [n for k in self.argnums for n in names_of(args[k], parameters[k])]
         values = [("the value", o.shape, np.dtype(o.dtype)) for o in traced.outputs]
@@ -313,6 +280,45 @@ class PythonCall:
             items, form = flatten(p)
             results.append(optree.tree_unflatten(form, [next(products) if is_traced(x) else None for x in items]))
         return results[0] if len(results) == 1 else tuple(results)
+
+
+def call_key(args: tuple) -> tuple | None:
+    """What a tape made for these arguments serves: their structure, shapes and dtypes; None if that cannot be looked up."""
+    leaves, structure = flatten(args)
+    key = (structure, kink_policy(), *(signature(leaf) for leaf in leaves))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def traced_positions(f: Any, argnums: Sequence[int], args: tuple) -> list[list[int]]:
+    """For every argnum the numbers of its traced leaves among all traced leaves of the arguments.
+
+    Raises ArgumentError for an argument that is not there or named twice, DtypeError for one without a derivative.
+    """
+    counts = [[is_traced(leaf) for leaf in flatten(a)[0]] for a in args]
+    starts = np.cumsum([0, *(sum(c) for c in counts)])
+    positions = []
+    seen: set[int] = set()
+    names = parameter_names(f, len(args))
+    for n in argnums:
+        if not -len(args) <= n < len(args):
+            raise ArgumentError(f"argnums names argument {n}, but the function was called with {len(args)}")
+        n %= len(args)
+        if n in seen:
+            raise ArgumentError(f"argnums names argument {n} twice")
+        seen.add(n)
+        leaves = flatten(args[n])[0]
+        for leaf, name in zip(leaves, names_of(args[n], names[n]), strict=True):
+            if not is_traced(leaf) or np.asarray(leaf if not isinstance(leaf, Expr) else 0.0).dtype.kind not in "f":
+                raise DtypeError(
+                    f"the argument {name!r} is {type(leaf).__name__} {_brief(leaf)}; a derivative needs a floating-point "
+                    "number or array (write 3.0 rather than 3)"
+                )
+        positions.append(list(range(int(starts[n]), int(starts[n + 1]))))
+    return positions
 
 
 def _brief(value: Any) -> str:

@@ -120,9 +120,9 @@ _RULES: dict[str, Callable[..., Expr]] = {
 
 def derivative_expressions(program: Program, values: Sequence[Expr]) -> list[Expr]:
     """A program's outputs and blocks as expressions of its inputs; a program of many directions is mapped over its seeds."""
-    if not isinstance(program, TapeProgram) or not program.layout.startswith("seeded") or not program.seeds:
+    if not isinstance(program, TapeProgram) or not program.seeded:
         return expressions(derivative_tape(program), values)
-    n, seeds = len(program.seeds[0]), [as_expr(s) for s in program.seeds]
+    n, seeds = program.directions, [as_expr(s) for s in program.seeds()]
     flags = [False] * len(values) + [True] * len(seeds)
     found = batched(program.tape, [*values, *seeds], flags, n)
     count = len(program.out_shapes)

@@ -18,7 +18,7 @@ from ..sparse.derivative import SparseDerivative
 from ..tape import Tape, record
 from .arguments import bind_names
 from .by_name import ExprCall
-from .by_position import PythonCall
+from .by_position import PythonCall, call_key, traced_positions
 from .programs import check_scalar
 
 
@@ -42,11 +42,8 @@ class SparseCall:
     Where the function moves arrays out of its arguments (x[1:], cameras[number]), it is differentiated by those if that takes fewer
     directions, and the entries are moved back, and added where several are one entry of the result.
 
-    Of the latest derivative made:
-    pattern: a csr_array of bool. colours: how many directions a call evaluates. lower_bound: no colouring of this kind has fewer.
-    mode: "forward" (columns share a direction) or "reverse" (rows do), whichever took fewer colours; of a Hessian "forward over
-    reverse", by a star colouring. colouring: the colour of each element differentiated by (reverse: of each row), -1 where it has
-    no entry.
+    ``.pattern``, ``.colours``, ``.lower_bound``, ``.mode`` and ``.colouring`` are those of the latest derivative made; printed, it
+    says them in one line. A pattern that would have more than 200,000,000 entries is an ExceededError.
     """
 
     def __init__(self, call: ExprCall | PythonCall) -> None:
@@ -76,23 +73,28 @@ class SparseCall:
 
     @property
     def pattern(self) -> Any:
+        """A csr_array of bool: True where an entry is stored."""
         made = self._of_latest()
         return made.matrix(np.ones(made.rows.count, bool))
 
     @property
     def colours(self) -> int:
+        """How many directions a call evaluates."""
         return self._of_latest().colouring.count
 
     @property
     def lower_bound(self) -> int:
+        """No colouring of this pattern, by this mode, has fewer colours."""
         return self._of_latest().colouring.lower_bound
 
     @property
     def colouring(self) -> np.ndarray:
+        """The colour of every element differentiated by (mode "reverse": of every row), -1 where it has no entry."""
         return self._of_latest().colouring.of.copy()
 
     @property
     def mode(self) -> str:
+        """ "forward" (columns share a direction), "reverse" (rows do) or, of a Hessian, "forward over reverse"."""
         return self._of_latest().mode
 
     @property
@@ -106,11 +108,15 @@ class SparseCall:
             return f"<sparse {name} of {what}>"
         (m, n), count = self._of_latest().shape, self._of_latest().rows.count
         colours = f"{self.colours} colour{'s' * (self.colours != 1)} (at least {self.lower_bound})"
-        return f"<sparse {name} of {what}: {m} × {n}, {count} entries, {colours}, {self.mode}>"
+        entries = "entry" if count == 1 else "entries"
+        return f"<sparse {name} of {what}: {m} × {n}, {count} {entries}, {colours}, {self.mode}>"
 
 
 class SparseExprCall(SparseCall):
-    """Of an expression: called by name, position or one dict, at one point."""
+    """A sparse Jacobian or Hessian of an expression: called by name, position or one dict, at one point (without loop dims).
+
+    It gives a `scipy.sparse.csr_array`; `SparseCall` says in which order.
+    """
 
     def __init__(self, call: ExprCall) -> None:
         super().__init__(call)
@@ -152,7 +158,10 @@ class SparseExprCall(SparseCall):
 
 
 class SparsePythonCall(SparseCall):
-    """Of a Python function: called by position."""
+    """A sparse Jacobian or Hessian of a Python function: called by position, with arrays and nests of them.
+
+    It gives a `scipy.sparse.csr_array`; `SparseCall` says in which order.
+    """
 
     def __init__(self, call: PythonCall) -> None:
         super().__init__(call)
@@ -168,7 +177,7 @@ class SparsePythonCall(SparseCall):
 
     def _prepared(self, args: tuple) -> Prepared:
         _check_numbers(flatten(args)[0])
-        key = self.call._key(args)
+        key = call_key(args)
         made = None if key is None else self._made.get(key)
         if made is None:
             made = self._make(args)
@@ -187,7 +196,7 @@ class SparsePythonCall(SparseCall):
                 )
             check_scalar(traced.outputs[0].shape, f"the result of {self.call.__name__}")
         tape = record(traced.outputs, traced.inputs)
-        return self._build(tape, [p for group in self.call._positions(args) for p in group])
+        return self._build(tape, [p for group in traced_positions(self.call.f, self.call.argnums, args) for p in group])
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
         return self._prepared(args).run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)

@@ -160,4 +160,4 @@ class SympyReader:
         if not isinstance(e, Own):
             return getattr(self.s, type(e).__name__)(*args)
         static = [int(a) for a in e.args[: e.static]]
-        return self.s._emit(e.op, *args[e.static : len(args) - len(e.parameters)], static=tuple(static))
+        return self.s.emit(e.op, *args[e.static : len(args) - len(e.parameters)], static=tuple(static))

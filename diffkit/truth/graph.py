@@ -112,7 +112,7 @@ class Terms(ArrayFunctions):
         self.number = graph.number
         self.pi = graph.number("pi")
 
-    def _emit(self, name: str, *args: Any, static: tuple[Any, ...] = ()) -> Term:
+    def emit(self, name: str, *args: Any, static: tuple[Any, ...] = ()) -> Term:
         return self.graph.emit(name, [a if isinstance(a, Term) else self.number(a) for a in args], static)
 
     def __getattr__(self, name: str) -> Callable[..., Term]:
@@ -120,7 +120,7 @@ class Terms(ArrayFunctions):
 
         if name not in PRIMITIVES:
             raise UnsupportedError(f"{name} cannot be evaluated in balls")
-        return lambda *args: self._emit(name, *args)
+        return lambda *args: self.emit(name, *args)
 
     def Add(self, *terms: Term) -> Term:
         return _chain(terms, "add") if terms else self.number(0)
@@ -132,33 +132,33 @@ class Terms(ArrayFunctions):
         return (x if isinstance(x, Term) else self.number(x)) ** p
 
     def compare(self, name: str, x: Any, y: Any) -> Term:
-        return self._emit(name, x, y)
+        return self.emit(name, x, y)
 
     def And(self, x: Any, y: Any) -> Term:
-        return self._emit("logical_and", x, y)
+        return self.emit("logical_and", x, y)
 
     def Or(self, x: Any, y: Any) -> Term:
-        return self._emit("logical_or", x, y)
+        return self.emit("logical_or", x, y)
 
     def Not(self, x: Any) -> Term:
-        return self._emit("logical_not", x)
+        return self.emit("logical_not", x)
 
     def Piecewise(self, chosen: tuple[Any, Any], otherwise: tuple[Any, Any]) -> Term:
-        return self._emit("where", chosen[1], chosen[0], otherwise[0])
+        return self.emit("where", chosen[1], chosen[0], otherwise[0])
 
     def digamma(self, x: Any) -> Term:
-        return self._emit("polygamma", x, static=(0,))
+        return self.emit("polygamma", x, static=(0,))
 
     def polygamma(self, n: int, x: Any) -> Term:
-        return self._emit("polygamma", x, static=(int(n),))
+        return self.emit("polygamma", x, static=(int(n),))
 
     def guard(self, name: str, value: Term, *switches: Any) -> Term:
         """`value`, and NaN where a switching quantity of the operation `name` is zero."""
-        return self._emit("guard", value, *switches, static=(name,))
+        return self.emit("guard", value, *switches, static=(name,))
 
 
 def _without_last(name: str) -> Callable[..., Term]:
-    return lambda self, *args: self._emit(name, *args[:-1])
+    return lambda self, *args: self.emit(name, *args[:-1])
 
 
 for _name in ("abs", "maximum", "minimum", "max", "min", "step", "sign", "floor", "ceil", "trunc", "round"):

@@ -207,3 +207,51 @@ def test_large_arrays_in_parts(name):
     (expected,) = NUMPY.compile(tape)(values)
     np.testing.assert_allclose(whole(values)[0], expected, rtol=1e-11, atol=1e-11)
     agree(tape, values, 1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("image", "kernel", "how"),
+    [
+        ((1, 1, 1, 200), (3, 1, 1, 5), {}),
+        ((2, 1, 200, 9), (3, 1, 4, 1), {"stride": (2, 1)}),
+        ((2, 4, 40, 30), (4, 2, 3, 1), {"groups": 2, "padding": 1}),
+        ((2, 3, 30, 40), (6, 1, 1, 4), {"groups": 3, "dilation": (1, 2)}),
+        ((200, 1, 9, 1), (2, 1, 3, 1), {}),
+    ],
+)
+def test_windows_that_overlap_are_not_matrices_for_blas(image, kernel, how, dtype):
+    """Rows of windows along one axis lie one element apart: BLAS refuses a matrix whose rows overlap."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(s).astype(dtype) for s in (image, kernel)]
+    x, w = (variable(n, v.shape, dtype) for n, v in zip("xw", values, strict=True))
+    tape = record(dk.conv2d(x, w, **how), [x, w])
+    agree(tape, values, single=1e-4)
+    cotangent = rng.standard_normal(tape.kinds[tape.outputs[0]].shape).astype(dtype)
+    agree(adjoint_tape(tape, [0, 1]), [*values, cotangent], single=1e-4)
+    agree(tangent_tape(tape, [0, 1]), [*values, *values], single=1e-4)
+
+
+_LABELS = np.random.default_rng(5).integers(0, 10, 100)
+PICKED = {
+    "one a row": lambda x: dk.log_softmax(x)[np.arange(100), _LABELS],
+    "every row": lambda x: dk.tanh(x)[np.arange(100)],
+    "every row, one column": lambda x: dk.tanh(x)[np.arange(100), 3],
+    "every row, every other column": lambda x: dk.tanh(x)[np.arange(100), ::2],
+    "columns of a transpose": lambda x: dk.tanh(x).T[:, np.arange(100)],
+    "a mask of all": lambda x: dk.tanh(x)[np.ones(100, bool)],
+    "the diagonal": lambda x: dk.diagonal(dk.tanh(x[:10])),
+    "added to every row": lambda x: dk.scatter_add(dk.tanh(x), np.arange(100), dk.sin(x)),
+    "a row's own columns": lambda x: dk.take_along_axis(
+        dk.tanh(x), np.argsort(np.arange(1000).reshape(100, 10) % 7), 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICKED)
+def test_an_index_that_names_every_lane(name):
+    values = [np.random.default_rng(1).standard_normal((100, 10))]
+    x = variable("x", (100, 10))
+    tape = record(PICKED[name](x), [x])
+    agree(tape, values)
+    agree(adjoint_tape(tape, [0]), [*values, NUMPY.compile(tape)(values)[0]])

@@ -1,5 +1,7 @@
 """Loops with a small body as one kernel each: equal bits, compiled when they pay, kept between processes."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,7 +14,7 @@ from diffkit.expr.node import variable
 from diffkit.machines.cpu import set_tier
 from diffkit.machines.cpu.arrays import ArrayExecutable, groups, loop_kernels
 from diffkit.machines.cpu.arrays.fusion import Fusion
-from diffkit.machines.cpu.arrays.opcodes import LOOP, NATIVE_LOOP
+from diffkit.machines.cpu.arrays.opcodes import LOOP, NATIVE_LOOP, NATIVE_REVERSAL, REVERSAL
 from diffkit.machines.cpu.arrays.program import Host
 from diffkit.tape import record
 
@@ -40,8 +42,9 @@ def loops(tape):
             while pc < phase.end:
                 found.append(int(program.code[pc]))
                 # into a loop's body
-                pc += int(program.code[pc + 2 if found[-1] == LOOP else pc + 1])
-    return found.count(NATIVE_LOOP), found.count(LOOP)
+                pc += int(program.code[pc + 2 if found[-1] in (LOOP, REVERSAL) else pc + 1])
+    native, others = (sum(map(found.count, pair)) for pair in ((NATIVE_LOOP, NATIVE_REVERSAL), (LOOP, REVERSAL)))
+    return native, others
 
 
 def same_bits(tape, values):
@@ -118,6 +121,76 @@ def test_random_bodies(seed):
     length = [2, 7, 1000, 3][seed // 2 % 4]
     f = scanned(random.body, length, bool(seed // 8 % 2))
     check(f, [*random.arguments, random.array(length, random.n)], orders=2 if length < 1000 else 1)
+
+
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(k, marks=pytest.mark.slow) for k in range(6, 60))])
+def test_reversals_with_checkpoints(seed):
+    """Equal bits, interpreted and by kernels; the same gradient as with all carries stored."""
+    random = Random(seed, ["float64", "float32"][seed % 2])
+    length, checkpoints = [(2, 1), (7, 2), (400, 5), (3, 9), (30, 1), (64, 64)][seed % 6]
+    arguments = [*random.arguments, random.array(length, random.n)]
+
+    def gradients(kept):
+        def total(c, m, v, s, xs):
+            step = lambda c, x: random.body(c, x, m, v, s)
+            last, ys = dk.scan(step, c, xs, reverse=bool(seed // 6 % 2), checkpoints=kept)
+            return [sum(dk.sum(dk.sin(y)) for y in (last, *ys))]
+
+        tape = adjoint_tape(tape_of(total, *arguments), range(5))
+        return tape, same_bits(tape, [*arguments, np.array(1.0, random.dtype)])
+
+    (tape, found), (_, expected) = gradients(checkpoints), gradients(None)
+    assert loops(tape) == (2, 0)
+    for a, b in zip(found, expected, strict=True):
+        tolerance = 1e-11 if random.dtype == "float64" else 1e-3
+        assert np.allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max(initial=0))
+
+
+def test_a_reversal_in_a_loop():
+    def outer(c, xs, m):
+        def step(c, x):
+            inner = lambda d: dk.scan(lambda d, z: (dk.tanh(dk.matmul(m, d) + z), d), d, x, checkpoints=2)[0]
+            return c + dk.grad(lambda d: dk.sum(inner(d)))(c), c
+
+        last, ys = dk.scan(step, c, xs)
+        return [last, ys]
+
+    rng = np.random.default_rng(0)
+    arguments = [rng.standard_normal(s) for s in ((3,), (4, 7, 3), (3, 3))]
+    tape = tape_of(outer, *arguments)
+    assert loops(tape) == (1, 1)
+    same_bits(tape, arguments)
+
+
+INTERRUPTED = """
+import os, signal, threading
+import numpy as np
+import diffkit as dk
+from diffkit.machines.cpu import set_tier
+
+set_tier({tier!r})
+step = lambda c, x: (c + 1e-9 * dk.tanh(dk.matmul(P, c)), None)
+gradient = lambda length: dk.grad(
+    lambda c: dk.sum(dk.scan(step, c, None, length=length, checkpoints={checkpoints})[0]), machine="cpu"
+)
+P = np.ones((3, 3))
+expected = gradient(10)(np.ones(3))
+long = gradient(2_000_000_000)
+threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    long(np.ones(3))
+except KeyboardInterrupt:
+    assert np.array_equal(gradient(10)(np.ones(3)), expected)
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("tier", ["interpreted", "fused"])
+def test_long_loops_end_at_ctrl_c(tier):
+    """Hours of work: what is asked is that it ends at all."""
+    code = INTERRUPTED.format(tier=tier, checkpoints=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "interrupted", done.stderr
 
 
 @pytest.mark.parametrize("length", [0, 1])

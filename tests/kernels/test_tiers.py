@@ -19,7 +19,7 @@ from helpers import each
 import diffkit as dk
 from diffkit.errors import ArgumentError
 from diffkit.machines import machine as find_machine
-from diffkit.machines.cpu import emit, fused, set_threads, set_tier, tiers
+from diffkit.machines.cpu import emit, fused, on_demand, set_threads, set_tier
 from diffkit.machines.cpu.fused import LONGEST, extent
 from diffkit.machines.cpu.threads import share
 from diffkit.tape import record
@@ -234,10 +234,11 @@ def test_a_kernel_is_compiled_once_the_interpreter_has_spent_as_much(tmp_path, m
     values = inputs(tape, 1000)
     _calls(executable, values, 3)
     assert not made and executable.tiers.spent > 0  # little work: never compiled
-    executable.tiers._estimate = 0.0
+    (kernel,) = executable.tiers._kernels.values()
+    kernel.seconds = 0.0
     before = after = _calls(executable, values, 2)
     for _ in range(500):
-        if any(isinstance(k, fused.Fused) for k in executable.tiers._fused.values()):
+        if kernel.made is not None:
             break
         time.sleep(0.01)
         after = _calls(executable, values, 1)
@@ -261,7 +262,7 @@ def test_long_tapes_are_interpreted_however_much_they_run():
     set_tier("fused")
     values = inputs(tape, 100)
     result = executable(values)
-    assert not any(executable.tiers._fused.values())
+    assert not any(executable.tiers._kernels.values())
     set_tier("interpreted")
     assert bits(executable(values)) == bits(result)
 
@@ -308,8 +309,8 @@ def test_set_tier_refuses(wrong):
 
 def test_a_child_forked_while_a_kernel_is_compiled_computes(monkeypatch):
     """What was ordered in the parent is never delivered in the child."""
-    monkeypatch.setattr(tiers, "COMPILE_SECONDS", 0.0)
-    monkeypatch.setattr(tiers, "COMPILE_SECONDS_EACH", 0.0)
+    monkeypatch.setattr(on_demand, "COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(on_demand, "COMPILE_SECONDS_EACH", 0.0)
     gradient = dk.grad("exp(sin(x))*0.7*x", wrt="x")
     values = np.linspace(0, 1, 100_000)
     expected = gradient(x=values)
@@ -334,7 +335,7 @@ def test_native_code_names_nothing_outside_itself():
     f = x
     for _ in range(40):
         f = dk.sin(f) + dk.erf(f * y) ** y
-    writer = fused._Writer(CPU.compile(dk.tape(f, engine="reverse")).plan, [False, False])
+    writer = fused.FusedWriter(CPU.compile(dk.tape(f, engine="reverse")).plan, [False, False])
     writer.text()
     assert writer.needs()
     for module in (writer.module, emit.module(emit.primitives())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from functools import cache
 from itertools import islice
@@ -14,6 +15,7 @@ from helpers_loops import python_scan
 
 import diffkit as dk
 from diffkit.engines import engine as find_engine
+from diffkit.engines.forward import tangent_tape
 from diffkit.ops.loops import repeated
 from diffkit.ops.revolve import ADVANCE, FORGET, KEEP, RETURN, REVERSE, actions, recomputed, repetitions
 from diffkit.tape import record
@@ -144,6 +146,31 @@ def test_memory_is_for_the_carries_kept():
         tracemalloc.stop()
     np.testing.assert_allclose(peaks[5][0], peaks[None][0], rtol=1e-12)
     assert peaks[None][1] > 32e6 and peaks[5][1] < 3e6
+
+
+@pytest.mark.parametrize("machine", ["numpy", "cpu"])
+def test_hessians_keep_as_few_carries(machine):
+    """Forward over reverse: the reversal of the tangent's loop, with xs, ys, a whole number in the carry, and a constant."""
+
+    def f(p, xs, checkpoints):
+        def step(c, x):
+            state, n = c
+            state = state + 0.1 * np.tanh(p @ state + x)
+            return (state, n + 1), np.where(n > 3, np.sum(state * state) * x, x)
+
+        (state, _), ys = dk.scan(step, (np.ones(2), 0), xs, checkpoints=checkpoints)
+        return np.sum(np.sin(state)) + np.sum(ys * ys)
+
+    p, xs = np.array([[0.3, -0.8], [0.5, 0.1]]), np.linspace(-1, 1, 17)
+    found, expected = (
+        dk.hessian(lambda p, xs, k=k: f(p, xs, k), argnums=(0, 1), machine=machine)(p, xs) for k in (3, None)
+    )
+    for row, wanted in zip(found, expected, strict=True):
+        for a, b in zip(row, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    tape = dk.tape(dk.trace(lambda p: f(p, np.linspace(-1, 1, 1000), 20), p), wrt="p")
+    kinds = {k for k in tangent_tape(tape, [0]).kinds if k.op.name.startswith("scan")}
+    assert max(math.prod(k.shape) for k in kinds) < 5_000  # carries of 1,000 steps would be 3,000 numbers more each
 
 
 def test_backwards_and_with_ys():

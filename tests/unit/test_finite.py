@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from diffkit.engines import engine, finite, search
+from diffkit.engines import engine, finite, study
 from diffkit.engines.engine import gradient_only
 from diffkit.engines.finite import ENGINE, Finite, second_program
 from diffkit.errors import DtypeError, UnsupportedError
@@ -263,12 +263,12 @@ def arrays() -> tuple[list, list, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", list(arrays()[2]))
-@pytest.mark.parametrize("batch", [search.BATCH, 1])
+@pytest.mark.parametrize("batch", [study.BATCH, 1])
 def test_shapes_and_loop_dims(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     variables, values, made = arrays()
     if batch == 1:
         values = [values[0], values[1][:1], values[2]]
-        monkeypatch.setattr(search, "BATCH", 2**14)
+        monkeypatch.setattr(study, "BATCH", 2**14)
     tape = record(made[name], variables)
     (outputs, expected), found = (
         engine("reverse").program(tape, [0, 1, 2]).on(NUMPY)(values),
@@ -284,7 +284,7 @@ def test_shapes_and_loop_dims(name: str, batch: int, monkeypatch: pytest.MonkeyP
 def test_batches_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = np.random.default_rng(1).normal(size=(2, 50))
     whole = examine("abs(x)*sin(y)", x, y)
-    monkeypatch.setattr(search, "BATCH", 2**10)
+    monkeypatch.setattr(study, "BATCH", 2**10)
     parts = examine("abs(x)*sin(y)", x, y)
     for a, b in zip([*whole.blocks[0], *whole.bars[0]], [*parts.blocks[0], *parts.bars[0]], strict=True):
         np.testing.assert_array_equal(a, b)

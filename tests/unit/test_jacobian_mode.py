@@ -6,9 +6,11 @@ import pytest
 
 import diffkit as dk
 from diffkit.engines import cheaper_mode
+from diffkit.engines.forward import ENGINE as FORWARD
 from diffkit.errors import ArgumentError, ShapeError, UnsupportedError
-from diffkit.expr.node import topological
+from diffkit.expr.node import topological, variable
 from diffkit.expr.trace import flatten, is_leaf
+from diffkit.tape import record
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +55,30 @@ def test_the_choice_is_made_for_each_shape():
     assert g.mode == "reverse"
     g(np.ones(2))  # made before
     assert g.mode == "forward"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("side", ["column", "row"])
+def test_a_large_matrix_meets_all_directions_at_once(side, known, dtype):
+    """One product beside the two of the value: the tangents that x and y move by are the same rows."""
+    matrix = (RNG.normal(size=(160, 160)) / 16).astype(dtype)
+    x, y = RNG.normal(size=(2, 3)).astype(dtype)
+
+    def f(x, y, m):
+        m = matrix if known else m
+        first, second = (np.concatenate([v, np.ones(157, dtype)]) for v in (x, y))
+        if side == "row":
+            return np.tanh(first @ m) + np.sin(first + second @ m)
+        return np.tanh(m @ first) + np.sin(first + m @ second)
+
+    found = dk.jacobian(f, argnums=(0, 1), engine="forward", machine="numpy")(x, y, matrix)
+    expected = dk.jacobian(f, argnums=(0, 1), engine="reverse", machine="numpy")(x, y, matrix)
+    same(found, expected, 1e-12 if dtype == "float64" else 1e-5)
+    assert all(g.dtype == dtype for g in found)
+    variables = [variable(n, v.shape, dtype) for n, v in zip("xym", (x, y, matrix), strict=True)]
+    tape = FORWARD.program(record(f(*variables), variables), [0, 1]).tape
+    assert sum(k.op.name == "matmul" for k in tape.kinds) == 3
 
 
 def test_an_engine_that_is_named_is_taken():

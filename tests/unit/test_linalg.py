@@ -212,7 +212,6 @@ X, RECTANGLE, V = dk.symbol("X", (3, 3)), dk.symbol("R", (2, 4, 3)), dk.symbol("
         (lambda: dk.qr(RECTANGLE, mode="complete"), UnsupportedError, r"qr: mode='complete'"),
         (lambda: dk.eigh(X, UPLO="X"), UnsupportedError, r"UPLO is 'L' or 'U'"),
         (lambda: dk.linalg.pinv(X, hermitian=True), UnsupportedError, r"hermitian"),
-        (lambda: np.linalg.svd(X), UnsupportedError, r"svd is not an operation"),
     ],
 )  # fmt: skip
 def test_errors_name_the_function(call, error, said):
@@ -502,7 +501,8 @@ def test_nothing_is_promised_of_a_matrix_singular_to_working_precision():
 
 # ---- sources ----------------------------------------------------------------------------------------------------
 SOURCES = [dk.inv(X), dk.solve(X, np.arange(3.0)), dk.det(X), dk.slogdet(X)[1], dk.cholesky(X), dk.eigh(X)[1] ** 2, dk.eigvalsh(X),
-           dk.qr(X)[1], dk.linalg.pinv(X), dk.linalg.solve_triangular(X, np.arange(3.0), trans=1), RULES.cofactor(X)]  # fmt: skip
+           dk.qr(X)[1], dk.linalg.pinv(X), dk.linalg.solve_triangular(X, np.arange(3.0), trans=1), RULES.cofactor(X),
+           dk.linalg.svdvals(X[:2]), dk.linalg.svd(X)[2] ** 2, dk.linalg.svd(X[:, :2], full_matrices=False)[0] ** 2]  # fmt: skip
 
 
 @pytest.mark.parametrize("target", ["numpy", "jax", "torch"])

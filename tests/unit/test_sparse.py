@@ -12,7 +12,7 @@ import diffkit as dk
 from diffkit.errors import ArgumentError, DiffkitError, ExceededError, ShapeError, UnsupportedError
 from diffkit.expr.kind import infer, intern_kind
 from diffkit.ops import TABLE, VARIABLE
-from diffkit.sparse import directions
+from diffkit.sparse import colouring, directions
 from diffkit.sparse import rows as rows_module
 from diffkit.sparse.pattern import Propagation, dependence
 from diffkit.sparse.rows import Rows
@@ -336,6 +336,14 @@ def test_second_differences_take_as_many_colours_as_they_need() -> None:
     np.testing.assert_array_equal(H.pattern.toarray(), abs(np.subtract.outer(range(30), range(30))) < 3)
 
 
+def test_where_hardly_any_columns_go_together_no_colouring_is_looked_for(monkeypatch) -> None:
+    f = lambda x: np.concatenate([np.sum(x[:-1], keepdims=True) * x[0], x * x[-1]])
+    few = check_jacobian(f, line(9), engine="forward").colours
+    monkeypatch.setattr(colouring, "PAIRS", 10)
+    many = check_jacobian(f, line(9), engine="forward").colours
+    assert few <= many == 9
+
+
 def test_where_a_value_is_nan_so_is_its_row() -> None:
     x = np.array([4.0, -1.0, 9.0])
     J = dk.jacobian(lambda x: np.log(x) + 0 * x[::-1], sparse=True, machine=MACHINE)(x)
@@ -419,6 +427,9 @@ def test_what_it_says_of_itself() -> None:
     assert "sparse jacobian" in repr(J)
     J(line(5))
     assert "4 × 5, 8 entries, 1 colour (at least 1), reverse" in repr(J)
+    assert "1 × 1, 1 entry, 1 colour" in repr(dk.jacobian("x**2", sparse=True, machine=MACHINE).prepare())
+    for name in ("pattern", "colours", "lower_bound", "mode", "colouring", "tape", "prepare"):
+        assert getattr(type(J), name).__doc__
     assert J.pattern.dtype == bool
     assert len(J.tape) > 0
 
@@ -450,7 +461,7 @@ def test_within_a_trace_it_is_refused() -> None:
 
 def test_a_dense_pattern_is_refused_before_it_fills_the_memory(monkeypatch) -> None:
     monkeypatch.setattr(rows_module, "LIMIT", 10_000)
-    with pytest.raises(ExceededError, match="hardly sparse"):
+    with pytest.raises(ExceededError, match=r"^divide .*more than the 10,000.*argnums"):
         dk.jacobian(lambda x: x / np.sum(x), sparse=True, machine=MACHINE)(np.ones(1000))
 
 

@@ -178,9 +178,11 @@ def test_where_the_time_went_is_noted():
 
 # ---- limits -------------------------------------------------------------------------------------------------------
 def test_budget_of_operations():
-    with pytest.raises(ExceededError, match=r"after \d+ of 8 partial derivatives"):
+    with pytest.raises(
+        ExceededError, match=r"over the budget max_ops=20: \d+ operations after .* s, at partial derivative \d of 8"
+    ):
         Symbolic(max_ops=20).program(record(product_of(8)), range(8))
-    with pytest.raises(ExceededError, match="partial derivatives are more"):
+    with pytest.raises(ExceededError, match="900 partial derivatives would be over the budget max_ops=500"):
         w = dk.symbol("W", (30, 30))
         Symbolic(max_ops=500).program(record(dk.sum(w * w)), [0])
 
@@ -189,7 +191,7 @@ def test_budget_of_seconds_holds_inside_sympy():
     f = x
     for _ in range(2000):
         f = dk.sin(f)
-    with pytest.raises(ExceededError, match=r"took longer than 0\.5 seconds"):
+    with pytest.raises(ExceededError, match=r"over the budget seconds=0\.5: [\d,]+ operations after"):
         Symbolic(seconds=0.5).program(record(f), [0])
 
 

@@ -13,8 +13,8 @@ from ...errors import UnsupportedError
 from ...tape import Tape
 from .arrays import ArrayExecutable
 from .executable import CpuExecutable
+from .on_demand import set_tier
 from .threads import set_threads, thread_count
-from .tiers import set_tier
 
 __all__ = ["MACHINE", "set_threads", "set_tier", "thread_count"]
 

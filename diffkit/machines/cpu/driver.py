@@ -8,74 +8,12 @@ lane, so its address is base + place · block; a negative one is a slot, which l
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .addresses import call, pointer, read, take, write
 from .jit import native
 from .plan import ADD, CALL, COPY, FOLD
-
-
-@intrinsic
-def _call(typingctx, address, dst, a, b, c, n):  # type: ignore[no-untyped-def]
-    """Call the kernel at an address."""
-    signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64, types.int64)
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        pointer, word = ir.PointerType(ir.IntType(8)), ir.IntType(64)
-        function = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [word])
-        target = builder.inttoptr(args[0], function.as_pointer())
-        builder.call(target, [builder.inttoptr(x, pointer) for x in args[1:5]] + [args[5]])
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer that carray takes."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), codegen
-
-
-@intrinsic
-def _read(typingctx, address, like):  # type: ignore[no-untyped-def]
-    """The value at an address, of the type of `like`."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        kind = context.get_value_type(like)
-        value = builder.load(builder.inttoptr(args[0], kind.as_pointer()), typ=kind)
-        value.align = 1
-        return value
-
-    return like(types.int64, like), codegen
-
-
-@intrinsic
-def _write(typingctx, address, value):  # type: ignore[no-untyped-def]
-    """Put a value at an address."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        builder.store(args[1], builder.inttoptr(args[0], args[1].type.as_pointer())).align = 1
-        return context.get_dummy_value()
-
-    return types.void(types.int64, value), codegen
-
-
-@intrinsic
-def _take(typingctx, order):  # type: ignore[no-untyped-def]
-    """order[0], raised by order[1] in one step."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        array = cgutils.create_struct_proxy(sig.args[0])(context, builder, value=args[0])
-        size = builder.load(cgutils.gep_inbounds(builder, array.data, 1))
-        return builder.atomic_rmw("add", array.data, size, "monotonic")
-
-    return types.int64(order), codegen
 
 
 @intrinsic
@@ -93,8 +31,8 @@ def _transpose(source, target, like, size, rows, count, source_row, source_lane,
     """Elements (row, lane) from one layout to another; strides in bytes."""
     for k in range(count):
         for r in range(rows):
-            value = _read(source + r * source_row + k * source_lane, like)
-            _write(target + r * target_row + k * target_lane, value)
+            value = read(source + r * source_row + k * source_lane, like)
+            write(target + r * target_row + k * target_lane, value)
 
 
 @native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -110,7 +48,7 @@ def _move(source, target, size, rows, count, source_row, source_lane, target_row
 
 @native("(int64, int64, int64)")
 def _copy(target, source, size):  # type: ignore[no-untyped-def]
-    s, t = carray(_pointer(source), size, np.uint8), carray(_pointer(target), size, np.uint8)
+    s, t = carray(pointer(source), size, np.uint8), carray(pointer(target), size, np.uint8)
     for i in range(size):
         t[i] = s[i]
 
@@ -132,7 +70,7 @@ def _execute(code, table, addresses, p, base, block, count, here):  # type: igno
             _at(code[p, 4], base, block, here),
             _at(code[p, 5], base, block, here),
         )
-        _call(kernel, dst, a, b, c, lanes)
+        call(kernel, dst, a, b, c, lanes)
     elif opcode == COPY:
         for r in range(rows):
             _copy(dst + r * size * block, _at(table[first + r], base, block, here), size * count)
@@ -142,10 +80,10 @@ def _execute(code, table, addresses, p, base, block, count, here):  # type: igno
             target = dst + r * size * block
             _copy(target, _at(table[first + r * terms], base, block, here), size * count)
             for k in range(1, terms):
-                _call(kernel, target, _at(table[first + r * terms + k], base, block, here), 0, 0, count)
+                call(kernel, target, _at(table[first + r * terms + k], base, block, here), 0, 0, count)
     elif opcode == ADD:
         for k in range(code[p, 5]):
-            _call(kernel, dst, _at(table[first + k], base, block, here), 0, 0, count)
+            call(kernel, dst, _at(table[first + k], base, block, here), 0, 0, count)
     else:
         terms, columns, multiply = code[p, 5], table[first], addresses[table[first + 1]]
         left, right = _at(code[p, 3], base, block, here), _at(code[p, 4], base, block, here)
@@ -153,9 +91,9 @@ def _execute(code, table, addresses, p, base, block, count, here):  # type: igno
         for r in range(rows):
             row, column = r // columns, r % columns
             target, x, y = dst + r * step, left + row * terms * step, right + column * step
-            _call(multiply, target, x, y, 0, count)
+            call(multiply, target, x, y, 0, count)
             for k in range(1, terms):
-                _call(kernel, target, x + k * step, y + k * columns * step, 0, count)
+                call(kernel, target, x + k * step, y + k * columns * step, 0, count)
 
 
 @native(
@@ -178,7 +116,7 @@ def _run_block(code, table, addresses, slots, loads, stores, base, block, lane, 
             a = base + a * block if a >= 0 else here[np.uint64(-1 - a)]
             b = base + b * block if b >= 0 else here[np.uint64(-1 - b)]
             c = base + c * block if c >= 0 else here[np.uint64(-1 - c)]
-            _call(addresses[np.uint64(code[p, 1])], dst, a, b, c, count)
+            call(addresses[np.uint64(code[p, 1])], dst, a, b, c, count)
         else:
             _execute(code, table, addresses, p, base, block, count, here)
     for i in range(stores.shape[0]):
@@ -206,7 +144,7 @@ def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, 
         _move(uniform[i, 0], base + uniform[i, 1] * block, size, uniform[i, 3], block, size, 0, size * block, size)
     points, back = order[2], order[3]
     while True:
-        taken = _take(order)
+        taken = take(order)
         if taken >= points + back:
             break
         end = min(points, taken + order[1] - back)
@@ -234,13 +172,13 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
     less than six). A row of switch: (operation, dst, a, b, c), operands as positions in `w`. Operation: a number in SWITCH;
     -2 - symbol to call a kernel; -1 for everything else.
     """
-    switch = carray(_pointer(parts[0]), (parts[1], 5), np.int32)
-    code = carray(_pointer(parts[2]), (parts[3], 9), np.int64)
-    table = carray(_pointer(parts[4]), parts[5], np.int64)
-    addresses = carray(_pointer(parts[6]), parts[7], np.int64)
-    here = carray(_pointer(parts[8]), parts[9], np.int64)
+    switch = carray(pointer(parts[0]), (parts[1], 5), np.int32)
+    code = carray(pointer(parts[2]), (parts[3], 9), np.int64)
+    table = carray(pointer(parts[4]), parts[5], np.int64)
+    addresses = carray(pointer(parts[6]), parts[7], np.int64)
+    here = carray(pointer(parts[8]), parts[9], np.int64)
     base = parts[10]
-    w = carray(_pointer(base), parts[11], np.float64)
+    w = carray(pointer(base), parts[11], np.float64)
     for p in range(switch.shape[0]):
         o, d, a, b, c = switch[p, 0], switch[p, 1], switch[p, 2], switch[p, 3], switch[p, 4]
         if o == 2:
@@ -248,7 +186,7 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
         elif o == 0:
             w[d] = w[a] + w[b]
         elif o < -1:
-            _call(addresses[np.uint64(-2 - o)], base + 8 * d, base + 8 * a, base + 8 * b, base + 8 * c, 1)
+            call(addresses[np.uint64(-2 - o)], base + 8 * d, base + 8 * a, base + 8 * b, base + 8 * c, 1)
         elif o == -1:
             _execute(code, table, addresses, p, base, 1, 1, here)
         elif o == 1:
@@ -290,6 +228,6 @@ def interpret_point(parts):  # type: ignore[no-untyped-def]
         elif o == 20:
             w[d] = w[c] * _quotient(w[a], w[b])
         elif o == 21:
-            _write(base + 8 * d, np.uint8(w[a] == w[b]))
+            write(base + 8 * d, np.uint8(w[a] == w[b]))
         else:
-            w[d] = w[b] if _read(base + 8 * a, np.uint8(0)) else w[c]
+            w[d] = w[b] if read(base + 8 * a, np.uint8(0)) else w[c]

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llvmlite import ir
 
 from ...ops import TABLE, Op
+from .access import MEMORY_BYTES, POINTER, load, load_some, store, store_some
 from .library import features
-from .vectors import DOUBLE, FLOAT, I8, I32, I64, WIDTH, Kernels, Vector, vector_type
+from .vectors import I8, I32, I64, WIDTH, Kernels, Vector, vector_type
 
-POINTER = ir.PointerType(I8)
 SIGNATURE = ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [I64])
-
-#: element types of registers in memory: a condition is a byte
-MEMORY: dict[str, ir.Type] = {"d": DOUBLE, "f": FLOAT, "b": I8}
 
 Body = Callable[..., Vector]
 
@@ -74,10 +72,6 @@ def operand_letters(op: Op, letter: str) -> tuple[str, ...]:
     """Types of an operation's operands in this precision."""
     assert op.arity is not None
     return ("b",) * op.conditions + (letter,) * (op.arity - op.conditions)
-
-
-def _cast(name: str, target: str) -> Body:
-    return lambda k, x: k._cast(name, x, vector_type(target).element)
 
 
 #: (first, second, position): the second operation takes the first's result, which nothing else uses, at this position. These
@@ -139,8 +133,14 @@ def primitives() -> Iterator[Primitive]:
             count = first.arity + second.arity - 1  # type: ignore[operator]
             yield Primitive(f"{pair_name(*pair)}_{t}", t, (t,) * count, _pair(first, second, pair[2]))
     yield Primitive("fold_wide_f", "d", ("d", "f"), lambda k, s, x: s + k.wide(x), True)
-    yield Primitive("cast_d_f", "f", ("d",), _cast("fptrunc", "f"))
-    yield Primitive("cast_f_d", "d", ("f",), _cast("fpext", "d"))
+    yield Primitive("cast_d_f", "f", ("d",), lambda k, x: k.narrow(x))
+    yield Primitive("cast_f_d", "d", ("f",), lambda k, x: k.wide(x))
+
+
+@lru_cache(maxsize=1)
+def by_symbol() -> dict[str, Primitive]:
+    """Primitives by their symbols; an operation registered later is not among them."""
+    return {p.symbol: p for p in primitives()}
 
 
 def module(chosen: Iterable[Primitive]) -> ir.Module:
@@ -165,24 +165,6 @@ def _emit(made: ir.Module, primitive: Primitive) -> None:
     b = ir.IRBuilder(vector.append_basic_block("entry"))
     b.ret(primitive.write(b, list(vector.args)))
     _emit_loops(made, primitive)
-
-
-def load(b: ir.IRBuilder, letter: str, pointer: ir.Value, width: int) -> ir.Value:
-    """A vector from memory, which need not be aligned."""
-    kind = ir.VectorType(MEMORY[letter], width)
-    value = b.load(b.bitcast(pointer, kind.as_pointer()), typ=kind)
-    value.align = MEMORY_BYTES[letter]
-    return b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * width)) if letter == "b" else value
-
-
-def store(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value) -> None:
-    kind = ir.VectorType(MEMORY[letter], value.type.count)
-    if letter == "b":
-        value = b.zext(value, kind)
-    b.store(value, b.bitcast(pointer, kind.as_pointer())).align = MEMORY_BYTES[letter]
-
-
-MEMORY_BYTES = {"d": 8, "f": 4, "b": 1}
 
 
 def _emit_loops(made: ir.Module, primitive: Primitive) -> None:
@@ -222,39 +204,10 @@ def _emit_rest(b: ir.IRBuilder, function: ir.Function, primitive: Primitive, beg
     at = lambda pointer, t: b.gep(pointer, [b.mul(begin, ir.Constant(I64, MEMORY_BYTES[t]))], source_etype=I8)
     target, *others = function.args[:4]
     sources = [target, *others] if primitive.fold else others
-    values = [_load_some(b, t, at(p, t), mask) for p, t in zip(sources, primitive.operands, strict=False)]
-    _store_some(b, primitive.result, primitive.write(b, values), at(target, primitive.result), mask)
+    values = [load_some(b, t, at(p, t), mask) for p, t in zip(sources, primitive.operands, strict=False)]
+    store_some(b, primitive.result, primitive.write(b, values), at(target, primitive.result), mask)
     b.branch(done)
     b.position_at_end(done)
-
-
-def _load_some(b: ir.IRBuilder, letter: str, pointer: ir.Value, mask: ir.Value) -> ir.Value:
-    """The lanes of the mask from memory, ones in the others."""
-    width = mask.type.count
-    kind = ir.VectorType(MEMORY[letter], width)
-    address = b.bitcast(pointer, kind.as_pointer())
-    signature = ir.FunctionType(kind, [address.type, I32, mask.type, kind])
-    size = ir.Constant(I32, MEMORY_BYTES[letter])
-    value = b.call(_declared(b, "load", letter, signature), [address, size, mask, ir.Constant(kind, [1] * width)])
-    return b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * width)) if letter == "b" else value
-
-
-def _store_some(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
-    kind = ir.VectorType(MEMORY[letter], mask.type.count)
-    value = b.zext(value, kind) if letter == "b" else value
-    address = b.bitcast(pointer, kind.as_pointer())
-    signature = ir.FunctionType(ir.VoidType(), [kind, address.type, I32, mask.type])
-    b.call(_declared(b, "store", letter, signature), [value, address, ir.Constant(I32, MEMORY_BYTES[letter]), mask])
-
-
-_TYPE = {"d": "f64", "f": "f32", "b": "i8"}
-
-
-def _declared(b: ir.IRBuilder, what: str, letter: str, signature: ir.FunctionType) -> ir.Function:
-    width = (signature.args[0] if what == "store" else signature.return_type).count
-    name = f"llvm.masked.{what}.v{width}{_TYPE[letter]}.p0"
-    found = b.module.globals.get(name)
-    return found or ir.Function(b.module, signature, name)
 
 
 def _emit_loop(

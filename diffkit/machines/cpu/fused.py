@@ -10,50 +10,29 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Sequence
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
 
+from .access import MEMORY, POINTER, load, store
 from .blocks import Given
-from .emit import MEMORY, POINTER, Primitive, is_own, load, primitives, store, vector_function
+from .emit import by_symbol, is_own
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
-from .vectors import ELEMENT, I8, I32, I64, LINK, WIDTH, linked, splat
+from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
+from .writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: bodies of at most so many instructions are written out and longer ones called: the first limit that keeps the kernel
-#: within so many instructions of LLVM, each of which takes 0.08 ms to compile (docs/decisions/0004)
-LIMITS, SHORT = (60, 20), 1_500
-#: a call with the shuffles around it; moving one element of an input or output
-CALL_LENGTH, MOVE_LENGTH = 4, 6
-#: kernels longer than this are not made: compiling takes half a second, registers spill, and dispatch no longer matters
-LONGEST = 6_000
-#: registers a value, so that one chain of operations fills the time in which another waits
-UNROLL = 2
+#: moving one element of an input or output
+MOVE_LENGTH = 6
 #: lanes of the widest vector: the kernel computes at least so many points
 LEAST_POINTS = 64
 #: rows of an array up to which points are interleaved with shuffles rather than one element at a time
 SHUFFLED_ROWS = 4
-
-
-@lru_cache(maxsize=1)
-def _primitives() -> dict[str, Primitive]:
-    return {p.symbol: p for p in primitives()}
-
-
-@cache
-def body_length(symbol: str) -> int:
-    """Instructions of a primitive's body."""
-    module, primitive = ir.Module(), _primitives()[symbol]
-    function = ir.Function(module, vector_function(primitive)[1], "body")
-    b = ir.IRBuilder(function.append_basic_block())
-    primitive.write(b, list(function.args))
-    return sum(len(block.instructions) for block in function.blocks)
 
 
 def extent(plan: Plan) -> tuple[int, int]:
@@ -70,18 +49,17 @@ def extent(plan: Plan) -> tuple[int, int]:
     return limit, total
 
 
-class _Writer:
+class FusedWriter(KernelWriter):
     """Writes the kernel of a plan for one pattern of inputs that are the same at all points."""
 
     def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
+        super().__init__(ir.Module("fused"), extent(plan)[0])
         self.plan, self.uniform = plan, uniform
-        self.inline = extent(plan)[0]
-        self.chosen = [_primitives()[s] for s in plan.symbols]
+        self.chosen = [by_symbol()[s] for s in plan.symbols]
         letters = {t for p in self.chosen for t in (*p.operands, p.result)} | {
             p.letter for p in [*plan.inputs, *plan.outputs]
         }
         self.width = WIDTH * UNROLL * (1 if "d" in letters else 2)
-        self.module = ir.Module("fused")
         self.registers: dict[int, ir.Value] = {}
 
     def text(self) -> str:
@@ -128,22 +106,8 @@ class _Writer:
         b.cbranch(b.icmp_signed("<", following, end), loop, take)
         b.position_at_end(done)
         b.ret_void()
-        self._link()
+        self.link()
         return str(self.module)
-
-    def _link(self) -> None:
-        """``link(table)``: takes the addresses of the library's functions that the kernel calls, in the order of `needs`."""
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), "link")
-        b = ir.IRBuilder(function.append_basic_block())
-        for k, name in enumerate(self.needs()):
-            held = self.module.globals[name + LINK]
-            word = b.load(b.gep(function.args[0], [ir.Constant(I64, 8 * k)], source_etype=I8), typ=I64)
-            b.store(b.inttoptr(word, held.type.pointee), held)
-        b.ret_void()
-
-    def needs(self) -> list[str]:
-        """Names of the library's functions that the kernel calls."""
-        return [name.removesuffix(LINK) for name in self.module.globals if name.endswith(LINK)]
 
     # ---- instructions ----
     def _instruction(
@@ -156,7 +120,7 @@ class _Writer:
             sizes, step = [SIZE[t] for t in primitive.operands], SIZE[primitive.result]
             for r in range(rows):
                 values = [registers[p + r * s] for p, s in zip(places, sizes, strict=True)]
-                registers[dst + r * step] = self._apply(primitive, values)
+                registers[dst + r * step] = self.apply(primitive, values)
         elif opcode == COPY:
             values = [registers[p] for p in table[first : first + rows].tolist()]
             registers.update((dst + r * size, v) for r, v in enumerate(values))
@@ -166,37 +130,18 @@ class _Writer:
                 places = table[first + r * terms : first + (r + 1) * terms].tolist()
                 total = registers[places.pop(0)] if opcode == FOLD else registers[dst]
                 for p in places:
-                    total = self._apply(fold, [total, registers[p]])
+                    total = self.apply(fold, [total, registers[p]])
                 registers[dst + r * size] = total
         else:
             fold, multiply = self.chosen[symbol], self.chosen[int(table[first + 1])]
             terms, columns = c, int(table[first])
             for r in range(rows):
                 left, right = a + (r // columns) * terms * size, b + (r % columns) * size
-                total = self._apply(multiply, [registers[left], registers[right]])
+                total = self.apply(multiply, [registers[left], registers[right]])
                 for k in range(1, terms):
                     pair = [registers[left + k * size], registers[right + k * columns * size]]
-                    total = self._apply(fold, [total, *pair])
+                    total = self.apply(fold, [total, *pair])
                 registers[dst + r * size] = total
-
-    def _apply(self, primitive: Primitive, values: list[ir.Value]) -> ir.Value:
-        if body_length(primitive.symbol) <= self.inline:
-            return primitive.write(self.b, values, library().exported)
-        function = linked(self.b, *vector_function(primitive))
-        w, own = self.width, primitive.wide
-        if w == own:
-            return self.b.call(function, values)
-        if w < own:
-            wide = [self._shuffled([v], [k % w for k in range(own)]) for v in values]
-            return self._shuffled([self.b.call(function, wide)], list(range(w)))
-        parts = [
-            self.b.call(function, [self._shuffled([v], list(range(k, k + own))) for v in values])
-            for k in range(0, w, own)
-        ]
-        while len(parts) > 1:
-            size = 2 * parts[0].type.count
-            parts = [self._shuffled([x, y], list(range(size))) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-        return parts[0]
 
     # ---- memory ----
     def _constants(self) -> None:
@@ -224,11 +169,6 @@ class _Writer:
         for k, x in enumerate(elements):
             value = self.b.insert_element(value, x, ir.Constant(I32, k))
         return self.b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * self.width)) if letter == "b" else value
-
-    def _shuffled(self, vectors: list[ir.Value], mask: list[int]) -> ir.Value:
-        first = vectors[0]
-        second = vectors[1] if len(vectors) > 1 else ir.Constant(first.type, ir.Undefined)
-        return self.b.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, len(mask)), mask))
 
     def _offset(self, pointer: ir.Value, place: Place, vector: int) -> ir.Value:
         """Address of a vector of what a place holds for the points from this lane on."""
@@ -271,11 +211,11 @@ class _Writer:
         """Lanes out of vectors laid end to end."""
         w = self.width
         if len(vectors) == 1:
-            return vectors[0] if positions == list(range(w)) else self._shuffled(vectors, positions)
+            return vectors[0] if positions == list(range(w)) else self.shuffled(vectors, positions)
         result = ir.Constant(vectors[0].type, ir.Undefined)
         for m, vector in enumerate(vectors):
             mask = [w + p % w if p // w == m else k for k, p in enumerate(positions)]
-            result = self._shuffled([result, vector], mask)
+            result = self.shuffled([result, vector], mask)
         return result
 
 
@@ -313,7 +253,7 @@ def _path(plan: Plan, uniform: Sequence[bool]) -> Path:
 
 def fusable(plan: Plan) -> bool:
     """Whether it is short enough, and made of diffkit's own kernels alone (a registered one may change under its name)."""
-    own = all(s in _primitives() and is_own(_primitives()[s].body) for s in plan.symbols)
+    own = all(s in by_symbol() and is_own(by_symbol()[s].body) for s in plan.symbols)
     return own and len(plan.code) > 0 and extent(plan)[1] <= LONGEST
 
 
@@ -325,7 +265,7 @@ def load_kept(plan: Plan, uniform: Sequence[bool]) -> Fused | None:
 
 def compile_fused(plan: Plan, uniform: Sequence[bool]) -> Fused:
     """The kernel, compiled now and kept."""
-    writer = _Writer(plan, uniform)
+    writer = FusedWriter(plan, uniform)
     text = writer.text()
     data = packed(writer.needs(), compiled(text, 1))
     keep(_path(plan, uniform), data)

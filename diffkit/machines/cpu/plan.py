@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UnsupportedError
 from ...expr.kind import Kind, constant_value
-from ...ops import CAST, CONSTANT
+from ...ops import CAST, CONSTANT, TABLE
 from ...tape import Tape
 from ...tape.lower import lower
 from ..numpy import call
@@ -342,10 +342,9 @@ class _Planner:
 
     def _scatter(self, i: int, kind: Kind, a: int) -> None:
         """Every row of the result is the sum of the rows that fall on it; rows with none are zero."""
-        from ...ops.arrays import _getitem
-
         shape, letter = kind.shape, self._letter(i)
-        targets = _getitem(np.arange(math.prod(shape)).reshape((1, *shape)), kind.kwargs["index"]).ravel()
+        everything = np.arange(math.prod(shape)).reshape((1, *shape))
+        targets = TABLE["getitem"].numpy(everything, index=kind.kwargs["index"]).ravel()
         symbol = self._symbol(f"fold_add_{letter}", kind)
         falls: dict[int, list[int]] = {}
         for t, s in zip(targets.tolist(), self._all_rows(a).tolist(), strict=True):

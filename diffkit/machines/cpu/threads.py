@@ -75,6 +75,20 @@ def share(work: Callable[[np.ndarray], None], points: int, grain: int, instructi
         _wait(helpers, order)
 
 
+def interruptible(work: Callable[[np.ndarray], None]) -> None:
+    """Call work(stop), native code of seconds or more that ends early when stop[0] is no longer 0: at Ctrl-C.
+
+    Python looks for signals in the main thread, between its own instructions; so another thread does the work meanwhile.
+    """
+    stop, helpers = np.array([0, 0, 1, 0], np.int64), []  # type: ignore[var-annotated]
+    if threading.current_thread() is threading.main_thread():
+        _call_for_help(helpers, work, stop, 1)
+    if helpers:
+        _wait(helpers, stop)
+    else:
+        work(stop)
+
+
 def _call_for_help(helpers: list[Future], work: Callable[[np.ndarray], None], order: np.ndarray, count: int) -> None:
     """Have other threads call work(order) too; none where no thread can be had, as at the interpreter's end."""
     global _pool

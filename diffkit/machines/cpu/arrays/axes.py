@@ -151,14 +151,23 @@ def _joined(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n:
 
 
 def _moved(function, params: dict, shape: tuple[int, ...], axis: int) -> int | None:  # type: ignore[no-untyped-def]
-    """Where a movement puts an axis: it is run on an array whose elements are their numbers along the axis."""
+    """Where a movement puts an axis, along all of which it takes the same elements of what lies across.
+
+    It is run on arrays whose elements are their numbers along the axis, and across it.
+    """
     n = shape[axis]
-    numbers = np.arange(n).reshape((n,) + (1,) * (len(shape) - axis - 1))
-    moved = function(np.broadcast_to(numbers, shape)[None], **params)[0]
-    for y, size in enumerate(moved.shape):
+    across = [1 if k == axis else m for k, m in enumerate(shape)]
+    along, others = (
+        function(np.broadcast_to(numbers, shape)[None], **params)[0]
+        for numbers in (
+            np.arange(n).reshape((n,) + (1,) * (len(shape) - axis - 1)),
+            np.arange(math.prod(across)).reshape(across),
+        )
+    )
+    for y, size in enumerate(along.shape):
         if size == n:
-            wanted = np.arange(n).reshape((n,) + (1,) * (moved.ndim - y - 1))
-            if (moved == wanted).all():
+            wanted = np.arange(n).reshape((n,) + (1,) * (along.ndim - y - 1))
+            if (along == wanted).all() and (others == others.take([0], y)).all():
                 return y
     return None
 

@@ -17,7 +17,7 @@ from ...protocol import Signature
 from ..blocks import block_size
 from ..library import library
 from ..plan import LETTER, NUMPY, SIZE
-from ..threads import PARALLEL_WORK, share
+from ..threads import PARALLEL_WORK, interruptible, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
 from .memory import SMALL, Core, Memory, zeroed
@@ -32,6 +32,9 @@ PRODUCT_BYTES = 2 * 1024 * 1024
 LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES = 32, 128
 #: pieces with totals of their own, and bytes that these may take
 MOST_PIECES, TOTAL_BYTES = 64, 32 * 1024 * 1024
+#: instructions of loops (a second of the interpreter's time, a tenth of kernels') that are worth handing to another thread, so
+#: that Ctrl-C is heeded
+LONG = 20_000_000
 
 
 class ArrayExecutable:
@@ -151,7 +154,7 @@ class Ready:
         self._workspaces: list[tuple[np.ndarray, int]] = []
         #: whether it always runs on one thread: short, and of native code alone
         self._serial = lanes >= 0 and all(
-            phase.parts is None
+            phase.parts is None and phase.looped < LONG
             if isinstance(phase, Whole)
             else isinstance(phase, Lanes) and phase.work * lanes < PARALLEL_WORK
             for phase in program.phases
@@ -273,7 +276,17 @@ class Ready:
 
         program, base = self.program, int(memory.where[0])
         if phase.parts is None:
-            run_whole(program.code, phase.begin, phase.end, self.addresses, program.table, slots, base, memory.scratch)
+
+            def all_of_it(stop: np.ndarray) -> None:
+                run_whole(
+                    program.code, phase.begin, phase.end, self.addresses, program.table, slots, base, memory.scratch,
+                    stop.ctypes.data,
+                )  # fmt: skip
+
+            if phase.looped < LONG:
+                all_of_it(np.zeros(1, np.int64))
+            else:
+                interruptible(all_of_it)
             return
         parts = phase.parts
 

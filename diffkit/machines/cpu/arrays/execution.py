@@ -11,7 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from ..driver import _call, _pointer, _read, _write
+from ..addresses import call as _call
+from ..addresses import pointer as _pointer
+from ..addresses import read as _read
+from ..addresses import write as _write
 from ..jit import native
 from .blas import dgemm, sgemm
 from .opcodes import (
@@ -21,7 +24,6 @@ from .opcodes import (
     FOLD,
     GROUP,
     MOVE,
-    NATIVE_LOOP,
     PRODUCT,
     REDUCE,
     RUN,
@@ -173,15 +175,6 @@ def _group(code_at, pc, addresses_at, base, block, count, here, scratch):  # typ
         _call(kernel, scratch + 8 * nd, 0, 0, 0, run)
         if not _next(code_at, sizes, nd, scratch, strides, operands):
             break
-
-
-@native("(int64, int64, int64, int64, int64, int64)")
-def _native_loop(code_at, pc, addresses_at, base, here, scratch):  # type: ignore[no-untyped-def]
-    """kernel of a loop (loop_kernels.py), steps, pointers; a pointer: place, bytes behind it in the first step."""
-    code, table = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
-    for p in range(code[pc + 4]):
-        table[p] = _at(code[pc + 5 + 2 * p], base, 1, here) + code[pc + 6 + 2 * p]
-    _call(_read(addresses_at + 8 * code[pc + 2], np.int64(0)), scratch, 0, 0, 0, code[pc + 3])
 
 
 @native("(int64, int64, int64, int64, int64, int64, int64)")
@@ -361,13 +354,18 @@ def _reduce(code_at, pc, addresses_at, base, here, scratch, odo_at):  # type: ig
             break
 
 
+@native("boolean(int64, int64, int64, int64)")
+def _fits(m, n, rows, columns):  # type: ignore[no-untyped-def]
+    """Whether BLAS takes a matrix with these strides (products.py: fits_blas)."""
+    return (columns == 1 and (rows >= n or m == 1)) or (rows == 1 and (columns >= m or n == 1))
+
+
 @native(
     "(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"
 )
 def _product(address, single, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, add, size):  # type: ignore[no-untyped-def]
-    """C (m×n) = A·B, or + A·B; strides in elements. BLAS takes matrices one of whose strides is 1."""
-    fits = (ak == 1 or am == 1) and (bk == 1 or bn == 1) and min(min(am, ak), min(bk, bn)) > 0
-    if m * n * k <= SMALL_PRODUCT or not fits:
+    """C (m×n) = A·B, or + A·B; strides in elements (1 along an axis of length 1)."""
+    if m * n * k <= SMALL_PRODUCT or not (_fits(m, k, am, ak) and _fits(k, n, bk, bn)):
         if single:
             for i in range(m):
                 for j in range(n):
@@ -474,8 +472,6 @@ def execute(code_at, pc, addresses_at, table_at, base, block, count, first, here
         _each(code_at, pc, addresses_at, base, block, count, here, scratch, odo_at)
     elif opcode == GROUP:
         _group(code_at, pc, addresses_at, base, block, count, here, scratch)
-    elif opcode == NATIVE_LOOP:
-        _native_loop(code_at, pc, addresses_at, base, here, scratch)
     elif opcode == PRODUCT:
         _products(code_at, pc, addresses_at, base, block, count, first, here, odo_at)
     elif opcode == MOVE:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..fused import _primitives
+from ..emit import by_symbol
 from ..plan import SIZE
 from .groups import Body, Pointer, affordable, is_known
 from .loop_kernels import LONGEST_LOOPS, LoopBody, loop_extent
@@ -104,7 +104,7 @@ class Reader:
         symbol = self.symbols[words[0]]
         if not is_known(symbol):
             return None
-        primitive = _primitives()[symbol]
+        primitive = by_symbol()[symbol]
         letters = [primitive.result, *primitive.operands[primitive.fold :]]
         found = self._call(words, letters) if opcode == CALL else self._each(words, letters)
         sizes, operands = found
@@ -424,13 +424,11 @@ class Fusion:
         source, begin = self._source, int(code[2])
         ends = [begin, len(code)] if code[0] == LOOP else [begin, begin + int(code[3]), len(code)]
         numbers = code[begin - len(ends) + 1 : begin].tolist()
-        if code[0] == LOOP:
-            native = native_loop(code, source.symbols, source.table, source.inner[numbers[0]][0])
-            if (
-                native is not None
-                and sum(loop_extent(b)[1] for b in {**self._loops, native.body: None}) <= LONGEST_LOOPS
-            ):
-                self._loops[native.body] = None
+        native = native_loop(code, source.symbols, source.table, [source.inner[n][0] for n in numbers])
+        if native is not None:
+            loops = self._loops | dict.fromkeys(native.bodies)
+            if sum(loop_extent(b)[1] for b in loops) <= LONGEST_LOOPS:
+                self._loops = loops
                 return native
         bodies = []
         for number, (first, last) in zip(numbers, pairwise(ends), strict=True):
@@ -443,7 +441,7 @@ class Fusion:
         code: list[int] = []
         for item in items:
             if isinstance(item, NativeLoop):
-                code += item.words(len(self._source.symbols) + self._numbers[item.body])
+                code += item.words([len(self._source.symbols) + self._numbers[b] for b in item.bodies])
             elif isinstance(item, Loop):
                 bodies = [self._words(body) for body in item.bodies]
                 words = [*item.words, *(word for body in bodies for word in body)]

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from ..emit import MEMORY, MEMORY_BYTES, POINTER, SIGNATURE, _load_some, _store_some, is_own, load, store
-from ..fused import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, _primitives, _Writer, body_length
+from ..access import MEMORY, MEMORY_BYTES, POINTER, load, load_some, store, store_some
+from ..emit import SIGNATURE, by_symbol, is_own
 from ..library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from ..vectors import I1, I8, I32, I64, WIDTH
+from ..writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
 from .loop_kernels import LoopBody, LoopWriter, loop_extent
 
 #: instructions around the body of a kernel, and for each of its pointers
@@ -47,7 +48,7 @@ class Body(NamedTuple):
 
 def is_known(symbol: str) -> bool:
     """Whether an instruction's kernel can be part of a group: a registered one may change under its name."""
-    found = _primitives().get(symbol)
+    found = by_symbol().get(symbol)
     return found is not None and is_own(found.body)
 
 
@@ -75,7 +76,7 @@ def affordable(bodies: Sequence[Body]) -> int:
     return count
 
 
-class _GroupWriter(_Writer):
+class _GroupWriter(KernelWriter):
     """Writes the kernels of bodies as functions group0, group1, … of one module."""
 
     def __init__(self, bodies: Sequence[Body | LoopBody]) -> None:
@@ -89,7 +90,7 @@ class _GroupWriter(_Writer):
                 LoopWriter(self.module, body).write(function)
             else:
                 self._kernel(function, body)
-        self._link()
+        self.link()
         return str(self.module)
 
     def _kernel(self, function: ir.Function, body: Body) -> None:
@@ -133,7 +134,7 @@ class _GroupWriter(_Writer):
             if p.read
         }
         for j, (symbol, operands) in enumerate(body.steps):
-            values[j] = self._apply(_primitives()[symbol], [values[v] for v in operands])
+            values[j] = self.apply(by_symbol()[symbol], [values[v] for v in operands])
         for k, value in body.stores:
             letter = body.pointers[k].letter
             store(b, letter, values[value], self._at(bases[k], i, letter))
@@ -148,13 +149,13 @@ class _GroupWriter(_Writer):
         b.position_at_end(spread)
         for k, p in enumerate(body.pointers):
             if p.read and not p.constant:
-                store(b, p.letter, _load_some(b, p.letter, self._at(own[k], whole, p.letter), mask), rest[k])
+                store(b, p.letter, load_some(b, p.letter, self._at(own[k], whole, p.letter), mask), rest[k])
         b.branch(again)
         b.position_at_end(gather)
         for k, _ in body.stores:
             letter = body.pointers[k].letter
             value = load(b, letter, rest[k], self.width)
-            _store_some(b, letter, value, self._at(own[k], whole, letter), mask)
+            store_some(b, letter, value, self._at(own[k], whole, letter), mask)
         b.branch(done)
         b.position_at_end(done)
         b.ret_void()
@@ -167,14 +168,14 @@ class _GroupWriter(_Writer):
         return self.b.bitcast(self.b.alloca(ir.ArrayType(MEMORY[letter], self.width)), POINTER)
 
     def _splat(self, pointer: ir.Value, letter: str) -> ir.Value:
-        return self._shuffled([load(self.b, letter, pointer, 1)], [0] * self.width)
+        return self.shuffled([load(self.b, letter, pointer, 1)], [0] * self.width)
 
     def _below(self, count: ir.Value) -> ir.Value:
         """The first `count` lanes."""
         kind = ir.VectorType(I32, self.width)
         lanes = ir.Constant(kind, list(range(self.width)))
         single = self.b.insert_element(ir.Constant(kind, ir.Undefined), self.b.trunc(count, I32), ir.Constant(I32, 0))
-        return self.b.icmp_signed("<", lanes, self._shuffled([single], [0] * self.width))
+        return self.b.icmp_signed("<", lanes, self.shuffled([single], [0] * self.width))
 
 
 class Groups:

@@ -314,6 +314,9 @@ class Writer:
         if lane is not None and lane != LOOP:
             assert out_lane is not None
             offsets = np.expand_dims(offsets, lane)
+            if "index" in params:  # which may name every lane
+                wide = np.broadcast_to(offsets, operand.shape)
+                return kind.op.numpy(wide[None], **params)[0].take(0, out_lane).ravel()
             if "shape" in params:
                 params["shape"] = (*kind.shape[:out_lane], 1, *kind.shape[out_lane + 1 :])
         return np.ascontiguousarray(kind.op.numpy(offsets[None], **params)[0]).ravel()

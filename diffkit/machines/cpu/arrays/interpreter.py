@@ -8,10 +8,23 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from ..driver import _pointer, _take, _write
+from ..addresses import pointer as _pointer
+from ..addresses import take as _take
+from ..addresses import write as _write
 from ..jit import native
 from .execution import WORDS, _at, _copied, execute
-from .opcodes import DEEPEST, FRAME, LOOP, MOST_SLOTS, REVERSAL, SCRATCH, TOTALS_AT_ONCE
+from .loop_drivers import native_loop, native_reversal, split, stopped
+from .opcodes import (
+    DEEPEST,
+    FRAME,
+    LOOP,
+    MOST_SLOTS,
+    NATIVE_LOOP,
+    NATIVE_REVERSAL,
+    REVERSAL,
+    SCRATCH,
+    TOTALS_AT_ONCE,
+)
 
 #: what a reversal did last, or is to do next
 ADVANCE, REVERSE = 1, 2
@@ -25,17 +38,6 @@ def _fill_slots(code_at, at, slots, turn, back_turn, n, base, here, inner):  # t
         q = at + 4 * s
         odd = back_turn if code[q + 3] else turn
         _write(inner + 8 * s, _at(code[q + odd], base, 1, here) + n * code[q + 2])
-
-
-@native("int64(int64, int64)")
-def _split(length, checkpoints):  # type: ignore[no-untyped-def]
-    """How many steps to run before the next carry is kept (ops/revolve.py: split)."""
-    r, before, ways = 0, 1, 1
-    while ways < length:
-        r += 1
-        before, ways = ways, ways * (checkpoints + r) // r
-    # C(s+r−2, s−1) from C(s+r−1, s)
-    return min(before, length - before * checkpoints // (checkpoints + r - 1))
 
 
 @native("int64(int64, int64, int64[:, ::1], int64, int64, int64)")
@@ -81,7 +83,7 @@ def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-un
         if frames[d, 7] - first > 1:
             frames[d, 12] = np.int64(frames[d, 6] < most)
             frames[d, 11] = (
-                first + _split(frames[d, 7] - first, most - frames[d, 6] + 1) if frames[d, 12] else frames[d, 7] - 1
+                first + split(frames[d, 7] - first, most - frames[d, 6] + 1) if frames[d, 12] else frames[d, 7] - 1
             )
             frames[d, 13] = ADVANCE
             return ADVANCE
@@ -90,9 +92,10 @@ def _next_of_reversal(code_at, pc, frames, d, base, here):  # type: ignore[no-un
     return REVERSE
 
 
-@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
-def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch):  # type: ignore[no-untyped-def]
+@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
+def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch, stop):  # type: ignore[no-untyped-def]
     """Instructions on whole arrays, loops included. here: the addresses of the slots, with room behind them for those of bodies.
+    stop: see `stopped`; then nothing that is computed means anything.
 
     LOOP: where the body begins, steps, whether backwards, slots, place of the body's memory; a slot: place at even and at odd
     turns, bytes from step to step, whose turns.
@@ -105,10 +108,17 @@ def run(code_at, begin, end, addresses_at, table_at, base, here, slots, scratch)
     odo_at = odo.ctypes.data
     depth, pc, mine = 0, begin, 0
     while True:
-        if pc >= end and depth == 0:
+        if (pc >= end and depth == 0) or stopped(stop):
             odo[0] = 0  # it is held until here
             return
         opcode = code[pc] if pc < end else np.int64(-1)
+        if opcode in (NATIVE_LOOP, NATIVE_REVERSAL):
+            if opcode == NATIVE_LOOP:
+                native_loop(code_at, pc, addresses_at, base, here + 8 * mine, scratch, stop)
+            else:
+                native_reversal(code_at, pc, addresses_at, base, here + 8 * mine, scratch, stop)
+            pc += code[pc + 1]
+            continue
         if opcode >= 0 and opcode != LOOP and opcode != REVERSAL:
             execute(code_at, pc, addresses_at, table_at, base, 1, 1, 1, here + 8 * mine, scratch, odo_at)
             pc += code[pc + 1]
@@ -164,14 +174,14 @@ def _aligned(address):  # type: ignore[no-untyped-def]
     return address + (64 - address % 64) % 64
 
 
-@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64)")
-def run_whole(code, begin, end, addresses, table, slots, base, spare):  # type: ignore[no-untyped-def]
-    """Instructions begin … end on whole arrays. slots: (address, …). spare: where scratch memory is."""
+@native("(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], int64, int64, int64)")
+def run_whole(code, begin, end, addresses, table, slots, base, spare, stop):  # type: ignore[no-untyped-def]
+    """Instructions begin … end on whole arrays. slots: (address, …). spare: where scratch memory is. stop: see `stopped`."""
     places = np.empty(slots.shape[0] + MOST_SLOTS, np.int64)
     for s in range(slots.shape[0]):
         places[s] = slots[s, 0]
     here = places.ctypes.data
-    run(code.ctypes.data, begin, end, addresses.ctypes.data, table.ctypes.data, base, here, slots.shape[0], spare)
+    run(code.ctypes.data, begin, end, addresses.ctypes.data, table.ctypes.data, base, here, slots.shape[0], spare, stop)
     places[0] = 0  # it is held until here
 
 
@@ -309,7 +319,7 @@ def run_serially(words):  # type: ignore[no-untyped-def]
     for p in range(10, words.size, 11):
         slots = carray(_pointer(words[p + 3]), (words[p + 4], 3), np.int64)
         if words[p] == 0:
-            run_whole(code, words[p + 1], words[p + 2], addresses, table, slots, words[6], words[8])
+            run_whole(code, words[p + 1], words[p + 2], addresses, table, slots, words[6], words[8], 0)
             continue
         block, lanes, pieces = words[p + 5], words[p + 6], words[p + 7]
         order[0], order[1] = 0, pieces

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from ..emit import MEMORY_BYTES, POINTER, _load_some, _store_some, load, store, vector_function
-from ..fused import CALL_LENGTH, _primitives, _Writer, body_length
+from ..access import MEMORY_BYTES, POINTER, load, load_some, store, store_some
+from ..emit import by_symbol, vector_function
 from ..vectors import ELEMENT, I1, I8, I64, WIDTH, splat
+from ..writer import CALL_LENGTH, KernelWriter, body_length
 
 #: what a leaf is: the same in all steps, a slice's, carried from step to step, a number
 FIXED, MOVING, CARRIED, NUMBER = range(4)
@@ -70,13 +71,13 @@ def loop_extent(body: LoopBody) -> tuple[int, int]:
 @cache
 def _lanes(symbol: str) -> int:
     """Lanes of the widest vector that an operation is done on."""
-    return _primitives()[symbol].width
+    return by_symbol()[symbol].width
 
 
 @cache
 def _calls(symbol: str) -> bool:
     """Whether an operation calls functions, which the library has for vectors of certain widths."""
-    module, primitive = ir.Module(), _primitives()[symbol]
+    module, primitive = ir.Module(), by_symbol()[symbol]
     function = ir.Function(module, vector_function(primitive)[1], "body")
     primitive.write(ir.IRBuilder(function.append_basic_block()), list(function.args))
     return any(f.blocks for f in module.functions if f is not function)
@@ -86,7 +87,7 @@ def _calls(symbol: str) -> bool:
 Lane = tuple[ir.Value, int]
 
 
-class LoopWriter(_Writer):
+class LoopWriter(KernelWriter):
     """Writes the kernel of one body into a module."""
 
     def __init__(self, module: ir.Module, body: LoopBody) -> None:
@@ -141,12 +142,12 @@ class LoopWriter(_Writer):
     def _operations(self) -> None:
         result = 0
         for symbol, operands in self.body.steps:
-            primitive, count = _primitives()[symbol], len(operands[0])
+            primitive, count = by_symbol()[symbol], len(operands[0])
             for begin in range(0, count, primitive.width):
                 n = min(primitive.width, count - begin)
                 self.width = primitive.width if _calls(symbol) else _power(n)
                 values = [self._vector(o[begin : begin + n], self.width) for o in operands]
-                vector = self._apply(primitive, values)
+                vector = self.apply(primitive, values)
                 self.lanes.update((result + begin + lane, (vector, lane)) for lane in range(n))
             result += count
 
@@ -174,10 +175,10 @@ class LoopWriter(_Writer):
         for vector in vectors.values():
             mine = [lane if v is vector else None for v, lane in sources] + [None] * (width - len(sources))
             if vector.type.count != width:
-                vector = self._shuffled([vector], [lane or 0 for lane in mine])
+                vector = self.shuffled([vector], [lane or 0 for lane in mine])
                 mine = [None if lane is None else k for k, lane in enumerate(mine)]
             mask = [k if lane is None else width + lane for k, lane in enumerate(mine)]
-            result = self._shuffled([result, vector], mask)
+            result = self.shuffled([result, vector], mask)
         return result
 
     # ---- memory ----
@@ -192,7 +193,7 @@ class LoopWriter(_Writer):
             if len(run) == width:
                 vector = load(self.b, letter, where, width)
             else:
-                vector = _load_some(self.b, letter, where, _first(len(run), width))
+                vector = load_some(self.b, letter, where, _first(len(run), width))
             self.lanes.update((v, (vector, lane)) for lane, v in enumerate(values))
             found.append((vector, values))
         return found
@@ -205,7 +206,7 @@ class LoopWriter(_Writer):
             if len(run) == width:
                 store(self.b, letter, vector, where)
             else:
-                _store_some(self.b, letter, vector, where, _first(len(run), width))
+                store_some(self.b, letter, vector, where, _first(len(run), width))
 
     def _letter(self, value: int) -> str:
         element = self.lanes[value][0].type.element

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....expr.kind import Kind
-from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan
+from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan, repeated
 from ....tape import Tape
 from ....tape.lower import lower
 from ..plan import LETTER
@@ -70,6 +70,11 @@ def most_slots(kind: Kind) -> int:
     )
 
 
+def instructions(kind: Kind) -> int:
+    """About how many instructions are run for it, all steps and bodies counted."""
+    return 1 + sum(n * sum(map(instructions, lowered(body).kinds)) for body, n in repeated(kind.kwargs))
+
+
 def has_loops(tape: Tape) -> bool:
     return any(kind.op.name in LOOPS for kind in set(tape.kinds))
 
@@ -98,10 +103,11 @@ def write_loop(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
         if kind.op.name == "call":
             made = [_fixed(e._replace(strides=row_major(s, size))) for e, s in zip(ends, pieces, strict=True)]
         words, memory = _body(w, params["body"], given, made)
-        header = 8 + len(words[0]) * 4
+        header = 10 + len(words[0]) * 4
         rows, number, code = words
         w.put(
-            LOOP, header, length, int(params.get("reverse", False)), len(rows), memory.offset, *_flat(rows), *number, *code
+            LOOP, header, length, int(params.get("reverse", False)), len(rows), memory.offset, *_flat(rows),
+            *carry.places, *number, *code,
         )  # fmt: skip
         memory.arena.give_back(memory.offset, memory.length)
     last = carry.even if length % 2 == 0 else carry.odd
@@ -135,6 +141,7 @@ class _Pair:
             at += -(-elements(shape) * size // ALIGNMENT) * ALIGNMENT
         self.bytes = at
         self.storage = [Storage(w.planner.work, at) for _ in range(2)]
+        self.places = [s.offset for s in self.storage]
         self.even, self.odd = (
             [View(0, s.offset + o, row_major(shape, size)) for o, shape in zip(offsets, shapes, strict=True)]
             for s in self.storage
@@ -228,9 +235,9 @@ def _write_reversal(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
         (a_rows, a_number, a_code), a_memory = advance
         (b_rows, b_number, b_code), b_memory = reverse
         w.put(
-            REVERSAL, 18 + 4 * len(a_rows) + 4 * len(b_rows), len(a_code), length, int(params["reverse"]), params["checkpoints"],
-            len(a_rows), len(b_rows), a_memory.offset, b_memory.offset, hand.bytes, hand.storage[0].offset, hand.storage[1].offset,
-            kept.offset, at.offset, *_flat(a_rows), *_flat(b_rows), *a_number, *b_number, *a_code, *b_code,
+            REVERSAL, 20 + 4 * len(a_rows) + 4 * len(b_rows), len(a_code), length, int(params["reverse"]), params["checkpoints"],
+            len(a_rows), len(b_rows), a_memory.offset, b_memory.offset, hand.bytes, *hand.places,
+            kept.offset, at.offset, *_flat(a_rows), *_flat(b_rows), *moved.places, *a_number, *b_number, *a_code, *b_code,
         )  # fmt: skip
         for s in (kept, at, a_memory, b_memory):
             s.arena.give_back(s.offset, s.length)

@@ -1,385 +1,72 @@
-"""Loops with a small body, found in the code of an array program and followed element by element.
+"""Loops with a small body, and their reversal, each as one instruction that calls kernels (body_trace.py, loop_kernels.py).
 
-The body's instructions are run once on numbers of elements instead of on their values: a movement only says which element is
-where, and an operation makes new elements. What comes out is the whole loop as one kernel (loop_kernels.py), which does on every
-element what the interpreter does, in the same order, so the answers have the same bits. A loop that hands products to BLAS, that
-has another loop in it, or whose kernel would be long, stays as it is.
+A loop that hands products to BLAS, that has another loop in it, or whose kernel would be long, stays as it is.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..fused import _primitives
-from ..plan import SIZE
-from .groups import is_known
-from .loop_kernels import CARRIED, FIXED, LONGEST_LOOPS, MOVING, NUMBER, Leaf, LoopBody, loop_extent
-from .opcodes import ADD_AT, CALL, EACH, FILL, FOLD, MOVE, NATIVE_LOOP, PRODUCT, REDUCE, RUN, SMALL_PRODUCT, TAKE
-from .program import WORK
-from .views import View, offsets_of
-
-#: elements that an instruction of the body computes, and reads; registers hold some 200, but the stack is near, too
-MOST_ELEMENTS, MOST_READ = 600, 4_096
-#: elements that a body is given, and computes altogether
-MOST_LEAVES, MOST_VALUES = 2_000, 6_000
-#: pointers of a kernel
-MOST_POINTERS = 256
-
-_LETTER = {8: "d", 4: "f", 1: "b"}
-
-#: buffer and byte
-Key = tuple[int, int]
-
-
-class _StaysError(Exception):
-    """The loop is left to the interpreter."""
+from .body_trace import StaysError, Trace, Traced
+from .loop_kernels import LONGEST_LOOPS, LoopBody, loop_extent
+from .opcodes import LOOP, NATIVE_LOOP, NATIVE_REVERSAL
 
 
 @dataclass(frozen=True)
 class NativeLoop:
-    """A loop as one kernel."""
+    """A loop or a reversal: its opcode, its own words (loop_drivers.py), and its kernels."""
 
-    body: LoopBody
-    steps: int
-    #: where every pointer points in the first step: place, bytes behind it
-    pointers: tuple[tuple[int, int], ...]
+    opcode: int
+    head: tuple[int, ...]
+    traced: tuple[Traced, ...]
 
-    def words(self, kernel: int) -> list[int]:
-        """The instruction (interpreter._native_loop)."""
-        rows = [word for row in self.pointers for word in row]
-        return [NATIVE_LOOP, 5 + len(rows), kernel, self.steps, len(self.pointers), *rows]
+    @property
+    def bodies(self) -> tuple[LoopBody, ...]:
+        return tuple(t.body for t in self.traced)
+
+    def words(self, kernels: Sequence[int]) -> list[int]:
+        """The instruction, given the numbers of its kernels."""
+        rows = [word for t in self.traced for row in t.pointers for word in row]
+        counts = [len(t.pointers) for t in self.traced]
+        words = [*kernels, *counts, *self.head, *rows]
+        return [self.opcode, 2 + len(words), *words]
 
 
-def native_loop(code: np.ndarray, symbols: Sequence[str], table: np.ndarray, slots: np.ndarray) -> NativeLoop | None:
-    """The instruction LOOP as one kernel, if that can be. slots: those of its body (Program.inner)."""
-    if code[3] < 2:
-        return None
+def native_loop(
+    code: np.ndarray, symbols: Sequence[str], table: np.ndarray, slots: Sequence[np.ndarray]
+) -> NativeLoop | None:
+    """The instruction LOOP or REVERSAL by kernels, if that can be. slots: those of its bodies (Program.inner)."""
     try:
-        return _Trace(code.tolist(), symbols, table, slots.tolist()).loop()
-    except _StaysError:
+        found = (_loop if code[0] == LOOP else _reversal)(code, symbols, table, slots)
+    except StaysError:
         return None
+    return None if any(loop_extent(body)[1] > LONGEST_LOOPS for body in found.bodies) else found
 
 
-class _Trace:
-    """One run of a body on numbers of elements."""
+def _loop(code: np.ndarray, symbols: Sequence[str], table: np.ndarray, slots: Sequence[np.ndarray]) -> NativeLoop:
+    steps, backwards, count = (int(code[k]) for k in (3, 4, 5))
+    if steps < 2:
+        raise StaysError
+    rows = code[7 : 7 + 4 * count].reshape(-1, 4)
+    begin = int(code[2])
+    even, odd = (int(code[begin + k]) for k in (-3, -2))
+    traced = Trace(rows, slots[0], symbols, table, (even, 0)).traced(code[begin:].tolist(), bool(backwards))
+    return NativeLoop(NATIVE_LOOP, (steps, backwards, even, odd if steps % 2 else even), (traced,))
 
-    def __init__(
-        self, code: Sequence[int], symbols: Sequence[str], table: np.ndarray, slots: Sequence[Sequence[int]]
-    ) -> None:
-        self.code, self.symbols, self.table = code, symbols, table
-        self.slots = [(buffer, offset) for buffer, offset, *_ in slots]
-        rows = [tuple(code[7 + 4 * k : 11 + 4 * k]) for k in range(code[5])]
-        #: for every buffer the slot of its lowest offset: that offset; places at even and odd turns, bytes from step to step
-        self.source: dict[int, tuple[int, int, int, int]] = {}
-        for (buffer, offset), (even, odd, step, _) in zip(self.slots, rows, strict=True):
-            if buffer not in self.source or offset < self.source[buffer][0]:
-                self.source[buffer] = (offset, even, odd, step)
-        self.memory: dict[Key, int] = {}
-        self.written: set[Key] = set()
-        #: buffers that are written
-        self.made: set[int] = set()
-        self.leaves: list[Leaf] = []
-        self.numbers: dict[tuple[str, int], int] = {}
-        self.steps: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
-        self.letters: list[str] = []
-        self.pointer: dict[int, int] = {}
-        #: carried leaves by the byte of the workspace that they are in at even turns
-        self.carry: dict[int, int] = {}
 
-    def loop(self) -> NativeLoop:
-        begin, end = self.code[2], self.code[1]
-        while begin < end:
-            words = self.code[begin + 2 : begin + self.code[begin + 1]]
-            self._follow(self.code[begin], words)
-            begin += self.code[begin + 1]
-        stores, last, following = [], [], {}
-        for buffer, byte in sorted(self.written):
-            offset, even, odd, _ = self._source(buffer)
-            row = (self._pointer(buffer), byte - offset, self.memory[buffer, byte])
-            if even == odd:
-                stores.append(row)
-            else:
-                last.append(row)
-                if odd + byte - offset in self.carry:
-                    following[self.carry[odd + byte - offset]] = row[2]
-        if len(following) != len(self.carry) or len(self.pointer) > MOST_POINTERS or not (stores or last):
-            raise _StaysError
-        body = LoopBody(
-            tuple(map(self._stride, self.pointer)), tuple(self.leaves), tuple(self.steps), tuple(sorted(following.items())),
-            tuple(stores), tuple(last),
-        )  # fmt: skip
-        if loop_extent(body)[1] > LONGEST_LOOPS:
-            raise _StaysError
-        return NativeLoop(body, self.code[3], tuple(map(self._place, self.pointer)))
-
-    # ---- memory ----
-    def _source(self, buffer: int) -> tuple[int, int, int, int]:
-        offset, even, odd, step = self.source[buffer]
-        if even != odd and min(even, odd) < 0:  # places that cannot be compared
-            raise _StaysError
-        return offset, even, odd, step
-
-    def _pointer(self, buffer: int) -> int:
-        return self.pointer.setdefault(buffer, len(self.pointer))
-
-    def _stride(self, buffer: int) -> int:
-        _, even, odd, step = self._source(buffer)
-        return 0 if even != odd else -step if self.code[4] else step
-
-    def _place(self, buffer: int) -> tuple[int, int]:
-        _, even, odd, step = self._source(buffer)
-        last = self.code[3] - 1
-        if even != odd:  # a carry: read before the first step, written after the last
-            return (odd if buffer in self.made and last & 1 else even), 0
-        return even, last * step if self.code[4] else 0
-
-    def _keys(self, place: int, sizes: Sequence[int], strides: Sequence[int]) -> list[Key]:
-        buffer, offset = (WORK, place) if place >= 0 else self.slots[-1 - place]
-        if math.prod(sizes) > MOST_READ:
-            raise _StaysError
-        return [(buffer, byte) for byte in offsets_of(View(buffer, offset, tuple(strides)), sizes).ravel().tolist()]
-
-    def _read(self, keys: Sequence[Key], letter: str) -> tuple[int, ...]:
-        values = tuple(self.memory[k] if k in self.memory else self._leaf(k, letter) for k in keys)
-        if any(self._letter(v) != letter for v in values):
-            raise _StaysError
-        return values
-
-    def _leaf(self, key: Key, letter: str) -> int:
-        """An element of what the body is given."""
-        buffer, byte = key
-        if buffer not in self.source or buffer in self.made:
-            raise _StaysError
-        offset, even, odd, step = self._source(buffer)
-        what = CARRIED if even != odd else MOVING if step else FIXED
-        if what == CARRIED:
-            self.carry[even + byte - offset] = len(self.leaves)
-        self.memory[key] = self._new(Leaf(letter, what, self._pointer(buffer), byte - offset))
-        return self.memory[key]
-
-    def _new(self, leaf: Leaf) -> int:
-        if len(self.leaves) == MOST_LEAVES:
-            raise _StaysError
-        self.leaves.append(leaf)
-        return -len(self.leaves)
-
-    def _number(self, letter: str, bits: int) -> int:
-        if (letter, bits) not in self.numbers:
-            self.numbers[letter, bits] = self._new(Leaf(letter, NUMBER, 0, bits))
-        return self.numbers[letter, bits]
-
-    def _letter(self, value: int) -> str:
-        return self.letters[value] if value >= 0 else self.leaves[-1 - value].letter
-
-    def _put(self, keys: Sequence[Key], values: Sequence[int]) -> None:
-        if len(keys) > MOST_ELEMENTS:
-            raise _StaysError
-        for key, value in zip(keys, values, strict=True):
-            if key[0] != WORK:
-                if key in self.memory and key not in self.written:  # what the body is given is not written
-                    raise _StaysError
-                self.written.add(key)
-                self.made.add(key[0])
-            self.memory[key] = value
-
-    def _apply(self, symbol: str, *operands: Sequence[int]) -> tuple[int, ...]:
-        if not is_known(symbol) or len(operands[0]) > MOST_ELEMENTS:
-            raise _StaysError
-        primitive, begin = _primitives()[symbol], len(self.letters)
-        self.steps.append((symbol, tuple(map(tuple, operands))))
-        self.letters += [primitive.result] * len(operands[0])
-        if len(self.letters) > MOST_VALUES:
-            raise _StaysError
-        return tuple(range(begin, len(self.letters)))
-
-    # ---- instructions (interpreter.execute, with a block of one lane) ----
-    def _follow(self, opcode: int, words: Sequence[int]) -> None:
-        follow = {
-            CALL: self._call, EACH: self._each, MOVE: self._move, TAKE: self._take, ADD_AT: self._add_at, FILL: self._fill,
-            FOLD: self._fold, REDUCE: self._reduce, PRODUCT: self._product,
-        }.get(opcode)  # fmt: skip
-        if follow is None:
-            raise _StaysError
-        follow(words)
-
-    def _call(self, words: Sequence[int]) -> None:
-        kernel, rows, *places = words
-        self._elementwise(kernel, (rows,), [(p, None) for p in places])
-
-    def _each(self, words: Sequence[int]) -> None:
-        kernel, operands, rows, loops = words[:4]
-        sizes, at = (*words[4 : 4 + loops], rows), 4 + loops
-        found = []
-        for _ in range(operands & 15):
-            place, _, _, step, *strides = words[at : at + 4 + loops]
-            found.append((place, (*strides, step)))
-            at += 4 + loops
-        self._elementwise(kernel, sizes, found)
-
-    def _elementwise(
-        self, kernel: int, sizes: Sequence[int], operands: Sequence[tuple[int, tuple[int, ...] | None]]
-    ) -> None:
-        """Strides None: one element behind the other. The result first."""
-        symbol = self.symbols[kernel]
-        if not is_known(symbol):
-            raise _StaysError
-        primitive = _primitives()[symbol]
-        letters = [primitive.result, *primitive.operands[primitive.fold :]]
-        keys = [
-            self._keys(place, sizes, (SIZE[t],) if strides is None else strides)
-            for (place, strides), t in zip(operands, letters, strict=False)
-        ]
-        if len(set(keys[0])) != len(keys[0]):  # one after the other
-            raise _StaysError
-        reads = list(zip(keys, letters, strict=True))[not primitive.fold :]
-        self._put(keys[0], self._apply(symbol, *(self._read(k, t) for k, t in reads)))
-
-    def _move(self, words: Sequence[int]) -> None:
-        size, length, loops = words[:3]
-        sizes, at = (*words[3 : 3 + loops], abs(length) or 1), 3 + loops
-        source, _, step, *strides = words[at : at + 3 + loops]
-        target, _, other_step, *other = words[at + 3 + loops :]
-        values = self._read(self._keys(source, sizes, (*strides, step)), _LETTER[size])
-        self._put(self._keys(target, sizes, (*other, other_step)), values)
-
-    def _take(self, words: Sequence[int]) -> None:
-        _, size, rows, run, begin, source, _, target, _ = words
-        letter, starts = _LETTER[size], self.table[begin : begin + rows].tolist()
-        values = self._read([key for at in starts for key in self._run(source, at, run, size)], letter)
-        self._put(self._keys(target, (rows * run,), (size,)), values)
-
-    def _add_at(self, words: Sequence[int]) -> None:
-        kernel, size, rows, run, begin, source, _, target, _ = words
-        letter = _LETTER[size]
-        terms = self._read(self._keys(source, (rows * run,), (size,)), letter)
-        for r, at in enumerate(self.table[begin : begin + rows].tolist()):
-            keys = self._run(target, at, run, size)
-            self._put(keys, self._apply(self.symbols[kernel], self._read(keys, letter), terms[r * run : (r + 1) * run]))
-
-    def _run(self, place: int, at: int, run: int, size: int) -> list[Key]:
-        """Elements one behind the other, `at` bytes behind a place."""
-        return [(buffer, at + byte) for buffer, byte in self._keys(place, (run,), (size,))]
-
-    def _fill(self, words: Sequence[int]) -> None:
-        size, rows, place, bits, conditional, _ = words
-        if conditional:
-            raise _StaysError
-        self._put(self._keys(place, (rows,), (size,)), [self._number(_LETTER[size], bits)] * rows)
-
-    # ---- sums and products, in the interpreter's order ----
-    def _fold(self, words: Sequence[int]) -> None:
-        kernel, narrow, nk, nt, rows, size, term_size = words[:7]
-        kept, folded, at = words[7 : 7 + nk], words[7 + nk : 7 + nk + nt], 7 + nk + nt
-        target, _, source, _ = words[at : at + 4]
-        strides = words[at + 4 :]
-        out, into, over = strides[:nk], strides[nk : 2 * nk], strides[2 * nk :]
-        keys = self._keys(source, (*folded, *kept, rows), (*over, *into, term_size))
-        count = math.prod((*kept, rows))
-        terms = [self._read(keys[k : k + count], _LETTER[term_size]) for k in range(0, len(keys), count)]
-        symbol = self.symbols[kernel]
-        total = terms.pop(0) if narrow < 0 else self._zeros(count)
-        for term in terms:
-            total = self._apply(symbol, total, term)
-        if narrow >= 0:
-            total = self._apply(self.symbols[narrow], total)
-        self._put(self._keys(target, (*kept, rows), (*out, size)), total)
-
-    def _zeros(self, count: int) -> tuple[int, ...]:
-        """-0, to which anything may be added."""
-        return (self._number("d", -(1 << 63)),) * count
-
-    def _reduce(self, words: Sequence[int]) -> None:
-        kernel, nk, nt, length, size = words[:5]
-        kept, folded, at = words[5 : 5 + nk], words[5 + nk : 5 + nk + nt], 5 + nk + nt
-        target, source = words[at : at + 2]
-        strides = words[at + 2 :]
-        out, into, over = strides[:nk], strides[nk : 2 * nk], strides[2 * nk :]
-        letter = _LETTER[size]
-        keys = self._keys(source, (*folded, length, *kept), (*over, size, *into))
-        count = math.prod(kept)
-        # terms[run][place in it]: one a result
-        terms = [self._read(keys[k : k + count], letter) for k in range(0, len(keys), count)]
-        runs = [terms[k : k + length] for k in range(0, len(terms), length)]
-        if kernel < 0:
-            total = self._sum_of(runs[0], letter)
-            for run in runs[1:]:
-                total = self._apply("add_d", total, self._sum_of(run, letter))
-            if letter == "f":
-                total = self._apply("cast_d_f", total)
-        else:
-            total = self._folded(self.symbols[kernel], runs)
-        self._put(self._keys(target, kept, out), total)
-
-    def _sum_of(self, run: list[tuple[int, ...]], letter: str) -> tuple[int, ...]:
-        """interpreter._sum_of_doubles and _sum_of_singles. A chain begins with -0, which changes nothing."""
-        if len(run) > RUN:
-            raise _StaysError
-        if letter == "f":
-            run = [self._apply("cast_f_d", r) for r in run]
-        n = len(run[0])
-        chains = 8 if letter == "d" else 4
-        whole = len(run) // chains * chains
-        if not whole:
-            return self._added(run)
-        # the chains side by side
-        rows = [tuple(v for term in run[k : k + chains] for v in term) for k in range(0, whole, chains)]
-        sums = self._added(rows)
-        parts = [sums[k * n : (k + 1) * n] for k in range(chains)]
-        parts[0] = self._added([parts[0], *run[whole:]])
-        while len(parts) > 1:
-            left, right = (tuple(v for p in parts[k::2] for v in p) for k in (0, 1))
-            both = self._apply("add_d", left, right)
-            parts = [both[k : k + n] for k in range(0, len(both), n)]
-        return parts[0]
-
-    def _added(self, terms: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        total = terms[0]
-        for term in terms[1:]:
-            total = self._apply("add_d", total, term)
-        return total
-
-    def _folded(self, symbol: str, runs: list[list[tuple[int, ...]]]) -> tuple[int, ...]:
-        """In up to 64 chains side by side."""
-        first = runs[0]
-        chains, rest = first[:64], [first[64:], *runs[1:]]
-        for run in rest:
-            for k in range(0, len(run), len(chains)):
-                chains = self._beside(symbol, chains, run[k : k + len(chains)])
-        while len(chains) > 1:
-            half = (len(chains) + 1) // 2
-            chains = self._beside(symbol, chains[:half], chains[half:])
-        return chains[0]
-
-    def _beside(
-        self, symbol: str, chains: list[tuple[int, ...]], terms: list[tuple[int, ...]]
-    ) -> list[tuple[int, ...]]:
-        """Terms added to the first of the chains."""
-        n, count = len(chains[0]), len(terms)
-        flat = lambda rows: tuple(v for row in rows for v in row)
-        both = self._apply(symbol, flat(chains[:count]), flat(terms))
-        return [*(both[k : k + n] for k in range(0, len(both), n)), *chains[count:]]
-
-    def _product(self, words: Sequence[int]) -> None:
-        _, single, adds, loops, m, m_kind, n, n_kind, k, k_kind = words[:10]
-        batch, at, letter = words[10 : 10 + loops], 10 + loops, "f" if single else "d"
-        sides = []
-        for _ in range(3):
-            place, _, rows, _, columns, _, *strides = words[at : at + 6 + loops]
-            sides.append((place, strides, rows, columns))
-            at += 6 + loops
-        (a, ab, am, ak), (b, bb, bk, bn), (c, cb, cm, cn) = sides
-        fits = (SIZE[letter] in (am, ak)) and (SIZE[letter] in (bk, bn)) and min(am, ak, bk, bn) > 0
-        if adds == 2 or m_kind or n_kind or k_kind or (m * n * k > SMALL_PRODUCT and fits):
-            raise _StaysError
-        sizes = (*batch, m, n)
-        x, y = self._keys(a, (k, *sizes), (ak, *ab, am, 0)), self._keys(b, (k, *sizes), (bk, *bb, 0, bn))
-        count = len(x) // k
-        total: tuple[int, ...] = (self._number(letter, 0),) * count
-        for q in range(0, k * count, count):
-            pair = (self._read(x[q : q + count], letter), self._read(y[q : q + count], letter))
-            total = self._apply(f"fold_product_{letter}", total, *pair)
-        self._put(self._keys(c, sizes, (*cb, cm, cn)), total)
+def _reversal(code: np.ndarray, symbols: Sequence[str], table: np.ndarray, slots: Sequence[np.ndarray]) -> NativeLoop:
+    begin, length, steps, backwards, kept, first, second = (int(code[k]) for k in range(2, 9))
+    size, hand, _, store, at = (int(code[k]) for k in range(11, 16))
+    rows = code[16 : 16 + 4 * (first + second)].reshape(-1, 4)
+    even, odd = (int(code[begin + k]) for k in (-4, -3))
+    advance = Trace(rows[:first], slots[0], symbols, table, (hand, 0))
+    reverse = Trace(rows[first:], slots[1], symbols, table, (hand, even), once=True)
+    traced = (
+        advance.traced(code[begin : begin + length].tolist(), bool(backwards)),
+        reverse.traced(code[begin + length :].tolist(), bool(backwards)),
+    )
+    head = (steps, backwards, kept, size, hand, store, at, even, odd if steps % 2 else even)
+    return NativeLoop(NATIVE_REVERSAL, head, traced)

@@ -11,8 +11,9 @@ from ....expr.kind import constant_value
 from ....ops import CAST, CONSTANT, TABLE
 from ....tape import Tape
 from ..plan import LETTER, NUMPY, SIZE
-from .axes import LOOP, Axes, is_native
+from .axes import LOOP, LOOPS, Axes, is_native
 from .instructions import Writer
+from .loops import instructions
 from .program import CONSTANTS, FIRST_INPUT, TOTALS, WORK, Host, Lanes, Phase, Program, Slots, Whole
 from .views import LOCAL, Arena, View, elements, rest_of, row_major
 
@@ -57,6 +58,8 @@ class Planner:
         self.in_lanes = False
         self.gathered: list[tuple[int, int, int, View, int]] = []
         self.lane_work = 0
+        #: instructions of the loops of a phase, counted as often as they are run
+        self.looped = 0
         self.wanted: dict[int, int] = {}
         self.freed: list[tuple[int, bool, int, int]] = []
         #: slots and freed memory of all bodies
@@ -160,6 +163,8 @@ class Planner:
                 self._host(i)
             else:
                 writer.write(i)
+                if kind.op.name in LOOPS:
+                    self.looped += instructions(kind)
                 if writer.parts:
                     first = writer.parts[0][0]  # what comes before it, copies of operands, is for all parts
                     if first > begin:
@@ -173,7 +178,8 @@ class Planner:
     def _flush(self, begin: int) -> int:
         end = len(self.writer.code)
         if end > begin:
-            self.phases.append(Whole(begin, end, self._slots()))
+            self.phases.append(Whole(begin, end, self._slots(), looped=self.looped))
+        self.looped = 0
         return end
 
     def _slots(self) -> np.ndarray:

@@ -92,6 +92,13 @@ def _matrix(w: Writer, a: int, read: int | None, lane: int | None, kind: Kind, o
     return Matrix(view, _batch(strides[:-2], shape[:-2], kind.shape[:-2]), strides[-2], strides[-1])
 
 
+def fits_blas(strides: Sequence[int], shape: Sequence[int], size: int) -> bool:
+    """Whether a matrix has rows, or columns, without gaps, one wholly behind the other: windows overlap."""
+    (rows, columns), (m, n) = strides, shape
+    rows, columns = size if m == 1 else rows, size if n == 1 else columns
+    return (columns == size and (rows >= n * size or m == 1)) or (rows == size and (columns >= m * size or n == 1))
+
+
 def _batch(strides: Sequence[int | None], shape: Sequence[int], result: Sequence[int]) -> list[int]:
     """Strides for the batch axes of the result, along which a shorter operand is repeated."""
     own = [0 if n == 1 or s is None else s for n, s in zip(shape, strides, strict=True)]
@@ -103,15 +110,14 @@ def _with_unit_stride(w: Writer, side: Matrix, a: int, lane: int | None, size: i
     p = w.planner
     shape = p.tape.kinds[a].shape
     ends = [side.view.step if s is None else s for s in (side.rows, side.columns)]
-    lengths = [0 if s is None else n for s, n in zip((side.rows, side.columns), shape[-2:], strict=True)]
-    # within registers a stride between rows is many lanes, so only the lanes themselves lie side by side
-    beside = [
-        e == size and not (side.view.buffer == LOCAL and s is not None)
-        for e, s in zip(ends, (side.rows, side.columns), strict=True)
-    ]
-    if any(b or n == 1 for b, n in zip(beside, lengths, strict=True)) and all(
-        e > 0 or n == 1 for e, n in zip(ends, lengths, strict=True)
-    ):
+    if side.view.buffer == LOCAL:  # a stride between rows is many lanes, so only the lanes themselves lie side by side
+        fits = any(
+            n == 1 if s is not None else e == size
+            for e, s, n in zip(ends, (side.rows, side.columns), shape[-2:], strict=True)
+        ) and all(e > 0 or n == 1 for e, n in zip(ends, shape[-2:], strict=True))
+    else:
+        fits = fits_blas(ends, shape[-2:], size)
+    if fits:
         return side
     rest = rest_of(shape, lane)
     if p.in_lanes and lane is None:
@@ -284,11 +290,7 @@ def _per_lane(
 def _shared_fits(w: Writer, a: int, size: int) -> bool:
     """Whether BLAS can be handed the matrix that all lanes share as it lies."""
     view, shape = w.read(a), w.planner.tape.kinds[a].shape
-    return (
-        len(shape) == 2
-        and any((s == size or n == 1) for s, n in zip(view.strides[-2:], shape, strict=True))
-        and all(s > 0 or n == 1 for s, n in zip(view.strides[-2:], shape, strict=True))
-    )
+    return len(shape) == 2 and fits_blas(view.strides, shape, size)
 
 
 def _is_registers(w: Writer, a: int, lane: int | None, read: int | None) -> bool:

@@ -37,6 +37,8 @@ class Whole:
     end: int
     slots: np.ndarray
     parts: np.ndarray | None = None
+    #: instructions of loops, counted as often as they are run
+    looped: int = 0
 
 
 @dataclass
