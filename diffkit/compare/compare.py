@@ -182,7 +182,7 @@ class _Case:
             outcome, reason = "ok", ""
         except ExceededError as problem:
             (outputs, blocks), bars, slopes = run(self.values), [[]], {}
-            outcome, reason = "exceeded", str(problem)
+            outcome, reason = "exceeded", f"it answered, but nothing says how well: {problem}"
         column = Column(
             name, outcome, reason, value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
             error_bar=dict(zip(self.wrt, bars[0], strict=False)), slopes=slopes,
@@ -301,7 +301,11 @@ class _Case:
             name, "ok", gradient=gradient, build_seconds=build, notes={"build_seconds": "includes the first run"}
         )
         reverse = find_engine("reverse").program(self.tape, self.positions)
-        bars = dict(zip(self.wrt, reverse.bars(self.machine, self.values)[0], strict=True))
+        try:
+            bars = dict(zip(self.wrt, reverse.bars(self.machine, self.values)[0], strict=True))
+        except ExceededError as problem:
+            column.outcome, column.reason = "exceeded", f"it answered, but nothing says how well: {problem}"
+            return column
         column.error_bar = {w: 16 * b for w, b in bars.items()}
         self._judge(column)
         if self.timing:

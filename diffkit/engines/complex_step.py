@@ -75,6 +75,13 @@ class _ComplexRules(Rules):
         super().__init__(tape, values)
         self.real, self.h = real, h
 
+    def contributions(self, i: int, adjoint: np.ndarray) -> list[np.ndarray | None]:
+        """Of an operation on real values the two parts of an adjoint go their own ways: it need not know complex numbers."""
+        if adjoint.dtype.kind != "c" or any(self.values[v].dtype.kind == "c" for v in (i, *self.tape.args[i])):
+            return super().contributions(i, adjoint)
+        parts = (super(_ComplexRules, self).contributions(i, part) for part in (adjoint.real, adjoint.imag))
+        return [None if re is None or im is None else re + 1j * im for re, im in zip(*parts, strict=True)]
+
     def computed(self, i: int) -> list[Any]:
         """Of an operation whose rule is not analytic (sech² written with |x|): real ones, and by differences how they move with x.
         That is exact enough for an error bar."""

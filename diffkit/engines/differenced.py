@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import ExceededError, UnsupportedError
 from ..expr.kind import constant_value
 from ..expr.node import constant
 from ..machines import Executable, Machine
@@ -65,7 +65,7 @@ class Value:
         try:
             found = rounding_bound(differentiable_tape(self.tape), inputs)
             bound = NOISE_SHARE * self._side_by_side(found.entries, (count,))
-        except (UnsupportedError, TypeError, AssertionError):
+        except (UnsupportedError, ExceededError, TypeError, AssertionError):
             bound = np.full((count, len(self.floating)), np.nan)
         bad = ~np.isfinite(bound)
         if bad.any():

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from ..expr.kind import Kind, intern_kind
 from ..ops import CONSTANT, TABLE, VARIABLE
 from ..tape import Builder, templates
@@ -114,7 +116,17 @@ class Instruction:
         if kind is None or kind.shape in ((), shape):
             return alive
         emit, number = self.builder.emit, self.builder.number
+        try:
+            whole = np.broadcast_shapes(kind.shape, shape)
+        except ValueError:
+            whole = ()
+        if whole == shape:
+            return emit(_BROADCAST, (("shape", shape),), (alive,))
         counted = emit(_WHERE, (), (alive, number(1.0), number(0.0)))
+        if whole:
+            if whole != kind.shape:
+                counted = emit(_BROADCAST, (("shape", whole),), (counted,))
+            return emit(_GREATER, (), (summed_to(self.builder, counted, shape), number(0.0)))
         axes = tuple(range(-len(kind.shape), 0))
         return emit(_GREATER, (), (emit(_SUM, (("axes", axes), ("keepdims", False)), (counted,)), number(0.0)))
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExceededError
 from ..expr.kind import Kind, constant_value
 from ..machines.numpy import call, laned_inputs, run
 from ..numerics import tiniest, unit_roundoff
@@ -31,7 +32,7 @@ from ..tape.templates import Ref, Template
 WIDE = np.longdouble
 
 #: most values of a tape with its loops written out
-LONGEST = 20_000
+LONGEST = 100_000
 
 #: roundings granted to one operation: a library function is trusted to 4 ulp
 SAFETY = 8.0
@@ -102,14 +103,11 @@ def _magnitudes(tape: Tape, values: Sequence[np.ndarray]) -> list[np.ndarray | N
 def rounding_bound(tape: Tape, values: Sequence[Any], skip: int = 0) -> Bounds:
     """Bounds for the tape's outputs from number `skip` on, at these input values.
 
-    Loops are written out, so that what rounds inside counts; where that is too long (LONGEST) nothing is promised: the bounds are
-    infinite.
+    Loops are written out, so that what rounds inside counts. Raises ExceededError where that is too long (LONGEST).
     """
     written = inlined(tape, LONGEST)
     if written is None:
-        loop = laned_inputs(tape, values)[1]
-        entries = [np.full((*loop, *tape.kinds[o].shape), np.inf) for o in tape.outputs[skip:]]
-        return Bounds(entries, [e.copy() for e in entries], loop)
+        raise ExceededError(f"a rounding bound over loops that are more than {LONGEST:,} operations when written out")
     tape = lower(written, lambda kind: kind.op.result != "bool" and not kind.op.differentiable)
     inputs, loop = laned_inputs(tape, values)
     points = math.prod(loop)

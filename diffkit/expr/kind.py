@@ -132,13 +132,14 @@ def _common(op: Op, numbers: Sequence[str]) -> str:
 
 
 def promote(*dtypes: str, keep: bool = False) -> str:
-    """The dtype of a result. Integers and booleans become float64 once they are computed with (`keep`: moved only)."""
+    """The dtype of a result. Integers become float64 once they are computed with (`keep`: moved only), and so do booleans, but
+    beside float32, as in NumPy."""
     strong = {d for d in dtypes if d != WEAK}
     if not strong:
         return WEAK
     if keep and len(strong) == 1:
         return strong.pop()
-    return "float32" if strong == {"float32"} else "float64"
+    return "float32" if strong - {"bool"} == {"float32"} else "float64"
 
 
 def constant_value(kind: Kind) -> np.ndarray:

@@ -223,7 +223,9 @@ def test_mapped(machine):
 
 # ---- other forms --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("target", ["numpy", "jax", "torch"])
-@pytest.mark.parametrize("name", ["i + j", "3 - i", "2 * j", "abs", "% 3", "// -2", "% j", "clip", "where", "deep", "maximum"])
+@pytest.mark.parametrize(
+    "name", ["i + j", "3 - i", "2 * j", "abs", "% 3", "// -2", "% j", "clip", "where", "deep", "maximum"]
+)
 def test_source(name, target):
     if target != "numpy":
         pytest.importorskip(target)
@@ -248,3 +250,13 @@ def test_nothing_is_added_to_what_was_written():
     assert str(dk.symbol("n", dtype="int64") + 1) == "n + 1"
     tape = record(i * 2 + 1, [i])
     assert [k.op.name for k, args in zip(tape.kinds, tape.args, strict=True) if args] == ["multiply", "add"]
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: x * (x > 0), lambda x: x * True, lambda x: x * np.array([True, False, True]), lambda x: (x < 2) + x]
+)
+def test_a_condition_leaves_single_precision_alone(f):
+    given = np.array([-1, 2, 3], np.float32)
+    assert dk.trace(f, given).dtype == f(given).dtype == np.float32
+    for machine in ("numpy", "cpu"):
+        assert dk.grad(lambda x: np.sum(f(x)), machine=machine)(given).dtype == np.float32

@@ -1,5 +1,7 @@
 """Jacobians choose their mode, Hessians go forward over reverse, and vmap in all combinations with them."""
 
+import sys
+
 import numpy as np
 import optree
 import pytest
@@ -315,3 +317,15 @@ def test_vmap_over_nothing():
 def test_finite_engine_has_no_expressions():
     with pytest.raises(UnsupportedError):
         dk.grad(lambda x: np.sum(dk.jacobian(tall, engine="finite")(x)), machine="numpy")(np.ones(2))
+
+
+@pytest.mark.parametrize("engine", ["forward", "reverse"])
+def test_many_directions_go_in_passes(engine, monkeypatch):
+    """Memory for some directions at a time, loop dims included; the same bits."""
+    f = lambda x, y: np.cumsum(np.sin(x) * y)
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
+    whole = dk.jacobian(f, argnums=(0, 1), engine=engine)(x, y)
+    monkeypatch.setattr(sys.modules["diffkit.engines.engine"], "PASS_ELEMENTS", 7 * 60)
+    parts = dk.jacobian(f, argnums=(0, 1), engine=engine)(x, y)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a, b)

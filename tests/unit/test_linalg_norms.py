@@ -87,9 +87,13 @@ def test_gradients_of_svd_are_pytorchs(at, engine):
         return m.sum(sin((u * s**2) @ vh) * w[0]) + m.sum(s**3 * w[1]) + m.sum((u[0] * vh[:, 0]) ** 2)
 
     t = torch.tensor(at, requires_grad=True)
-    f(torch, lambda a: torch.linalg.svd(a, full_matrices=False), torch.sin, t, [torch.tensor(w) for w in weights]).backward()
+    f(
+        torch, lambda a: torch.linalg.svd(a, full_matrices=False), torch.sin, t, [torch.tensor(w) for w in weights]
+    ).backward()
     found = dk.grad(
-        lambda x: f(np, lambda a: np.linalg.svd(a, full_matrices=False), np.sin, x, weights), engine=engine, machine="numpy"
+        lambda x: f(np, lambda a: np.linalg.svd(a, full_matrices=False), np.sin, x, weights),
+        engine=engine,
+        machine="numpy",
     )(at)
     np.testing.assert_allclose(found, t.grad.numpy(), rtol=1e-10, atol=1e-11)
 
@@ -130,9 +134,7 @@ def test_lstsq(at, columns, machine):
         assert found.shape == truth.shape
         np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-13)
     assert made[2] == expected[2]
-    slopes = [
-        dk.grad(dk.sum(made[0] ** 2), engine=e, machine=machine)(given) for e in ("forward", "reverse", "finite")
-    ]
+    slopes = [dk.grad(dk.sum(made[0] ** 2), engine=e, machine=machine)(given) for e in ("forward", "reverse", "finite")]
     by_pinv = dk.grad(dk.sum((dk.linalg.pinv(x) @ y) ** 2), machine=machine)(given)
     for name in given:
         np.testing.assert_allclose(slopes[0][name], slopes[1][name], rtol=1e-10, atol=1e-11)

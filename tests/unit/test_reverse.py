@@ -273,3 +273,24 @@ def test_a_condition_goes_the_way_of_the_elements(name):
     reverse, forward, finite = (dk.grad(f, engine=e)(x) for e in ("reverse", "forward", "finite"))
     np.testing.assert_allclose(reverse, forward, rtol=1e-13)
     np.testing.assert_allclose(reverse, finite, rtol=1e-6)
+
+
+@pytest.mark.parametrize("machine", ["numpy", "cpu"])
+@pytest.mark.parametrize(
+    ("f", "x", "y"),
+    [
+        (lambda x, y: dk.sum(dk.where(y > 1, y, dk.sqrt(x - 1) * y)), (3,), (2, 3)),
+        (lambda x, y: dk.sum(dk.where(y > 1, y, dk.sqrt(x - 1) * y)), (2, 3), (3,)),
+        (lambda x, y: dk.sum(dk.where(y > 1, y, dk.sqrt(x - 1) + y)), (3, 1), (1, 2)),
+        (lambda x, y: dk.sum(dk.where(y > 1, y, dk.sqrt(x - 1) * y)), (), (2, 3)),
+    ],
+)
+def test_a_branch_not_taken_is_dead_element_by_element(f, x, y, machine):
+    """Where the condition, the value and what it is made of have different shapes that broadcast."""
+    at = np.full(x, 0.5), np.full(y, 2.0)
+    if x[-1:] == (3,):  # the last column alone is taken
+        at[0][..., -1], at[1][..., -1] = 2.0, 0.5
+    reverse, forward = (dk.grad(f, argnums=(0, 1), engine=e, machine=machine)(*at) for e in ("reverse", "forward"))
+    for a, b in zip(reverse, forward, strict=True):
+        assert np.isfinite(b).all()
+        np.testing.assert_allclose(a, b, rtol=1e-15)

@@ -201,7 +201,8 @@ def test_a_loop_too_long_to_be_written_out_says_so():
     with pytest.raises(dk.ExceededError, match="a loop of 100,000 steps"):
         dk.grad(end, engine="symbolic", **on_numpy)(c=0.3)
     program = find_engine("reverse").program(record(end), [0])
-    assert np.isinf(program.bars(NUMPY, [0.3])[0][0])  # nothing is promised rather than something wrong
+    with pytest.raises(dk.ExceededError, match="a rounding bound over loops"):
+        program.bars(NUMPY, [0.3])
 
 
 # ---- meaning ------------------------------------------------------------------------------------------------------
@@ -670,3 +671,29 @@ def test_a_value_kept_from_a_trace_that_is_over_is_an_error(leak):
 def test_a_trace_that_goes_on_may_be_closed_over():
     nested = dk.grad(lambda x: dk.scan(lambda c, _: (c + dk.grad(lambda y: y * y * x)(c), None), x, None, length=3)[0])
     np.testing.assert_allclose(nested(0.5), 20.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_complex_step_beside_a_loop():
+    """By what the loop does not depend on: the bar's sweep goes through the loop, which knows real numbers alone."""
+    rng = np.random.default_rng(0)
+    xs, w, b, out = rng.normal(size=(4, 3)), rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=(2, 2))
+
+    def f(b, out):
+        step = lambda h, x: (np.where(x @ w + b + h > 0, x @ w + b + h, 0.1 * h),) * 2
+        return np.sum((dk.scan(step, np.zeros(2), xs)[1] @ out) ** 2)
+
+    found, expected = (dk.grad(f, argnums=(0, 1), engine=e)(b, out) for e in ("finite", "reverse"))
+    for a, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-9)
+
+
+def test_a_loop_too_long_for_a_bar_is_exceeded(monkeypatch):
+    """It answered, but no bar says how well: neither a mismatch nor a missing answer."""
+    monkeypatch.setattr("diffkit.engines.rounding.LONGEST", 100)
+    v = dk.symbol("v", ())
+    f = dk.scan(lambda c, _: (np.sin(c) * v, None), 0.3, None, length=500)[0]
+    found = dk.compare(f, at={"v": 0.999}, timing=False, engines=("forward", "reverse", "finite"))
+    for engine in ("forward", "reverse"):
+        assert found[engine].outcome == "exceeded" and "100 operations" in found[engine].reason
+        np.testing.assert_allclose(found[engine].gradient["v"], found["finite"].gradient["v"], rtol=1e-6)
