@@ -24,6 +24,18 @@ def call(typingctx, address, dst, a, b, c, n):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def enter(typingctx, address, *values):  # type: ignore[no-untyped-def]
+    """Call the function of words (arrays/shared.py) at an address."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(values))
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), cgutils.unpack_tuple(builder, args[1]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.StarArgUniTuple(types.int64, len(values))), codegen
+
+
+@intrinsic
 def pointer(typingctx, address):  # type: ignore[no-untyped-def]
     """An address as a pointer that carray takes."""
 
@@ -31,6 +43,28 @@ def pointer(typingctx, address):  # type: ignore[no-untyped-def]
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), codegen
+
+
+@intrinsic
+def items(typingctx, address, like):  # type: ignore[no-untyped-def]
+    """What lies at an address, to be indexed (from 0 up): items of the type of `like`. Numba compiles it sooner than carray's."""
+    kind = types.CPointer(like)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(types.int64, like), codegen
+
+
+@intrinsic
+def words(typingctx, address):  # type: ignore[no-untyped-def]
+    """The int64 words at an address, to be indexed."""
+    kind = types.CPointer(types.int64)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(types.int64), codegen
 
 
 @intrinsic
@@ -58,12 +92,24 @@ def write(typingctx, address, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def take(typingctx, order):  # type: ignore[no-untyped-def]
-    """order[0], raised by order[1] in one step."""
+def move(typingctx, target, source, count):  # type: ignore[no-untyped-def]
+    """`count` bytes from one place to another; they may overlap."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        array = cgutils.create_struct_proxy(sig.args[0])(context, builder, value=args[0])
-        size = builder.load(cgutils.gep_inbounds(builder, array.data, 1))
-        return builder.atomic_rmw("add", array.data, size, "monotonic")
+        to, from_ = (builder.inttoptr(x, cgutils.voidptr_t) for x in args[:2])
+        cgutils.raw_memmove(builder, to, from_, args[2], 1)
+        return context.get_dummy_value()
 
-    return types.int64(order), codegen
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def take(typingctx, order):  # type: ignore[no-untyped-def]
+    """The first of the words at an address, raised by the second in one step that no other thread can come between."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        size = builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), 1)]))
+        return builder.atomic_rmw("add", first, size, "monotonic")
+
+    return types.int64(types.int64), codegen

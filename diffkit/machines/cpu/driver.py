@@ -144,7 +144,7 @@ def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, 
         _move(uniform[i, 0], base + uniform[i, 1] * block, size, uniform[i, 3], block, size, 0, size * block, size)
     points, back = order[2], order[3]
     while True:
-        taken = take(order)
+        taken = take(order.ctypes.data)
         if taken >= points + back:
             break
         end = min(points, taken + order[1] - back)

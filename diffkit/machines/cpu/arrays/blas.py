@@ -71,48 +71,32 @@ class OneThread:
                     pool[1](_before)
 
 
-def _gemm(element: ir.Type):  # type: ignore[no-untyped-def]
-    """A call of gemm by address: column-major C (m×n) = A·B + beta·C, each perhaps transposed."""
+@intrinsic
+def gemm(typingctx, address, one, ta, tb, m, n, k, a, lda, b, ldb, add, c, ldc):  # type: ignore[no-untyped-def]
+    """dgemm or sgemm, by its address: column-major C (m×n) = A·B, or + A·B, each perhaps transposed. one: 1.0 in its precision, as
+    a word."""
 
-    @intrinsic
-    def call(typingctx, address, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
-        whole = types.int64
-        signature = types.void(*[whole] * 13)
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        address, one, ta, tb, m, n, k, a, lda, b, ldb, add, c, ldc = args
+        byte, half = ir.IntType(8), ir.IntType(32)
+        pointer = byte.as_pointer()
 
-        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-            address, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
-            byte, word = ir.IntType(8), ir.IntType(32)
-            pointer = byte.as_pointer()
+        def held(value):  # type: ignore[no-untyped-def]
+            place = cgutils.alloca_once(builder, value.type)
+            builder.store(value, place)
+            return builder.bitcast(place, pointer)
 
-            def held(value, kind):  # type: ignore[no-untyped-def]
-                place = cgutils.alloca_once(builder, kind)
-                builder.store(value, place)
-                return builder.bitcast(place, pointer)
+        given = lambda flag: builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0))
+        letter = lambda flag: held(builder.select(given(flag), ir.Constant(byte, 84), ir.Constant(byte, 78)))
+        size = lambda x: held(builder.trunc(x, half))
+        memory = lambda x: builder.inttoptr(x, pointer)
+        beta = held(builder.select(given(add), one, ir.Constant(one.type, 0)))
+        function = ir.FunctionType(ir.VoidType(), [pointer] * 13)
+        builder.call(
+            builder.inttoptr(address, function.as_pointer()),
+            [letter(ta), letter(tb), size(m), size(n), size(k), held(one), memory(a), size(lda), memory(b), size(ldb), beta,
+             memory(c), size(ldc)],
+        )  # fmt: skip
+        return context.get_dummy_value()
 
-            letter = lambda flag: held(
-                builder.select(
-                    builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0)),
-                    ir.Constant(byte, 84),
-                    ir.Constant(byte, 78),
-                ),
-                byte,
-            )
-            size = lambda x: held(builder.trunc(x, word), word)
-            memory = lambda x: builder.inttoptr(x, pointer)
-            one = held(ir.Constant(element, 1.0), element)
-            scale = held(builder.sitofp(beta, element), element)
-            function = ir.FunctionType(ir.VoidType(), [pointer] * 13)
-            target = builder.inttoptr(address, function.as_pointer())
-            builder.call(
-                target,
-                [letter(ta), letter(tb), size(m), size(n), size(k), one, memory(a), size(lda), memory(b), size(ldb), scale,
-                 memory(c), size(ldc)],
-            )  # fmt: skip
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return call
-
-
-dgemm, sgemm = _gemm(ir.DoubleType()), _gemm(ir.FloatType())
+    return types.void(*[types.int64] * 14), codegen

@@ -20,8 +20,8 @@ from ..plan import LETTER, NUMPY, SIZE
 from ..threads import PARALLEL_WORK, interruptible, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
-from .memory import SMALL, Core, Memory, zeroed
-from .opcodes import SCRATCH, TOTALS_AT_ONCE
+from .memory import SMALL, Core, Memory, address_of, working, zeroed
+from .opcodes import TOTALS_AT_ONCE
 from .planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
 from .tiers import Tiers
@@ -140,13 +140,14 @@ class Ready:
     ) -> None:
         """groups: addresses of the kernels that a program with groups calls."""
         from . import blas
-        from .interpreter import run_serially
+        from .interpreter import run_serially, table_for
 
         #: lanes < 0: as many as there are points
         self.program, self.lanes, self.takes, self.gives = program, lanes, takes, gives
         own = dict(zip(("dgemm", "sgemm"), blas.addresses(), strict=True)) if program.uses_products else {}
         own.update(groups or {})
-        self.addresses = np.array([own.get(s) or library().address(s) for s in program.symbols] or [0], np.int64)
+        self.addresses = table_for(program, [own.get(s) or library().address(s) for s in program.symbols])
+        self._tables = (address_of(program.code), address_of(self.addresses), address_of(program.table))
         self._tiers = Tiers(program, lambda p, found: Ready(p, lanes, takes, gives, found)) if groups is None else None
         self._resting = blas.OneThread if program.uses_products else nullcontext
         self._run_serially = run_serially
@@ -259,9 +260,7 @@ class Ready:
             memory.cut(cuts, lanes)
         memory.tabulate()
         if self._serial:
-            if memory.serial is None:
-                memory.describe(self.addresses, lanes)
-            self._run_serially(memory.serial)
+            self._run_serially(*(memory.serial or memory.describe(self.addresses, lanes)))
             return
         for k, phase in enumerate(program.phases):
             if isinstance(phase, Whole):
@@ -274,13 +273,13 @@ class Ready:
     def _whole(self, phase: Whole, memory: Memory, slots: np.ndarray) -> None:
         from .interpreter import run_parts, run_whole
 
-        program, base = self.program, int(memory.where[0])
+        (code, addresses, table), base = self._tables, int(memory.where[0])
         if phase.parts is None:
 
             def all_of_it(stop: np.ndarray) -> None:
                 run_whole(
-                    program.code, phase.begin, phase.end, self.addresses, program.table, slots, base, memory.scratch,
-                    stop.ctypes.data,
+                    code, phase.begin, phase.end, addresses, table, address_of(slots), len(slots), base, memory.scratch,
+                    address_of(stop),
                 )  # fmt: skip
 
             if phase.looped < LONG:
@@ -291,7 +290,12 @@ class Ready:
         parts = phase.parts
 
         def work(order: np.ndarray) -> None:
-            run_parts(program.code, parts, self.addresses, program.table, slots, base, order)
+            workspace = self._workspace(len(slots), 0)
+            run_parts(
+                code, address_of(parts), len(parts), addresses, table, address_of(slots), len(slots), base, workspace[1],
+                address_of(order),
+            )  # fmt: skip
+            self._workspaces.append(workspace)
 
         share(work, len(parts), 1, PARALLEL_WORK)
 
@@ -312,14 +316,14 @@ class Ready:
     def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
         from .interpreter import add_up, run_lanes
 
-        program, (block, pieces), slots = self.program, memory.cuts[k], memory.slots[k]  # type: ignore[index]
+        (code, addresses, table), (block, pieces), slots = self._tables, memory.cuts[k], memory.slots[k]  # type: ignore[index]
         size = phase.lane_bytes * block
 
         def work(order: np.ndarray) -> None:
-            workspace = self._workspace(size)
+            workspace = self._workspace(len(slots), size)
             run_lanes(
-                program.code, phase.begin, phase.end, self.addresses, program.table, slots, workspace[1], block, lanes, pieces,
-                order,
+                code, phase.begin, phase.end, addresses, table, address_of(slots), len(slots), workspace[1] + working(len(slots)),
+                workspace[1], block, lanes, pieces, address_of(order),
             )  # fmt: skip
             self._workspaces.append(workspace)
 
@@ -328,7 +332,7 @@ class Ready:
             base, wanted = int(memory.where[2]), memory.wanted[k]
             runs = sum(-(-n // TOTALS_AT_ONCE) for _, n, *_ in phase.totals)
             share(
-                lambda order: add_up(base, pieces, phase.total_bytes, wanted, order),
+                lambda order: add_up(base, pieces, phase.total_bytes, address_of(wanted), address_of(order)),
                 runs,
                 1,
                 4 * TOTALS_AT_ONCE * pieces,
@@ -345,12 +349,14 @@ class Ready:
             result = call(phase.kind, operands)
         memory.array(phase.result, phase.kind.shape, phase.letter, count)[...] = result if phase.loop else result[0]
 
-    def _workspace(self, size: int) -> tuple[np.ndarray, int]:
+    def _workspace(self, slots: int, size: int) -> tuple[np.ndarray, int]:
+        """Memory for one thread, registers of `size` bytes included."""
+        size += working(slots)
         while self._workspaces:
             try:
                 found = self._workspaces.pop()
             except IndexError:
                 break
-            if len(found[0]) >= size + SCRATCH + 64:
+            if len(found[0]) >= size + 64:
                 return found
-        return zeroed(size + SCRATCH)
+        return zeroed(size)

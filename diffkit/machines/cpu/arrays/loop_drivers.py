@@ -6,15 +6,10 @@ that step and writes it after the last, so a carry may stay where it is, or go t
 
 from __future__ import annotations
 
-import numpy as np
-from numba import carray
-
-from ..addresses import call as _call
-from ..addresses import pointer as _pointer
-from ..addresses import read as _read
-from ..jit import native
-from .execution import WORDS, _at, _copied
-from .opcodes import AFTER, BEFORE, PLACE
+from ..addresses import call, words
+from .opcodes import AFTER, BEFORE, PLACE, SCRATCH_AT
+from .shared import Shared, part
+from .state import copy, kernel_of, least, place_of, stopped
 
 #: where in scratch memory the addresses are that places of carries count from, behind those of a kernel's pointers
 CARRIES = 256
@@ -22,13 +17,7 @@ CARRIES = 256
 STEPS_AT_ONCE = 1 << 16
 
 
-@native("boolean(int64)")
-def stopped(stop):  # type: ignore[no-untyped-def]
-    """Whether the word at an address (0: none) says that nobody waits for the answer any more."""
-    return stop != 0 and _read(stop, np.int64(0)) != 0
-
-
-@native("int64(int64, int64)")
+@part
 def split(length, checkpoints):  # type: ignore[no-untyped-def]
     """How many steps to run before the next carry is kept (ops/revolve.py: split)."""
     r, before, ways = 0, 1, 1
@@ -36,75 +25,72 @@ def split(length, checkpoints):  # type: ignore[no-untyped-def]
         r += 1
         before, ways = ways, ways * (checkpoints + r) // r
     # C(s+r−2, s−1) from C(s+r−1, s)
-    return min(before, length - before * checkpoints // (checkpoints + r - 1))
+    return least(before, length - before * checkpoints // (checkpoints + r - 1))
 
 
-@native("(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
-def _run(kernel, code_at, rows, count, first, steps, length, base, here, scratch, stop):  # type: ignore[no-untyped-def]
+@part
+def _run(kernel, rows_at, count, first, steps, length, state):  # type: ignore[no-untyped-def]
     """Steps first, first + 1, … by a kernel; length: of a loop that is run backwards, else 0.
 
     A row: place, bytes from slice to slice, what the place counts from (body_trace.Traced).
     """
-    code, table = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
+    row, table = words(rows_at), words(state[SCRATCH_AT])
     for t in range(first, first + steps, STEPS_AT_ONCE):
-        if stopped(stop):
+        if stopped(state):
             return
         n = length - 1 - t if length else t
         for p in range(count):
-            q = rows + 3 * p
-            if code[q + 2] == PLACE:
-                table[p] = _at(code[q], base, 1, here) + n * code[q + 1]
+            q = 3 * p
+            if row[q + 2] == PLACE:
+                table[p] = place_of(row[q], state) + n * row[q + 1]
             else:
-                table[p] = table[CARRIES + code[q + 2]] + code[q]
-        _call(kernel, scratch, 0, 0, 0, min(STEPS_AT_ONCE, first + steps - t))
+                table[p] = table[CARRIES + row[q + 2]] + row[q]
+        call(kernel, state[SCRATCH_AT], 0, 0, 0, least(STEPS_AT_ONCE, first + steps - t))
         table[CARRIES + BEFORE] = table[CARRIES + AFTER]
 
 
-@native("(int64, int64, int64, int64, int64, int64, int64)")
-def native_loop(code_at, pc, addresses_at, base, here, scratch, stop):  # type: ignore[no-untyped-def]
+@Shared
+def native_loop(at, state_at):  # type: ignore[no-untyped-def]
     """kernel, its rows, steps, whether backwards, place of the carry before the first step and after the last; rows (_run)."""
-    code, table = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
-    steps = code[pc + 4]
-    table[CARRIES + BEFORE], table[CARRIES + AFTER] = _at(code[pc + 6], base, 1, here), _at(code[pc + 7], base, 1, here)
-    kernel = _read(addresses_at + 8 * code[pc + 2], np.int64(0))
-    _run(kernel, code_at, pc + 8, code[pc + 3], 0, steps, steps if code[pc + 5] else 0, base, here, scratch, stop)
+    code, state = words(at), words(state_at)
+    table, steps = words(state[SCRATCH_AT]), code[4]
+    table[CARRIES + BEFORE], table[CARRIES + AFTER] = place_of(code[6], state), place_of(code[7], state)
+    _run(kernel_of(code[2], state), at + 64, code[3], 0, steps, steps if code[5] else 0, state)
 
 
-@native("(int64, int64, int64, int64, int64, int64, int64)")
-def native_reversal(code_at, pc, addresses_at, base, here, scratch, stop):  # type: ignore[no-untyped-def]
+@Shared
+def native_reversal(at, state_at):  # type: ignore[no-untyped-def]
     """Kernels that advance and that reverse, rows of each, steps, whether backwards, carries kept at most, bytes of a carry, places
     of the carry at hand, of the carries kept, of their steps, of the adjoint before the first step and after the last; rows.
 
     The order is that of ops/revolve.py: actions.
     """
-    code, table = carray(_pointer(code_at), WORDS, np.int64), carray(_pointer(scratch), WORDS, np.int64)
-    advance = _read(addresses_at + 8 * code[pc + 2], np.int64(0))
-    reverse = _read(addresses_at + 8 * code[pc + 3], np.int64(0))
-    ahead_at, back_at, end = pc + 15, pc + 15 + 3 * code[pc + 4], code[pc + 6]
-    length = end if code[pc + 7] else 0
-    most, size = code[pc + 8], code[pc + 9]
-    hand, store = _at(code[pc + 10], base, 1, here), _at(code[pc + 11], base, 1, here)
-    kept_at = carray(_pointer(_at(code[pc + 12], base, 1, here)), most, np.int64)
-    adjoint = _at(code[pc + 13], base, 1, here)
-    table[CARRIES + AFTER + 1] = _at(code[pc + 14], base, 1, here)
-    _copied(store, 8, hand, 8, 8, size // 8)
+    code, state = words(at), words(state_at)
+    table, left = words(state[SCRATCH_AT]), code[6]
+    advance, reverse = kernel_of(code[2], state), kernel_of(code[3], state)
+    length = left if code[7] else 0
+    most, size = code[8], code[9]
+    hand, store = place_of(code[10], state), place_of(code[11], state)
+    kept_at, adjoint = words(place_of(code[12], state)), place_of(code[13], state)
+    table[CARRIES + AFTER + 1] = place_of(code[14], state)
+    copy(state, store, 8, hand, 8, 8, size >> 3)
     kept_at[0], kept = 0, 1
-    while kept and not stopped(stop):
-        at, carry, keeps = kept_at[kept - 1], store + (kept - 1) * size, True
-        while keeps and end - at > 1:  # on to the next carry that is kept, or to the step that is reversed
+    while kept > 0 and not stopped(state):
+        step, carry, keeps = kept_at[kept - 1], store + (kept - 1) * size, True
+        while keeps and left - step > 1:  # on to the next carry that is kept, or to the step that is reversed
             keeps = kept < most
-            steps = split(end - at, most - kept + 1) if keeps else end - 1 - at
+            steps = split(left - step, most - kept + 1) if keeps else left - 1 - step
             table[CARRIES + BEFORE] = carry
             carry = store + kept * size if keeps else hand
             table[CARRIES + AFTER] = carry
-            _run(advance, code_at, ahead_at, code[pc + 4], at, steps, length, base, here, scratch, stop)
-            at += steps
+            _run(advance, at + 120, code[4], step, steps, length, state)
+            step += steps
             if keeps:
-                kept_at[kept] = at
+                kept_at[kept] = step
                 kept += 1
-        end -= 1
+        left -= 1
         table[CARRIES + BEFORE], table[CARRIES + BEFORE + 1] = carry, adjoint
-        _run(reverse, code_at, back_at, code[pc + 5], end, 1, length, base, here, scratch, stop)
+        _run(reverse, at + 120 + 24 * code[4], code[5], left, 1, length, state)
         adjoint = table[CARRIES + AFTER + 1]
-        if end == kept_at[kept - 1]:
+        if left == kept_at[kept - 1]:
             kept -= 1

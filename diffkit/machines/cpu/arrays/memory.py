@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..plan import NUMPY, SIZE
-from .opcodes import SCRATCH
+from .opcodes import MOST_SLOTS, TOTALS_AT_ONCE, WORKING
 from .program import FIRST_INPUT, Host, Lanes, Phase, Program
 from .views import View
 
@@ -34,6 +34,11 @@ def zeroed(size: int) -> tuple[np.ndarray, int]:
     return memory, address + -address % 64
 
 
+def working(slots: int) -> int:
+    """Bytes of memory that a thread works in, up to where registers begin."""
+    return WORKING + -(-8 * slots // 64) * 64
+
+
 class Memory:
     """Buffers of a program for so many lanes."""
 
@@ -42,7 +47,7 @@ class Memory:
         self.program, self.lanes = program, lanes
         self.where: np.ndarray = np.zeros(FIRST_INPUT + count + len(program.streams), np.int64)
         work, self.where[0] = zeroed(program.work_bytes)
-        scratch, self.scratch = zeroed(SCRATCH)
+        scratch, self.scratch = zeroed(working(self._slots(program) + MOST_SLOTS))
         self.held: list[np.ndarray] = [work, scratch, program.constants]
         self.where[1] = address_of(program.constants)
         #: one an argument or result: memory of the program's own, None where it is used as it lies
@@ -65,9 +70,13 @@ class Memory:
         #: (lanes in a block, pieces) of every phase, for so many lanes
         self.cuts: list[tuple[int, int]] | None = None
         self.cut_for = 0
-        #: the whole program for the interpreter, if it is run on one thread
-        self.serial: np.ndarray | None = None
+        #: where and how many the words are that tell the interpreter the whole program, if it is run on one thread
+        self.serial: tuple[int, int] | None = None
         self._placed = False
+
+    @staticmethod
+    def _slots(program: Program) -> int:
+        return max((len(p.slots) for p in program.phases if not isinstance(p, Host)), default=0)
 
     @staticmethod
     def _empty_slots(phase: Phase) -> np.ndarray:
@@ -111,26 +120,35 @@ class Memory:
                     row[3] = where[view.buffer] + view.offset
         self._placed = True
 
-    def describe(self, addresses: np.ndarray, lanes: int) -> None:
+    def describe(self, addresses: np.ndarray, lanes: int) -> tuple[int, int]:
         """The whole program as the interpreter takes it when it runs it from end to end (interpreter.run_serially)."""
         program, cuts = self.program, self.cuts or []
         size = max(
             (p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)), default=0
         )
-        workspace, base = zeroed(size + SCRATCH)
+        before = working(self._slots(program))
+        workspace, base = zeroed(before + size)
         self.held += [workspace, addresses]
-        words = []
-        for array in (program.code, addresses, program.table):
-            words += [address_of(array), len(array)]
-        words += [int(self.where[0]), base, self.scratch, int(self.where[2])]
+        words = [
+            0,
+            0,
+            0,
+            0,
+            *map(address_of, (program.code, addresses, program.table)),
+        ]  # room for what threads.share calls order
+        words += [int(self.where[0]), self.scratch, base + before, base, int(self.where[2])]
         for phase, slots, wanted, (block, pieces) in zip(program.phases, self.slots, self.wanted, cuts, strict=True):
             assert not isinstance(phase, Host)
             over = isinstance(phase, Lanes)
             words += [
                 int(over), phase.begin, phase.end, address_of(slots), len(slots), block, lanes, pieces,
-                phase.total_bytes if isinstance(phase, Lanes) else 0, address_of(wanted), len(wanted),
+                phase.total_bytes if isinstance(phase, Lanes) else 0, address_of(wanted),
+                sum(-(-n // TOTALS_AT_ONCE) for n in wanted[:, 1].tolist()),
             ]  # fmt: skip
-        self.serial = np.array(words, np.int64)
+        described: np.ndarray = np.array(words, np.int64)
+        self.held.append(described)
+        self.serial = address_of(described), len(words)
+        return self.serial
 
     def array(self, view: View, shape: tuple[int, ...], letter: str, lanes: int | None) -> np.ndarray:
         """The array that a view is; with the lanes in front where they are loop dims."""

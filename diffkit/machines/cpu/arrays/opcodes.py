@@ -17,18 +17,29 @@
     NATIVE_LOOP,
     NATIVE_REVERSAL,
 ) = range(15)
+#: called by address as instructions are: what runs code, copies a run, sums up a run; and the kinds of phases
+EXECUTE, COPY, SUM, WHOLE, LANES, ADD_UP = range(15, 21)
+#: functions that are called by address
+SHARED = 21
+
+#: words of the state of a run: addresses of the functions of instructions (by opcode), of kernels and of the table, of the memory
+#: that places count from, lanes in a block and in use, whether nothing has been added to the totals yet, addresses of the slots, of
+#: the room behind them, of scratch memory and of the word that says whether to stop (0: none); and an odometer
+FUNCTIONS, KERNELS, TABLE, BASE, BLOCK, COUNT, FIRST, HERE, ROOM, SCRATCH_AT, STOP, ODOMETER = range(12)
+STATE = 80
 
 #: products of fewer multiplications are done by the interpreter: calling BLAS costs as much
 SMALL_PRODUCT = 600
 #: elements of a run that is spread, gathered or summed up in scratch memory
 RUN = 1024
-#: bytes of scratch memory a thread: for a destination and three operands
-SCRATCH = 4 * 8 * RUN
 #: elements that are added up before the next ones
 TOTALS_AT_ONCE = 8192
 #: addresses of the slots of a program and of the bodies within each other
 MOST_SLOTS = 8192
-#: words of a loop being run: where its instruction is, the step, and what to come back to: place of memory, slots, end of the code
-FRAME, DEEPEST = 16, 8
+#: loops within each other
+DEEPEST = 8
+#: bytes of scratch memory a thread (for a destination and three operands), and with the states behind it
+SCRATCH = 4 * 8 * RUN
+WORKING = SCRATCH + 8 * STATE * (DEEPEST + 1)
 #: what the place of a kernel's pointer counts from (body_trace.Traced)
 PLACE, BEFORE, AFTER = 0, 1, 3

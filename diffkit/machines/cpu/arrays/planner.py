@@ -165,12 +165,12 @@ class Planner:
                 writer.write(i)
                 if kind.op.name in LOOPS:
                     self.looped += instructions(kind)
-                if writer.parts:
-                    first = writer.parts[0][0]  # what comes before it, copies of operands, is for all parts
+                parts = writer.parts_since(begin)
+                if parts:
+                    first = parts[0][0]  # what comes before it, copies of operands, is for all parts
                     if first > begin:
                         self.phases.append(Whole(begin, first, self._slots()))
-                    self.phases.append(Whole(first, len(writer.code), self._slots(), np.array(writer.parts, np.int64)))
-                    writer.parts = []
+                    self.phases.append(Whole(first, len(writer.code), self._slots(), np.array(parts, np.int64)))
                     begin = len(writer.code)
             self._read(i)
         self._flush(begin)
@@ -350,7 +350,6 @@ class BodyPlanner(Planner):
         for i, args in enumerate(tape.args):
             if args:
                 writer.write(i)
-                writer.parts = []
                 self._read(i)
         for k, o in enumerate(tape.outputs):
             if self.view[o].buffer != self.first_output + k:

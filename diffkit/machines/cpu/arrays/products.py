@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ....expr.kind import Kind
 from .axes import LOOP
 from .opcodes import PRODUCT
-from .views import LOCAL, View, elements, pieces_of, rest_of, row_major
+from .views import LOCAL, View, elements, rest_of, row_major
 
 if TYPE_CHECKING:
     from .instructions import Writer
@@ -33,7 +33,7 @@ class Matrix(NamedTuple):
 def write_product(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
     """One operation `matmul`."""
     p = w.planner
-    read = w._axes(i)
+    read = w.axes_of(i)
     m, n = kind.shape[-2:]
     k = p.tape.kinds[args[0]].shape[-1]
     lanes = [
@@ -42,7 +42,7 @@ def write_product(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
     out_lane = p.lane[i] if p.in_lanes else None
     if k == 0:
         p.view[i] = p.home(i)
-        w._zeroed(p.view[i], rest_of(kind.shape, out_lane), p.letters[i])
+        w.clear(p.view[i], rest_of(kind.shape, out_lane), p.letters[i])
         return
     roles = [_role(a, p.tape.kinds[x].shape) for a, x in zip(lanes, args, strict=True)]
     if "batch" in roles:
@@ -187,8 +187,8 @@ def _whole(
         return
     axis = "batch" if batch and batch[0] >= pieces else "rows" if m >= n else "columns"
     length = {"batch": batch[0] if batch else 0, "rows": m, "columns": n}[axis]
-    for first, last in pieces_of(length, pieces, 1 if axis == "batch" else ROWS):
-        start, count = len(w.code), last - first
+    for first, last in w.shared(length, pieces, 1 if axis == "batch" else ROWS):
+        count = last - first
         if axis == "batch":
             moves = [first * x.batch[0], first * y.batch[0], first * own[0]]
             extents, outer = [(m, FIXED), (n, FIXED), (k, FIXED)], [count, *batch[1:]]
@@ -200,7 +200,6 @@ def _whole(
             extents, outer = [(m, FIXED), (count, FIXED), (k, FIXED)], batch
         a, b, c = (v._replace(offset=v.offset + d) for v, d in zip((x.view, y.view, home), moves, strict=True))
         _put(w, i, extents, outer, x._replace(view=a), y._replace(view=b), _side(w, c, own))
-        w.parts.append((start, len(w.code)))
 
 
 def _per_lane(
@@ -223,7 +222,7 @@ def _per_lane(
             del own[out_lane]
         return own, strides[-2] or 0, strides[-1] or 0
 
-    read = w._axes(i)
+    read = w.axes_of(i)
     if roles[0] is None and not batch and n == 1 and _shared_fits(w, args[0], size):
         # matrix times a vector a lane: the lanes are the columns
         view = w.read(args[1], read[1])
@@ -248,7 +247,7 @@ def _per_lane(
     if roles[0] is None and not batch and home.buffer == LOCAL and _shared_fits(w, args[0], size):
         # matrix times a matrix a lane, rows of which and the lanes are the columns
         view = (
-            w._registers_of(args[1], None, w.read(args[1], read[1]))
+            w.registers_of(args[1], None, w.read(args[1], read[1]))
             if not _is_registers(w, args[1], lanes[1], read[1])
             else w.read(args[1])
         )

@@ -18,6 +18,10 @@ from .axes import LOOP
 LOCAL = -1
 #: bytes that registers and arrays begin at a multiple of
 ALIGNMENT = 64
+#: work on whole arrays is cut into parts of at least so many elements
+LEAST_PART = 32_768
+#: at most so many parts
+MOST_PARTS = 16
 
 
 class View(NamedTuple):
