@@ -168,6 +168,7 @@ import numpy as np
 import diffkit as dk
 from diffkit.machines.cpu import set_tier
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in the background
 set_tier({tier!r})
 step = lambda c, x: (c + 1e-9 * dk.tanh(dk.matmul(P, c)), None)
 gradient = lambda length: dk.grad(

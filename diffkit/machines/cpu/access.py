@@ -30,14 +30,14 @@ def store(b: ir.IRBuilder, letter: str, value: ir.Value, pointer: ir.Value) -> N
     b.store(value, b.bitcast(pointer, kind.as_pointer())).align = MEMORY_BYTES[letter]
 
 
-def load_some(b: ir.IRBuilder, letter: str, pointer: ir.Value, mask: ir.Value) -> ir.Value:
-    """The lanes of the mask from memory, ones in the others."""
+def load_some(b: ir.IRBuilder, letter: str, pointer: ir.Value, mask: ir.Value, others: int = 1) -> ir.Value:
+    """The lanes of the mask from memory, ones or zeros in the others."""
     width = mask.type.count
     kind = ir.VectorType(MEMORY[letter], width)
     address = b.bitcast(pointer, kind.as_pointer())
     signature = ir.FunctionType(kind, [address.type, I32, mask.type, kind])
     size = ir.Constant(I32, MEMORY_BYTES[letter])
-    value = b.call(_declared(b, "load", letter, signature), [address, size, mask, ir.Constant(kind, [1] * width)])
+    value = b.call(_declared(b, "load", letter, signature), [address, size, mask, ir.Constant(kind, [others] * width)])
     return b.icmp_unsigned("!=", value, ir.Constant(kind, [0] * width)) if letter == "b" else value
 
 

@@ -21,15 +21,13 @@ from ..threads import PARALLEL_WORK, interruptible, share
 from .axes import best_axis, is_native, over_loop
 from .loops import has_loops
 from .memory import SMALL, Core, Memory, address_of, working, zeroed
-from .opcodes import TOTALS_AT_ONCE
+from .opcodes import LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES, TOTALS_AT_ONCE
 from .planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
 from .tiers import Tiers
 
 #: registers of a block that multiplies by matrices: more lanes make better use of a matrix than the nearest cache does
 PRODUCT_BYTES = 2 * 1024 * 1024
-#: lanes of such a block: a multiple of 32 (BLAS)
-LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES = 32, 128
 #: pieces with totals of their own, and bytes that these may take
 MOST_PIECES, TOTAL_BYTES = 64, 32 * 1024 * 1024
 #: instructions of loops (a second of the interpreter's time, a tenth of kernels') that are worth handing to another thread, so
@@ -141,10 +139,11 @@ class Ready:
         """groups: addresses of the kernels that a program with groups calls."""
         from . import blas
         from .interpreter import run_serially, table_for
+        from .tiling import table
 
         #: lanes < 0: as many as there are points
         self.program, self.lanes, self.takes, self.gives = program, lanes, takes, gives
-        own = dict(zip(("dgemm", "sgemm"), blas.addresses(), strict=True)) if program.uses_products else {}
+        own = {s: address_of(table(s)) for s in program.symbols if s.startswith(("gemm_", "tiles_"))}
         own.update(groups or {})
         self.addresses = table_for(program, [own.get(s) or library().address(s) for s in program.symbols])
         self._tables = (address_of(program.code), address_of(self.addresses), address_of(program.table))

@@ -1,14 +1,15 @@
-"""The instruction that multiplies matrices."""
+"""The instruction that multiplies matrices: by loops where they are small, in tiles (tiling.py), or by BLAS."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..addresses import read, words, write
+from ..addresses import enter, read, words, write
 from .blas import gemm
-from .opcodes import BLOCK, COUNT, FIRST, ODOMETER, SMALL_PRODUCT
+from .opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
 from .shared import Shared, part
 from .state import kernel_of, place_of, step_on
+from .tiling import in_tiles
 
 
 @part
@@ -37,11 +38,11 @@ def _gemm(blas, m, n, k, a, am, ak, b, bk, bn, c, cn, adds, shift):  # type: ign
 
 @Shared
 def product(at, state_at):  # type: ignore[no-untyped-def]
-    """address, single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all lanes,
-    3 times lanes in use), sizes; of A, B and C: place, whether the loops' strides are scaled, two strides with
+    """table (tiling.py), single, adds up over blocks, loops, three extents (length, kind: 0 as it is, 1 lanes in use, 2 times all
+    lanes, 3 times lanes in use), sizes; of A, B and C: place, whether the loops' strides are scaled, two strides with
     whether each is scaled, strides."""
     code, state, odo = words(at), words(state_at), words(state_at + 8 * ODOMETER)
-    blas, single, loops = kernel_of(code[2], state), code[3], code[5]
+    table, single, loops = kernel_of(code[2], state), code[3], code[5]
     block, count = state[BLOCK], state[COUNT]
     for e in range(3):
         length, kind = code[6 + 2 * e], code[7 + 2 * e]
@@ -63,6 +64,7 @@ def product(at, state_at):  # type: ignore[no-untyped-def]
     bk, bn = odo[42], odo[43]
     cm, cn = odo[44], odo[45]
     small = m * n * k <= SMALL_PRODUCT or not (_fits(m, k, am, ak, size) and _fits(k, n, bk, bn, size))
+    tiled, blas = not small and in_tiles(table, m, n, k, ak, bk, size), words(table)[0]
     add = code[4] == 2 or (code[4] == 1 and not state[FIRST])
     while True:
         for turn in range(turns):
@@ -75,6 +77,9 @@ def product(at, state_at):  # type: ignore[no-untyped-def]
                             _dot(a + i * am, ak, b + j * bn, bk, k, c + i * cm + j * cn, adds, np.float32(0))
                         else:
                             _dot(a + i * am, ak, b + j * bn, bk, k, c + i * cm + j * cn, adds, 0.0)
+                continue
+            if tiled:
+                enter(words(table)[1], table, size, m, n, k, a, am, ak, b, bk, bn, c, cm, cn, adds, state[SCRATCH_AT])
                 continue
             # rows of C as the columns of BLAS where its rows lie without gaps, else the other way round
             if cn == size and not (cm == size and n == 1):

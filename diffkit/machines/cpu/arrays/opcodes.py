@@ -30,6 +30,10 @@ STATE = 80
 
 #: products of fewer multiplications are done by the interpreter: calling BLAS costs as much
 SMALL_PRODUCT = 600
+#: and those of no more are never done in tiles (tiling.py)
+LEAST_TILED = 100_000
+#: lanes of a block that multiplies by matrices: a multiple of 32 (BLAS)
+LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES = 32, 128
 #: elements of a run that is spread, gathered or summed up in scratch memory
 RUN = 1024
 #: elements that are added up before the next ones
@@ -38,7 +42,7 @@ TOTALS_AT_ONCE = 8192
 MOST_SLOTS = 8192
 #: loops within each other
 DEEPEST = 8
-#: bytes of scratch memory a thread (for a destination and three operands), and with the states behind it
+#: bytes of scratch memory a thread (for a destination and three operands, or what a product turns), and with the states behind it
 SCRATCH = 4 * 8 * RUN
 WORKING = SCRATCH + 8 * STATE * (DEEPEST + 1)
 #: what the place of a kernel's pointer counts from (body_trace.Traced)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ....expr.kind import Kind
 from .axes import LOOP
-from .opcodes import PRODUCT
+from .opcodes import LEAST_TILED, MOST_PRODUCT_LANES, PRODUCT
 from .views import LOCAL, View, elements, rest_of, row_major
 
 if TYPE_CHECKING:
@@ -158,8 +158,9 @@ def _put(
     lengths = [(m, k), (k, n), (m, n)]
     size = p.sizes[i]
     p.lane_work += elements([e for e, kind in extents if kind != LANES]) * elements(batch) // 8
+    most = elements([e if kind == FIXED else max(e, 1) * MOST_PRODUCT_LANES for e, kind in extents])
     words = [
-        w.symbol("sgemm" if single else "dgemm"),
+        w.symbol(f"{'tiles' if most > LEAST_TILED else 'gemm'}_{p.letters[i]}"),
         int(single),
         adds,
         len(batch),
