@@ -167,15 +167,19 @@ class Library:
         return self._objects[-1].address(symbol)
 
 
-@lru_cache(maxsize=1)
 def library() -> Library:
-    """The kernels, from the cache or compiled now."""
+    """The kernels, from the cache or compiled now: one for all threads."""
     with _lock:
-        data = kept(_path())
-        if data is None:
-            data = _made()
-            keep(_path(), data)
-        return Library(*unpacked(data))
+        return _library()
+
+
+@lru_cache(maxsize=1)
+def _library() -> Library:
+    data = kept(_path())
+    if data is None:
+        data = _made()
+        keep(_path(), data)
+    return Library(*unpacked(data))
 
 
 def _made() -> bytes:
