@@ -69,7 +69,13 @@ def gathered(at, state_at):  # type: ignore[no-untyped-def]
     target, step = place_of(code[9], state), run * size * (state[BLOCK] if code[10] else 1)
     n = run * state[BLOCK] if run > 1 else state[COUNT]
     for r in range(rows):
-        copy(state, target + r * step, size, source + table[r] * source_scale, size, size, n)
+        into, element = target + r * step, source + table[r] * source_scale
+        if n > 1 or size == 1:
+            copy(state, into, size, element, size, size, n)
+        elif size == 8:
+            write(into, read(element, np.uint64(0)))
+        else:
+            write(into, read(element, np.uint32(0)))
 
 
 @Shared
@@ -87,7 +93,13 @@ def added_at(at, state_at):  # type: ignore[no-untyped-def]
     target, target_scale = place_of(code[9], state), state[BLOCK] if code[10] else 1
     n = run * state[BLOCK] if run > 1 else state[COUNT]
     for r in range(rows):
-        call(kernel, target + table[r] * target_scale, source + r * step, 0, 0, n)
+        into, term = target + table[r] * target_scale, source + r * step
+        if n > 1:
+            call(kernel, into, term, 0, 0, n)
+        elif size == 8:
+            write(into, read(into, 0.0) + read(term, 0.0))
+        else:
+            write(into, read(into, np.float32(0)) + read(term, np.float32(0)))
 
 
 @Shared

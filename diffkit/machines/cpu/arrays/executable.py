@@ -329,12 +329,13 @@ class Ready:
         share(work, pieces, 1, phase.work * lanes // pieces)
         if phase.totals:
             base, wanted = int(memory.where[2]), memory.wanted[k]
-            runs = sum(-(-n // TOTALS_AT_ONCE) for _, n, *_ in phase.totals)
+            sizes = [n for _, n, *_ in phase.totals]
+            runs = sum(-(-n // TOTALS_AT_ONCE) for n in sizes)
             share(
                 lambda order: add_up(base, pieces, phase.total_bytes, address_of(wanted), address_of(order)),
                 runs,
                 1,
-                4 * TOTALS_AT_ONCE * pieces,
+                4 * sum(sizes) * pieces // runs,
             )
 
     def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
