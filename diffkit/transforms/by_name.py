@@ -95,6 +95,11 @@ class ExprCall:
         """The tape that a call runs."""
         return self._runner()[0].tape
 
+    @property
+    def memory(self) -> int:
+        """Bytes, planned beforehand, that a call for one point works in beside its arguments and results."""
+        return int(getattr(self._runner()[1], "register_bytes", 0))
+
     def prepare(self, **shapes: Any) -> ExprCall:
         """Build now what the first call would build. Shapes are loop dims; the tape does not depend on them."""
         self._runner()

@@ -68,12 +68,19 @@ class PythonCall:
         self.mode: str | None = None if engine is None else mode_of(engine, order)
         self._made: dict[tuple, Prepared] = {}
         self._single: SinglePoint | None = None
+        self._memory: int | None = None
         #: of the arguments that it is for
         self._structure: optree.PyTreeSpec | None = None
 
     @property
     def __name__(self) -> str:
         return getattr(self.f, "__name__", "function")
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes, planned beforehand, that the latest call, or `prepare`, works in beside its arguments and results for one point;
+        None before."""
+        return self._memory
 
     def _prepared(self, args: tuple) -> Prepared:
         key = call_key(args)
@@ -82,7 +89,7 @@ class PythonCall:
             made = self._make(args)
             if key is not None and made.run is not None:
                 self._made[key] = made
-        self.mode, self.__doc__ = made.mode, made.doc
+        self.mode, self.__doc__, self._memory = made.mode, made.doc, getattr(made.run, "register_bytes", None)
         return made
 
     def _make(self, args: tuple) -> Prepared:

@@ -925,3 +925,15 @@ def test_machines_agree_at_minus_infinity_and_minus_zero():
         sign = dk.parse("sign(x)")(np.array([-0.0, 0.0, -2.0, np.nan]), machine=machine)
         assert not np.signbit(sign[:2]).any()
         same(sign, np.array([0.0, 0.0, -1.0, np.nan]))
+
+
+def test_memory_is_planned_before_the_run():
+    """It grows with what is computed, not with the batch that is gone through block by block."""
+    f = lambda w, x: np.sum(np.tanh(x @ w))
+    sizes = {}
+    for n in (100, 10_000):
+        g = dk.grad(f)
+        assert g.memory is None
+        sizes[n] = g.prepare(np.ones((50, 20)), np.ones((n, 50))).memory
+    assert 0 < sizes[100] <= sizes[10_000] < 8 * 10_000 * 20
+    assert dk.grad("sin(x)*y").memory > 0
