@@ -49,27 +49,31 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("__"):
         raise AttributeError(name)
     else:
-        functions = import_module(".expr.functions", __name__)
-        if name.startswith("_") or not callable(getattr(functions, name, None)):
+        if name not in _functions():
             raise AttributeError(f"diffkit has no name {name!r}")
-        value = getattr(functions, name)
+        value = getattr(import_module(".expr.functions", __name__), name)
     globals()[name] = value
     return value
 
 
-def __dir__() -> list[str]:
-    from .expr.compositions import COMPOSITIONS
+def _functions() -> set[str]:
+    """Names of the functions on arrays and expressions, users' own operations among them."""
     from .expr.linalg import LINALG
+    from .expr.publishing import COMPOSITIONS
     from .ops import TABLE
 
     elementwise = [n for op in TABLE.values() if op.family == "elementwise" for n in (op.name, *op.aliases)]
-    return sorted(
-        {*globals(), *_PLACES, *elementwise, *COMPOSITIONS, *LINALG}
-        | {"astype", "checkpoint", "cond", "scan", "einsum"}
-        | {"sum", "mean", "prod", "max", "min", "logsumexp", "matmul", "dot"}
+    return (
+        {*elementwise, *COMPOSITIONS, *LINALG}
+        | {"astype", "as_expr", "checkpoint", "cond", "scan"}
+        | {"sum", "mean", "prod", "max", "min", "amax", "amin", "logsumexp", "matmul", "dot", "shape", "ndim", "size"}
         | {"reshape", "ravel", "transpose", "swapaxes", "moveaxis", "squeeze", "expand_dims", "broadcast_to"}
-        | {"concatenate", "stack", "zeros_like", "ones_like", "mod", "conj", "trapz", "permute_dims"}
+        | {"concatenate", "stack", "zeros_like", "ones_like", "empty_like", "mod", "conj", "trapz", "permute_dims"}
     )
+
+
+def __dir__() -> list[str]:
+    return sorted({*_PLACES, *_functions(), "compare", "explain", "tape", "__doc__", "__version__"})
 
 
 class _Package(ModuleType):

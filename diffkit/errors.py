@@ -6,11 +6,14 @@ built-in base beside it (ValueError, TypeError) keeps code that expects NumPy's 
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
 
 #: packages whose frames are nobody's model: they lie between the user's code and ours
 _LIBRARIES = {
@@ -37,10 +40,11 @@ class Place:
         return f"{head}\n    {self.source}{carets}"
 
     @classmethod
-    def of(cls, frame: FrameType) -> Place:
-        """Where a frame is."""
+    def of(cls, frame: FrameType, instruction: int | None = None) -> Place:
+        """Where a frame is, or was at one of its instructions."""
         code = frame.f_code
-        line, last, start, end = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+        at = frame.f_lasti if instruction is None else instruction
+        line, last, start, end = next(islice(code.co_positions(), at // 2, None), (None,) * 4)
         line = line or frame.f_lineno
         text = linecache.getline(code.co_filename, line, frame.f_globals).rstrip()
         source = text.lstrip()
@@ -55,6 +59,25 @@ class Place:
                 columns = (0, 0)
         return cls(code.co_filename, line, code.co_name, source, columns)
 
+    @classmethod
+    def definition(cls, function: object) -> Place | None:
+        """Where a function is written; None of one that is not Python's, or not the user's."""
+        function = inspect.unwrap(function) if callable(function) else function
+        code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+        if code is None or _library(names):
+            return None
+        source = linecache.getline(code.co_filename, code.co_firstlineno, names).strip()
+        return cls(code.co_filename, code.co_firstlineno, code.co_name, source, (0, 0))
+
+
+def module_of(names: Mapping[str, Any]) -> str:
+    """The name of the module with these globals, also where it is run as __main__."""
+    return str(getattr(names.get("__spec__"), "name", None) or names.get("__name__", ""))
+
+
+def _library(names: Mapping[str, Any]) -> bool:
+    return module_of(names).partition(".")[0] in _LIBRARIES
+
 
 def users_place() -> Place | None:
     """The innermost call on the stack that is neither ours nor a library's on the way; None where there is none.
@@ -63,14 +86,24 @@ def users_place() -> Place | None:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        spec = frame.f_globals.get("__spec__")  # knows the name of a module that is run as __main__
-        module = str(getattr(spec, "name", None) or frame.f_globals.get("__name__", ""))
-        if module == "diffkit.cli":
+        if module_of(frame.f_globals) == "diffkit.cli":
             return None
-        if module.partition(".")[0] not in _LIBRARIES:
+        if not _library(frame.f_globals):
             return Place.of(frame)
         frame = frame.f_back
     return None
+
+
+def blamed(trace: TracebackType | None) -> tuple[Place | None, list[FrameType]]:
+    """Of what an exception went through, the innermost place in the user's code, and the frames of libraries that it called."""
+    place, below = None, []
+    while trace is not None:
+        if _library(trace.tb_frame.f_globals):
+            below.append(trace.tb_frame)
+        else:
+            place, below = Place.of(trace.tb_frame, trace.tb_lasti), []
+        trace = trace.tb_next
+    return place, below
 
 
 class DiffkitError(Exception):
@@ -85,9 +118,9 @@ class LocatedError(DiffkitError):
 
     where: Place | None = None
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self, *args: object, where: Place | None = None) -> None:
         super().__init__(*args)
-        self.where = users_place()
+        self.where = where or users_place()
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -126,8 +159,8 @@ class DtypeError(LocatedError, TypeError):
     """A dtype that cannot be used here, such as differentiating by an integer. `where`: the line of the user's code."""
 
 
-class ArgumentError(DiffkitError, TypeError):
-    """A call that misses a variable, names an unknown one, or mixes two ways of calling."""
+class ArgumentError(LocatedError, TypeError):
+    """A call that misses a variable, names an unknown one, or mixes two ways of calling. `where`: the line of the call."""
 
 
 class TracingError(LocatedError, TypeError):
@@ -138,12 +171,20 @@ class UnsupportedError(DiffkitError, NotImplementedError):
     """An engine or machine that cannot do this case, with the reason."""
 
 
+class UnsupportedCallError(LocatedError, UnsupportedError):
+    """A function, or an argument of one, that there is not for expressions. `where`: the line of the user's code."""
+
+
+class MissingAttributeError(LocatedError, AttributeError):
+    """An attribute or method that an expression has not. `where`: the line of the user's code."""
+
+
 class ExceededError(DiffkitError, RuntimeError):
     """A stated budget (operations, seconds, nodes) that was used up, with how far the work got."""
 
 
-class OpError(DiffkitError, ValueError):
-    """A record of an operation that is incomplete or clashes with another."""
+class OpError(LocatedError, ValueError):
+    """A record of an operation that is incomplete or clashes with another. `where`: the line of the user's code."""
 
 
 class DataError(DiffkitError, ValueError):

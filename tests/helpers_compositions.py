@@ -11,7 +11,7 @@ import numpy as np
 import scipy.special
 
 import diffkit as dk
-from diffkit.expr.compositions import COMPOSITIONS as PUBLISHED
+from diffkit.expr.publishing import COMPOSITIONS as PUBLISHED
 from diffkit.expr.node import variable
 
 _MODULES = ("compositions", "arranging", "statistics", "elementary", "differences")

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, UnsupportedError
+from ..errors import ShapeError, UnsupportedCallError
 from . import functions as dk
-from .compositions import _at, _composition, _refuse
-from .functions import _axes, _holds_expr, as_expr
 from .node import Expr
+from .operands import as_expr, at, axes_of, holds_expr, integer, refuse
+from .publishing import composition
 
 
 # ---- repeating, reordering, choosing ------------------------------------------------------------------------------
-@_composition
+@composition
 def tile(A: Any, reps: Any) -> Any:
     """The whole array side by side, `reps` times along each axis (the last ones, if they are fewer)."""
     x = as_expr(A)
-    times = tuple(int(r) for r in reps) if isinstance(reps, Iterable) else (int(reps),)
+    times = tuple(integer(r, "tile", "a number of times") for r in (reps if isinstance(reps, Iterable) else (reps,)))
     if any(r < 0 for r in times):
         raise ShapeError(f"tile: core shape {x.shape} cannot be repeated {reps} times")
     rank = max(x.ndim, len(times))
@@ -35,46 +35,46 @@ def tile(A: Any, reps: Any) -> Any:
     return dk.reshape(x, tuple(r * m for r, m in zip(times, lengths, strict=True)))
 
 
-@_composition
+@composition
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element `repeats` times along an axis (None: of all elements in a row); one number, or one for each element."""
     x = as_expr(a)
-    x, axis = (dk.ravel(x), -1) if axis is None else (x, axis)
-    (axis,) = _axes(axis, x.ndim, "repeat")
-    n, counts = x.shape[axis], np.asarray(repeats)
+    x, axis = (dk.ravel(x), 0) if axis is None else (x, axis)
+    (place,) = axes_of(axis, x.ndim, "repeat")
+    n, counts = x.shape[place], np.asarray(repeats)
     if counts.dtype.kind not in "iub" or counts.ndim > 1 or counts.size not in (1, n) or (counts < 0).any():
         raise ShapeError(
             f"repeat: repeats={repeats} are not {n} counts, or one, for axis {axis} of core shape {x.shape}"
         )
     if counts.size != 1:
-        return _at(x, axis, np.repeat(np.arange(n), counts))
+        return at(x, place, np.repeat(np.arange(n), counts))
     times = int(counts.reshape(()))
-    before, after = x.shape[: x.ndim + axis], x.shape[x.ndim + axis + 1 :]
+    before, after = x.shape[: x.ndim + place], x.shape[x.ndim + place + 1 :]
     stretched = dk.broadcast_to(dk.reshape(x, (*before, n, 1, *after)), (*before, n, times, *after))
     return dk.reshape(stretched, (*before, n * times, *after))
 
 
-@_composition
+@composition
 def flip(m: Any, axis: Any = None) -> Any:
     """Elements in reverse order along axes (None: all)."""
     x = as_expr(m)
-    axes = _axes(axis, x.ndim, "flip")
+    axes = axes_of(axis, x.ndim, "flip")
     return dk.getitem(x, tuple(slice(None, None, -1 if i in axes else None) for i in range(-x.ndim, 0)))
 
 
-@_composition
+@composition
 def flipud(m: Any) -> Any:
     """Elements in reverse order along the first axis."""
     return flip(as_expr(m), 0)
 
 
-@_composition
+@composition
 def fliplr(m: Any) -> Any:
     """Elements in reverse order along the second axis."""
     return flip(as_expr(m), 1)
 
 
-@_composition
+@composition
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """Elements moved on by `shift` along axes (None: all elements in a row), those past the end back to the start."""
     x = as_expr(a)
@@ -85,24 +85,24 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     except ValueError:
         raise ShapeError(f"roll: shift={shift} and axis={axis} are not as many, for core shape {x.shape}") from None
     for s, i in moves:
-        (place,) = _axes(int(i), x.ndim, "roll")
+        (place,) = axes_of(int(i), x.ndim, "roll")
         cut = x.shape[place] - int(s) % max(x.shape[place], 1)
         if cut < x.shape[place]:
-            x = dk.concatenate((_at(x, place, slice(cut, None)), _at(x, place, slice(None, cut))), place)
+            x = dk.concatenate((at(x, place, slice(cut, None)), at(x, place, slice(None, cut))), place)
     return x
 
 
-@_composition
+@composition
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
     """Elements at integer indices along an axis (None: of all elements in a row)."""
-    _refuse("take", {"out": out, "mode": None if mode == "raise" else mode})
+    refuse("take", {"out": out, "mode": None if mode == "raise" else mode})
     x = as_expr(a)
     x, axis = (dk.ravel(x), -1) if axis is None else (x, axis)
-    (axis,) = _axes(axis, x.ndim, "take")
-    if isinstance(indices, Expr) or _holds_expr(indices):
-        return _at(x, axis, dk.indexing.integer_index("take", indices))
+    (axis,) = axes_of(axis, x.ndim, "take")
+    if isinstance(indices, Expr) or holds_expr(indices):
+        return at(x, axis, dk.indexing.integer_index("take", indices))
     index = np.asarray(indices)
-    return _at(x, axis, index.astype(np.int64) if index.dtype == bool else index)  # no mask: False is 0, as in NumPy
+    return at(x, axis, index.astype(np.int64) if index.dtype == bool else index)  # no mask: False is 0, as in NumPy
 
 
 # ---- joining and splitting ----------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
 _MIRRORS = ("edge", "reflect", "symmetric", "wrap")
 
 
-@_composition
+@composition
 def pad(
     array: Any, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0, reflect_type: str = "even"
 ) -> Any:
@@ -120,12 +120,12 @@ def pad(
     """
     x = as_expr(array)
     if mode not in ("constant", *_MIRRORS):
-        raise UnsupportedError(f"pad: mode {mode!r} is not there; 'constant', {', '.join(map(repr, _MIRRORS))} are")
+        raise UnsupportedCallError(f"pad: mode {mode!r} is not there; 'constant', {', '.join(map(repr, _MIRRORS))} are")
     if reflect_type != "even":
-        raise UnsupportedError("pad: of reflect_type only 'even' is there")
+        raise UnsupportedCallError("pad: of reflect_type only 'even' is there")
     values = np.array(constant_values, object)
     if isinstance(pad_width, dict):
-        by_axis = {_axes(i, x.ndim, "pad")[0] + x.ndim: w for i, w in pad_width.items()}
+        by_axis = {axes_of(i, x.ndim, "pad")[0] + x.ndim: w for i, w in pad_width.items()}
         pad_width = [np.broadcast_to(by_axis.get(i, 0), 2).tolist() for i in range(x.ndim)]
     try:
         widths = [[operator.index(n) for n in pair] for pair in np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))]
@@ -152,77 +152,79 @@ def _constants_around(x: Expr, i: int, pair: list[int], ends: Any) -> Expr:
 def _mirrored(x: Expr, i: int, pair: list[int], mode: Any) -> Expr:
     if not x.shape[i]:
         raise ShapeError(f"pad: core shape {x.shape} has no elements along axis {i} to pad with")
-    return _at(x, i - x.ndim, np.pad(np.arange(x.shape[i]), pair, mode=mode))
+    return at(x, i - x.ndim, np.pad(np.arange(x.shape[i]), pair, mode=mode))
 
 
-@_composition
+@composition
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """A list of consecutive parts along an axis: as equal as can be if their number is given, else cut at the indices."""
     x = as_expr(ary)
-    (axis,) = _axes(axis, x.ndim, "array_split")
+    (axis,) = axes_of(axis, x.ndim, "array_split")
     n = x.shape[axis]
     if isinstance(indices_or_sections, Iterable):
-        cuts = [int(i) for i in indices_or_sections]
-    elif (sections := int(indices_or_sections)) > 0:
+        cuts = [integer(i, "array_split", "a cut") for i in indices_or_sections]
+    elif (sections := integer(indices_or_sections, "array_split", "the number of parts")) > 0:
         longer = n % sections
         cuts = [i * (n // sections) + min(i, longer) for i in range(1, sections)]
     else:
         raise ShapeError(f"array_split: core shape {x.shape} cannot be split into {sections} parts")
-    return [_at(x, axis, slice(start, stop)) for start, stop in zip([0, *cuts], [*cuts, n], strict=True)]
+    return [at(x, axis, slice(start, stop)) for start, stop in zip([0, *cuts], [*cuts, n], strict=True)]
 
 
-@_composition
+@composition
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """A list of consecutive parts along an axis: equal ones if their number is given, else cut at the indices."""
     x = as_expr(ary)
-    (axis,) = _axes(axis, x.ndim, "split")
-    if not isinstance(indices_or_sections, Iterable) and x.shape[axis] % max(int(indices_or_sections), 1):
+    (place,) = axes_of(axis, x.ndim, "split")
+    if not isinstance(indices_or_sections, Iterable) and x.shape[place] % max(
+        integer(indices_or_sections, "split", "the number of parts"), 1
+    ):
         raise ShapeError(f"split: core shape {x.shape} is not {indices_or_sections} equal parts along axis {axis}")
     return array_split(x, indices_or_sections, axis)
 
 
-@_composition
+@composition
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays side by side: joined along the second axis, vectors and scalars along the first."""
-    _refuse("hstack", {"dtype": dtype})
+    refuse("hstack", {"dtype": dtype})
     parts = [x if x.shape else dk.ravel(x) for x in map(as_expr, tup)]
     return dk.concatenate(parts, 0 if parts[0].ndim == 1 else 1)
 
 
-@_composition
+@composition
 def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays below each other: joined along the first axis; vectors are rows."""
-    _refuse("vstack", {"dtype": dtype})
+    refuse("vstack", {"dtype": dtype})
     return dk.concatenate([x if x.ndim > 1 else dk.reshape(x, (1, -1)) for x in map(as_expr, tup)], 0)
 
 
-@_composition
+@composition
 def dstack(tup: Any) -> Any:
     """Arrays behind each other: joined along the third axis, which vectors and matrices are given."""
     return dk.concatenate([atleast_3d(x) for x in map(as_expr, tup)], 2)
 
 
-@_composition
+@composition
 def column_stack(tup: Any) -> Any:
     """Arrays side by side; vectors are columns."""
     return dk.concatenate([x if x.ndim > 1 else dk.reshape(x, (-1, 1)) for x in map(as_expr, tup)], 1)
 
 
-@_composition
+@composition
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`values` after the elements along an axis (None: all elements of both in a row)."""
     x, y = as_expr(arr), as_expr(values)
     return dk.concatenate([dk.ravel(x), dk.ravel(y)]) if axis is None else dk.concatenate([x, y], axis)
 
 
-@_composition
+@composition
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """Without the elements at known places along an axis (None: of all elements in a row)."""
     x = as_expr(arr)
     x, axis = (dk.ravel(x), -1) if axis is None else (x, axis)
-    (place,) = _axes(axis, x.ndim, "delete")
+    (place,) = axes_of(axis, x.ndim, "delete")
     try:
-        return _at(x, place, np.delete(np.arange(x.shape[place]), obj))
+        return at(x, place, np.delete(np.arange(x.shape[place]), obj))
     except IndexError as problem:
         raise ShapeError(f"delete: core shape {x.shape}: {problem}") from None
 
@@ -236,19 +238,19 @@ def _splitting(name: str, axis: int) -> None:
     function.__doc__ = (
         f"A list of consecutive parts along axis {axis}{' (of a vector: 0)' if name == 'hsplit' else ''}: see split."
     )
-    _composition(function)
+    composition(function)
 
 
 for _name, _axis in (("vsplit", 0), ("hsplit", 1), ("dsplit", 2)):
     _splitting(_name, _axis)
 
 
-@_composition
+@composition
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The parts along an axis, without it."""
     x = as_expr(x)
-    (place,) = _axes(axis, x.ndim, "unstack")
-    return tuple(_at(x, place, i) for i in range(x.shape[place]))
+    (place,) = axes_of(axis, x.ndim, "unstack")
+    return tuple(at(x, place, i) for i in range(x.shape[place]))
 
 
 # ---- shapes -------------------------------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def _at_least(name: str, shaped: Callable[[tuple[int, ...]], tuple[int, ...]], d
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return _composition(function)
+    return composition(function)
 
 
 atleast_1d = _at_least("atleast_1d", lambda s: s or (1,), "Arrays with an axis at least; of several a tuple.")
@@ -273,30 +275,30 @@ atleast_3d = _at_least(
 )
 
 
-@_composition
+@composition
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """An axis moved in front of the one that is number `start` now."""
     x = as_expr(a)
-    (place,) = _axes(axis, x.ndim, "rollaxis")
+    (place,) = axes_of(axis, x.ndim, "rollaxis")
     if not -x.ndim <= start <= x.ndim:
         raise ShapeError(f"rollaxis: start {start} is out of range for core shape {x.shape}")
     place, start = place + x.ndim, start + x.ndim if start < 0 else start
     return dk.moveaxis(x, place, start - (place < start))
 
 
-@_composition
+@composition
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """Turned by k right angles in the plane of two axes, from the first towards the second."""
     x = as_expr(m)
     first, second = axes
-    if len(_axes(axes, x.ndim, "rot90")) != 2:
+    if len(axes_of(axes, x.ndim, "rot90")) != 2:
         raise ShapeError(f"rot90: axes={axes} are not two axes")
     for _ in range(k % 4):
         x = dk.swapaxes(flip(x, second), first, second)
     return x
 
 
-@_composition
+@composition
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
     x = as_expr(x)
@@ -308,7 +310,7 @@ def matrix_transpose(x: Any, /) -> Any:
 setattr(dk, "permute_dims", dk.transpose)
 
 
-@_composition
+@composition
 def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     """All arrays stretched to the shape that they have together."""
     made = [as_expr(a) for a in args]
@@ -319,11 +321,11 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     return tuple(dk.broadcast_to(x, shape) for x in made)
 
 
-@_composition
+@composition
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinates of a grid from those along its axes; "xy": the first one runs along the second axis."""
     if indexing not in ("xy", "ij"):
-        raise UnsupportedError(f"meshgrid: indexing={indexing!r} is neither 'xy' nor 'ij'")
+        raise UnsupportedCallError(f"meshgrid: indexing={indexing!r} is neither 'xy' nor 'ij'")
     rank, made = len(xi), []
     for i, x in enumerate(map(as_expr, xi)):
         place = 1 - i if indexing == "xy" and rank > 1 and i < 2 else i
@@ -331,34 +333,27 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     return tuple(made) if sparse else broadcast_arrays(*made)
 
 
-@_composition
+@composition
 def full_like(
-    a: Any,
-    fill_value: Any,
-    dtype: Any = None,
-    order: Any = "K",
-    subok: bool = True,
-    shape: Any = None,
-    *,
-    device: Any = None,
-) -> Any:
+    a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Any:  # fmt: skip
     """`fill_value` in the shape of `a` (or in `shape`), and in its dtype, or in `dtype`."""
-    _refuse("full_like", {"device": device})
+    refuse("full_like", {"device": device})
     x = as_expr(a)
     filled = dk.broadcast_to(as_expr(fill_value), x.shape if shape is None else shape)
     return dk.astype(filled, x.dtype if dtype is None else dtype)
 
 
-@_composition
+@composition
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *,
     device: Any = None,
 ) -> Any:  # fmt: skip
     """`num` values from `start` to `stop` at equal distances, along a new axis; `endpoint` false: without `stop`."""
-    _refuse("linspace", {"dtype": dtype, "device": device})
-    first, last, count = as_expr(start), as_expr(stop), operator.index(num)
+    refuse("linspace", {"dtype": dtype, "device": device})
+    first, last, count = as_expr(start), as_expr(stop), integer(num, "linspace", "the number of values")
     parts = count - 1 if endpoint else count
-    shape = np.broadcast_shapes(first.shape, last.shape)
+    shape = (last - first).shape
     step = (last - first) / parts if parts > 0 else (last - first) * math.nan
     places = np.arange(float(max(count, 0))).astype("float32" if step.dtype == "float32" else "float64")
     places = places.reshape(-1, *(1,) * len(shape))

@@ -10,68 +10,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, UnsupportedError
+from ..errors import ShapeError
 from ..ops import TABLE
 from . import functions as dk
-from .functions import _axes, _holds_expr, as_expr
 from .node import Expr, make
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-#: every function of this module by name
-COMPOSITIONS: dict[str, Callable[..., Any]] = {}
-
-
-def _composition(function: _F) -> _F:
-    """`function` where an argument holds an expression, NumPy's of that name where none does; published beside the others."""
-    name = function.__name__
-    plain = getattr(np, name, function)
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not any(isinstance(a, Expr) or _holds_expr(a) for a in (*args, *kwargs.values())):
-            return plain(*args, **kwargs)
-        try:
-            return function(*args, **kwargs)
-        except ShapeError as problem:
-            if str(problem).startswith(f"{name}: "):
-                raise
-            raise ShapeError(f"{name}: {problem}") from None
-
-    COMPOSITIONS[name] = call
-    setattr(dk, name, call)
-    return call  # type: ignore[return-value]
-
-
-def _refuse(name: str, arguments: dict[str, Any]) -> None:
-    """Arguments of NumPy's that say how to store or compute, not what."""
-    for key, value in arguments.items():
-        if value is not None and value is not np._NoValue:
-            raise UnsupportedError(f"{name}: the argument {key!r} has no meaning here")
-
-
-def _at(x: Expr, axis: int, index: Any) -> Expr:
-    """`x[:, ..., index]` with the index at a (negative) axis."""
-    return dk.getitem(x, (*(slice(None),) * (x.ndim + axis), index))
-
-
-def _array_index(index: np.ndarray) -> tuple:
-    return ("array", index.shape, np.ascontiguousarray(index, np.int64).tobytes())
+from .operands import array_index, as_expr, axes_of, refuse
+from .publishing import composition
 
 
 # ---- products -----------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     """Products of every element of `a` with every element of `b`: shape (a.size, b.size)."""
-    _refuse("outer", {"out": out})
+    refuse("outer", {"out": out})
     return dk.reshape(as_expr(a), (-1, 1)) * dk.reshape(as_expr(b), (1, -1))
 
 
-@_composition
+@composition
 def inner(a: Any, b: Any) -> Any:
     """Sum of products over the last axes: shape (*a.shape[:-1], *b.shape[:-1]); a scalar multiplies."""
     a, b = as_expr(a), as_expr(b)
@@ -82,7 +41,7 @@ def inner(a: Any, b: Any) -> Any:
     return tensordot(a, b, (-1, -1))
 
 
-@_composition
+@composition
 def vdot(a: Any, b: Any) -> Any:
     """Sum of products of all elements, in order: a scalar."""
     a, b = as_expr(a), as_expr(b)
@@ -91,7 +50,7 @@ def vdot(a: Any, b: Any) -> Any:
     return dk.matmul(dk.ravel(a), dk.ravel(b))
 
 
-@_composition
+@composition
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum of products over pairs of axes: an integer n (last n of `a`, first n of `b`) or a pair of axes or of lists."""
     a, b = as_expr(a), as_expr(b)
@@ -104,7 +63,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if len(pairs) != 2 or len(pairs[0]) != len(pairs[1]):
         raise ShapeError(f"tensordot: axes={axes} are not as many of core shape {a.shape} as of {b.shape}")
     for x, named in zip((a, b), pairs, strict=True):
-        _axes(named, x.ndim, f"tensordot of core shapes {a.shape} and {b.shape}")  # in range, and none twice
+        axes_of(named, x.ndim, f"tensordot of core shapes {a.shape} and {b.shape}")  # in range, and none twice
     left, right = ([i % x.ndim for i in named] for x, named in zip((a, b), pairs, strict=True))
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ShapeError(f"tensordot: core shapes {a.shape} and {b.shape} differ along the axes {left} and {right}")
@@ -118,7 +77,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return dk.reshape(product, (*kept_rows, *kept_columns))
 
 
-@_composition
+@composition
 def kron(a: Any, b: Any) -> Any:
     """Kronecker product: `b` scaled by each element of `a`, in blocks; lengths multiply along every axis."""
     a, b = as_expr(a), as_expr(b)
@@ -128,7 +87,7 @@ def kron(a: Any, b: Any) -> Any:
     return dk.reshape(scaled, tuple(m * n for m, n in zip(blocks, inside, strict=True)))
 
 
-@_composition
+@composition
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """Vector product of 3-vectors along an axis (`axis` sets all three); the other axes broadcast."""
     a, b = as_expr(a), as_expr(b)
@@ -141,13 +100,13 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 
 
 # ---- diagonals and triangles --------------------------------------------------------------------------------------
-@_composition
+@composition
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of two axes, as the last axis of the result."""
     x = as_expr(a)
     if x.ndim < 2:
         raise ShapeError(f"diagonal: core shape {x.shape} has fewer than two axes")
-    pair = [_axes(axis, x.ndim, "diagonal")[0] for axis in (axis1, axis2)]
+    pair = [axes_of(axis, x.ndim, "diagonal")[0] for axis in (axis1, axis2)]
     if pair[0] == pair[1]:
         raise ShapeError(f"diagonal: axis1 and axis2 are the same axis of core shape {x.shape}")
     x = dk.transpose(x, [i for i in range(-x.ndim, 0) if i not in pair] + pair)
@@ -155,14 +114,14 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return x[..., rows, rows + offset]
 
 
-@_composition
+@composition
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
     """Sum of the diagonal of two axes."""
-    _refuse("trace", {"dtype": dtype, "out": out})
+    refuse("trace", {"dtype": dtype, "out": out})
     return dk.sum(diagonal(as_expr(a), offset, axis1, axis2), axis=-1)
 
 
-@_composition
+@composition
 def diag(v: Any, k: int = 0) -> Any:
     """The k-th diagonal of a matrix; of a vector, the square matrix that has it there and zeros elsewhere."""
     x = as_expr(v)
@@ -171,7 +130,7 @@ def diag(v: Any, k: int = 0) -> Any:
     if x.ndim != 1:
         raise ShapeError(f"diag: core shape {x.shape} is neither of a vector nor of a matrix")
     rows, n = np.arange(x.size) + max(-k, 0), x.size + abs(k)
-    return make(TABLE["scatter"], (x,), {"index": (_array_index(rows), _array_index(rows + k)), "shape": (n, n)})
+    return make(TABLE["scatter"], (x,), {"index": (array_index(rows), array_index(rows + k)), "shape": (n, n)})
 
 
 def _triangle(name: str, m: Any, mask: Callable[..., Any], k: int) -> Expr:
@@ -181,13 +140,13 @@ def _triangle(name: str, m: Any, mask: Callable[..., Any], k: int) -> Expr:
     return dk.where(mask(np.ones(x.shape[-2:] if x.ndim > 1 else x.shape * 2, bool), k), x, 0)
 
 
-@_composition
+@composition
 def tril(m: Any, k: int = 0) -> Any:
     """The last two axes with zeros above the k-th diagonal."""
     return _triangle("tril", m, np.tril, k)
 
 
-@_composition
+@composition
 def triu(m: Any, k: int = 0) -> Any:
     """The last two axes with zeros below the k-th diagonal."""
     return _triangle("triu", m, np.triu, k)

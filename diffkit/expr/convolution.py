@@ -15,15 +15,16 @@ from ..errors import ArgumentError, ShapeError
 from ..ops import TABLE
 from ..ops.convolution import window_counts
 from . import functions as dk
-from .compositions import _composition
-from .functions import _holds_expr, apply, as_expr
+from .functions import apply
 from .node import Expr
+from .operands import as_expr, holds_expr
+from .publishing import composition
 
 #: one number for both axes of an image, or one for each
 Pair = int | tuple[int, int]
 
 
-@_composition
+@composition
 def conv2d(
     x: Any, weight: Any, bias: Any = None, stride: Pair = 1, padding: Any = 0, dilation: Pair = 1, groups: int = 1
 ) -> Any:
@@ -56,7 +57,7 @@ def conv2d(
     return dk.reshape(out, dk.shape(out)[1:]) if single else out
 
 
-@_composition
+@composition
 def conv1d(
     x: Any, weight: Any, bias: Any = None, stride: int = 1, padding: Any = 0, dilation: int = 1, groups: int = 1
 ) -> Any:
@@ -78,7 +79,7 @@ def conv1d(
     return dk.reshape(out, (*dk.shape(out)[:-2], dk.shape(out)[-1]))
 
 
-@_composition
+@composition
 def max_pool2d(x: Any, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1) -> Any:
     """Largest pixel in windows over the last two axes, as torch.nn.functional.max_pool2d. Result: (..., H', W').
 
@@ -92,7 +93,7 @@ def max_pool2d(x: Any, kernel_size: Pair, stride: Pair | None = None, padding: P
     return dk.max(seen, axis=inside)
 
 
-@_composition
+@composition
 def avg_pool2d(
     x: Any, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, count_include_pad: bool = True
 ) -> Any:
@@ -124,7 +125,7 @@ def _windows(x: Any, size: tuple, stride: tuple, dilation: tuple) -> tuple[Any, 
 
 def _floating(x: Any) -> Any:
     """An expression or array of floating-point numbers."""
-    if isinstance(x, Expr) or _holds_expr(x):
+    if isinstance(x, Expr) or holds_expr(x):
         x = as_expr(x)
         return x if x.dtype in ("float64", "float32") else x * 1.0
     x = np.asarray(x)

@@ -10,25 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, ShapeError, UnsupportedCallError
 from ..ops import TABLE
 from . import functions as dk
-from .compositions import _at, _composition
 from .elementary import isnan, remainder
-from .functions import RULES, _axes, _holds_expr, as_expr
+from .functions import RULES
 from .node import Expr, make
+from .operands import as_expr, at, axes_of, holds_expr
+from .publishing import composition
 
 o = RULES
 
 
 # ---- differences --------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, n times over; `prepend`, `append`: elements put before and after first."""
     x = as_expr(a)
     if n < 0:
         raise ArgumentError(f"diff: n is {n}; it cannot be negative")
-    (place,) = _axes(axis, x.ndim, "diff")
+    (place,) = axes_of(axis, x.ndim, "diff")
     if not n:
         return x
     ends = [None if e is None or e is np._NoValue else as_expr(e) for e in (prepend, append)]
@@ -37,12 +38,12 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     parts = [p for p in (before, x, after) if p is not None]
     x = dk.concatenate(parts, place) if len(parts) > 1 else x
     for _ in range(n):
-        later, earlier = _at(x, place, slice(1, None)), _at(x, place, slice(None, max(x.shape[place] - 1, 0)))
+        later, earlier = at(x, place, slice(1, None)), at(x, place, slice(None, max(x.shape[place] - 1, 0)))
         x = o.not_equal(later, earlier) if x.dtype == "bool" else later - earlier
     return x
 
 
-@_composition
+@composition
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Differences of neighbours among all elements in a row, between `to_begin` and `to_end`, which take their dtype."""
     middle = diff(dk.ravel(as_expr(ary)))
@@ -50,7 +51,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     return dk.concatenate([p for p in (ends[0], middle, ends[1]) if p is not None])
 
 
-@_composition
+@composition
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Slopes of samples along axes (all by default; of several a tuple): central differences, one-sided at the ends.
 
@@ -58,7 +59,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     """
     x = as_expr(f)
     named = range(x.ndim) if axis is None else axis if isinstance(axis, Iterable) else [axis]
-    axes = [_axes(i, x.ndim, "gradient")[0] for i in named]
+    axes = [axes_of(i, x.ndim, "gradient")[0] for i in named]
     if len(varargs) not in (0, 1, len(axes)):
         raise ArgumentError(f"gradient: {len(varargs)} distances for {len(axes)} axes")
     spacings = varargs if len(varargs) == len(axes) else (varargs or (1.0,)) * len(axes)
@@ -80,7 +81,7 @@ def _slopes(x: Expr, axis: int, spacing: Expr, order: int) -> Expr:
     along = (-1, *(1,) * (-1 - axis))
 
     def sample(k: Any) -> Expr:
-        return _at(x, axis, k)
+        return at(x, axis, k)
 
     def weight(w: Expr) -> Expr:
         return dk.reshape(w, along)
@@ -115,18 +116,18 @@ def _one_sided(a: Expr, b: Expr) -> list[Expr]:
     return [-(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))]
 
 
-@_composition
+@composition
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Integral of samples along an axis by the trapezoidal rule, at coordinates `x` (or at distances `dx`)."""
     values = as_expr(y)
-    (place,) = _axes(axis, values.ndim, "trapezoid")
+    (place,) = axes_of(axis, values.ndim, "trapezoid")
     widths: Any = dx
     if x is not None:
-        at = as_expr(x)
-        if at.shape[-1 if at.ndim == 1 else place] != values.shape[place]:
-            raise ShapeError(f"trapezoid: coordinates of core shape {at.shape} for samples of {values.shape}")
-        widths = dk.reshape(diff(at), (-1, *(1,) * (-1 - place))) if at.ndim == 1 else diff(at, axis=place)
-    both = _at(values, place, slice(1, None)) + _at(values, place, slice(None, max(values.shape[place] - 1, 0)))
+        points = as_expr(x)
+        if points.shape[-1 if points.ndim == 1 else place] != values.shape[place]:
+            raise ShapeError(f"trapezoid: coordinates of core shape {points.shape} for samples of {values.shape}")
+        widths = dk.reshape(diff(points), (-1, *(1,) * (-1 - place))) if points.ndim == 1 else diff(points, axis=place)
+    both = at(values, place, slice(1, None)) + at(values, place, slice(None, max(values.shape[place] - 1, 0)))
     return dk.sum(widths * both / 2.0, place)
 
 
@@ -134,7 +135,7 @@ setattr(dk, "trapz", trapezoid)
 
 
 # ---- places among sorted numbers ----------------------------------------------------------------------------------
-@_composition
+@composition
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """Where, among the numbers `a` in ascending order, those of `v` would be put in: int64, without a derivative.
 
@@ -151,10 +152,10 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     return dk.reshape(found, x.shape)
 
 
-@_composition
+@composition
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     """In which bin elements lie, between ascending edges (or descending ones, if they are known): int64, no derivative."""
-    if not _holds_expr([bins]):
+    if not holds_expr([bins]):
         edges = np.asarray(bins)
         if edges.ndim != 1 or not (np.all(np.diff(edges) >= 0) or np.all(np.diff(edges) <= 0)):
             raise ArgumentError("digitize: bins are numbers in a row, ascending or descending")
@@ -163,7 +164,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     return searchsorted(as_expr(bins), as_expr(x), "left" if right else "right")
 
 
-@_composition
+@composition
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None) -> Any:
     """Values at `x` of the line through the points (xp, fp), xp ascending; outside them `left` (fp[0]) and `right` (fp[-1]).
 
@@ -197,7 +198,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 
 # ---- convolution --------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """Discrete convolution of two vectors. mode: "full" (n + m - 1 values), "same" (as many as the longer) or "valid"."""
     x, y = _vectors("convolve", a, v)
@@ -206,7 +207,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return _slid(x, y[::-1], mode, "convolve")
 
 
-@_composition
+@composition
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Cross-correlation of two vectors: sums of a[n + k]·v[n]. mode as in convolve."""
     x, y = _vectors("correlate", a, v)
@@ -224,7 +225,7 @@ def _slid(x: Expr, y: Expr, mode: str, name: str) -> Expr:
     """Sums of products of the shorter `y` with every window of `x`, and zeros around it."""
     m = y.size
     if mode not in ("full", "same", "valid"):
-        raise UnsupportedError(f"{name}: mode={mode!r} is none of 'full', 'same', 'valid'")
+        raise UnsupportedCallError(f"{name}: mode={mode!r} is none of 'full', 'same', 'valid'")
     before = {"full": m - 1, "same": m // 2 if name == "convolve" else m - 1 - (m - 1) // 2, "valid": 0}[mode]
     after = {"full": m - 1, "same": m - 1 - before, "valid": 0}[mode]
     zeros = [dk.zeros_like(y[:n]) for n in (before, after)]
@@ -234,7 +235,7 @@ def _slid(x: Expr, y: Expr, mode: str, name: str) -> Expr:
 
 
 # ---- polynomials --------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def polyval(p: Any, x: Any) -> Any:
     """The polynomial with coefficients `p`, that of the highest power first, at `x`: Horner's rule."""
     coefficients, x = as_expr(p), as_expr(x)
@@ -246,7 +247,7 @@ def polyval(p: Any, x: Any) -> Any:
     return total
 
 
-@_composition
+@composition
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Powers of the elements of a vector in columns, N of them, falling unless `increasing`."""
     x = as_expr(x)

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ShapeError, UnsupportedError
+from ..errors import ShapeError, UnsupportedCallError
 from . import functions as dk
-from .compositions import _composition, _refuse, diagonal
-from .functions import as_expr
+from .compositions import diagonal
 from .node import Expr
+from .operands import as_expr, refuse
+from .publishing import composition
 
 #: one label for every axis: a letter, or "...3" for the third axis from the end of what an ellipsis stands for
 Labels = tuple[str, ...]
@@ -35,7 +36,7 @@ class Term:
         return self.x.shape[self.labels.index(label)]
 
 
-@_composition
+@composition
 def einsum(*operands: Any, out: Any = None, optimize: Any = True, **ignored: Any) -> Any:
     """Sum of products over named axes, as numpy.einsum: einsum("ij,jk->ik", a, b), or einsum(a, [0, 1], b, [1, 2], [0, 2]).
 
@@ -43,7 +44,7 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = True, **ignored: Any
     the letters that occur once, in alphabetical order; an ellipsis stands for axes that broadcast. The order of the products is
     opt_einsum's (`optimize` is its argument of that name). Raises ShapeError, naming the subscript and the sizes.
     """
-    _refuse("einsum", {"out": out, **{k: v for k, v in ignored.items() if (k, v) not in _DEFAULTS}})
+    refuse("einsum", {"out": out, **{k: v for k, v in ignored.items() if (k, v) not in _DEFAULTS}})
     text, given = _spelled(operands)
     arrays = [as_expr(x) for x in given]
     terms, result = _labelled(text, arrays)
@@ -161,7 +162,7 @@ def _path(terms: Sequence[Term], result: Labels, optimize: Any) -> list[tuple[in
     try:
         return opt_einsum.contract_path(equation, *(t.x.shape for t in terms), shapes=True, optimize=how)[0]
     except (KeyError, TypeError, ValueError) as problem:
-        raise UnsupportedError(f"einsum: opt_einsum finds no path with optimize={optimize!r}: {problem}") from None
+        raise UnsupportedCallError(f"einsum: opt_einsum finds no path with optimize={optimize!r}: {problem}") from None
 
 
 # ---- products -----------------------------------------------------------------------------------------------------

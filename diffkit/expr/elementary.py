@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, ShapeError, UnsupportedCallError
 from ..ops import TABLE
 from . import functions as dk
-from .compositions import _composition, _refuse
-from .functions import RULES, _operands, as_expr
+from .functions import RULES
 from .node import Expr, make
+from .operands import as_expr, operands_of, refuse
+from .publishing import composition
 
 o = RULES
 
@@ -25,7 +26,7 @@ o = RULES
 # ---- division with a remainder ------------------------------------------------------------------------------------
 def _divided(x1: Any, x2: Any) -> tuple[Expr, Expr, Expr, Any]:
     """x, y, the remainder with the sign of x, and where that sign is not y's. Integers are divided by 1 where y is 0."""
-    x, y = _operands(TABLE["fmod"], (x1, x2))
+    x, y = operands_of(TABLE["fmod"], (x1, x2))
     rest = make(TABLE["fmod"], (x, y))
     if rest.dtype == "int64" and not y.number:
         rest = make(TABLE["fmod"], (x, o.where(o.equal(y, 0), 1, y)))
@@ -34,7 +35,7 @@ def _divided(x1: Any, x2: Any) -> tuple[Expr, Expr, Expr, Any]:
     return x, y, rest, ((rest < 0) & (y > 0)) | ((rest > 0) & (y < 0))
 
 
-@_composition
+@composition
 def fmod(x1: Any, x2: Any) -> Any:
     """x1 − n·x2 for n = x1/x2 rounded towards 0: exact, with the sign of x1. Derivatives: 1 and −n, at jumps too.
 
@@ -43,7 +44,7 @@ def fmod(x1: Any, x2: Any) -> Any:
     return _divided(x1, x2)[2]
 
 
-@_composition
+@composition
 def remainder(x1: Any, x2: Any) -> Any:
     """x1 − n·x2 for n = x1/x2 rounded down, as Python's %: with the sign of x2. Derivatives: 1 and −n, at jumps too.
 
@@ -53,7 +54,7 @@ def remainder(x1: Any, x2: Any) -> Any:
     return o.where(other_side, rest + y, rest + 0)  # (+ 0: a remainder of −0.0 is 0.0)
 
 
-@_composition
+@composition
 def floor_divide(x1: Any, x2: Any) -> Any:
     """x1/x2 rounded down, as Python's //: its derivative is 0. Of integers an integer; by zero 0, where floats give x1/0."""
     x, y, rest, other_side = _divided(x1, x2)
@@ -66,7 +67,7 @@ def floor_divide(x1: Any, x2: Any) -> Any:
     return down if y.number else o.where(o.equal(y, 0), x / y, down)
 
 
-@_composition
+@composition
 def divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     """(x1 // x2, x1 % x2)."""
     return floor_divide(as_expr(x1), x2), remainder(as_expr(x1), x2)
@@ -76,33 +77,33 @@ setattr(dk, "mod", remainder)
 
 
 # ---- tests: bool, without a derivative ----------------------------------------------------------------------------
-@_composition
+@composition
 def isnan(x: Any) -> Any:
     """Whether an element is NaN."""
     x = as_expr(x)
     return o.not_equal(x, x)
 
 
-@_composition
+@composition
 def isfinite(x: Any) -> Any:
     """Whether an element is neither infinite nor NaN."""
     return o.less(o.abs(as_expr(x)), math.inf)
 
 
-@_composition
+@composition
 def isinf(x: Any) -> Any:
     """Whether an element is infinite."""
     return o.equal(o.abs(as_expr(x)), math.inf)
 
 
-@_composition
+@composition
 def signbit(x: Any) -> Any:
     """Whether an element is negative, or −0.0 (of NaN: no)."""
     x = as_expr(x)
     return o.less(x, 0) if x.dtype in ("int64", "bool") else o.less(o.where(o.equal(x, 0), 1 / x, x), 0)
 
 
-@_composition
+@composition
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a − b| ≤ atol + rtol·|b|; an infinity is close to itself alone."""
     a, b = as_expr(a), as_expr(b)
@@ -110,7 +111,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return close | (isnan(a) & isnan(b)) if equal_nan else close
 
 
-@_composition
+@composition
 def logical_xor(x1: Any, x2: Any) -> Any:
     """One of both, but not both."""
     x, y = (v if v.dtype == "bool" else o.not_equal(v, 0) for v in map(as_expr, (x1, x2)))
@@ -118,13 +119,13 @@ def logical_xor(x1: Any, x2: Any) -> Any:
 
 
 # ---- signs and special values -------------------------------------------------------------------------------------
-@_composition
+@composition
 def positive(x: Any) -> Any:
     """x."""
     return as_expr(x)
 
 
-@_composition
+@composition
 def conjugate(x: Any) -> Any:
     """x, which is real."""
     return as_expr(x)
@@ -133,32 +134,32 @@ def conjugate(x: Any) -> Any:
 setattr(dk, "conj", conjugate)
 
 
-@_composition
+@composition
 def real(val: Any) -> Any:
     """x, which is real."""
     return as_expr(val)
 
 
-@_composition
+@composition
 def imag(val: Any) -> Any:
     """Zeros."""
     return dk.full_like(as_expr(val), 0)
 
 
-@_composition
+@composition
 def copysign(x1: Any, x2: Any) -> Any:
     """|x1| with the sign of x2 (of −0.0 too)."""
     size = o.abs(as_expr(x1))
     return o.where(signbit(as_expr(x2)), -size, size)
 
 
-@_composition
+@composition
 def fmax(x1: Any, x2: Any) -> Any:
     """The larger of two, and the other one where one is NaN. A tie is shared evenly."""
     return _unless_nan(o.maximum, as_expr(x1), as_expr(x2))
 
 
-@_composition
+@composition
 def fmin(x1: Any, x2: Any) -> Any:
     """The smaller of two, and the other one where one is NaN. A tie is shared evenly."""
     return _unless_nan(o.minimum, as_expr(x1), as_expr(x2))
@@ -168,7 +169,7 @@ def _unless_nan(choose: Callable[..., Any], x: Expr, y: Expr) -> Expr:
     return o.where(isnan(x), y, o.where(isnan(y), x, choose(x, y)))
 
 
-@_composition
+@composition
 def nan_to_num(
     x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
@@ -181,17 +182,17 @@ def nan_to_num(
     return o.where(isnan(x), nan, o.where(o.equal(x, math.inf), high, o.where(o.equal(x, -math.inf), low, x)))
 
 
-@_composition
+@composition
 def heaviside(x1: Any, x2: Any) -> Any:
     """0 below 0, 1 above it, x2 at 0, where the derivative by x2 is 1; that by x1 is 0 everywhere, as for every jump."""
     x = as_expr(x1)
     return o.where(o.equal(x, 0), x2, o.step(x, 0))
 
 
-@_composition
+@composition
 def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to so many decimals, halves to even; the derivative is 0."""
-    _refuse("around", {"out": out})
+    refuse("around", {"out": out})
     x = as_expr(a)
     if x.dtype in ("int64", "bool") and decimals >= 0:
         return x
@@ -206,7 +207,7 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
 _SERIES_UP_TO, _TERMS = 0.5, 9
 
 
-@_composition
+@composition
 def sinc(x: Any) -> Any:
     """sin(πx) / (πx), and 1 at 0; smooth there in all derivatives."""
     t = math.pi * as_expr(x)
@@ -219,7 +220,7 @@ def sinc(x: Any) -> Any:
     return o.where(near, series, o.sin(t) / t)
 
 
-@_composition
+@composition
 def logaddexp2(x1: Any, x2: Any) -> Any:
     """log₂(2ˣ + 2ʸ) without overflow."""
     x, y = as_expr(x1), as_expr(x2)
@@ -229,7 +230,7 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
 
 
 # ---- choices ------------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """For every element the choice of the first condition that holds, else `default`."""
     if len(condlist) != len(choicelist) or not len(condlist):
@@ -242,7 +243,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return result
 
 
-@_composition
+@composition
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """For every element the function (or number) of the last condition that holds; a further one is for where none does, else 0.
 
@@ -263,16 +264,16 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     return dk.broadcast_to(as_expr(result), x.shape)
 
 
-@_composition
+@composition
 def choose(a: Any, choices: Sequence[Any], out: Any = None, mode: str = "raise") -> Any:
     """For every element of the integers `a` the element of the choice of that number; all broadcast.
 
     mode: "raise" (an index out of range is a ShapeError when evaluated), "wrap" or "clip".
     """
-    _refuse("choose", {"out": out})
+    refuse("choose", {"out": out})
     index, parts = as_expr(a), [as_expr(c) for c in choices]
     if mode not in ("raise", "wrap", "clip"):
-        raise UnsupportedError(f"choose: mode={mode!r} is none of 'raise', 'wrap', 'clip'")
+        raise UnsupportedCallError(f"choose: mode={mode!r} is none of 'raise', 'wrap', 'clip'")
     try:
         shape = np.broadcast_shapes(index.shape, *(p.shape for p in parts))
     except ValueError:

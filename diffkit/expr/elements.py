@@ -18,14 +18,6 @@ from .kind import constant_value
 from .node import Expr, topological, variable
 
 
-class Algebra(Protocol):
-    """What a namespace `s` offers beside its functions (see `Native` in sympy_forms.py for all of them)."""
-
-    def number(self, value: float) -> Any:
-        """A constant, exactly the double that it is."""
-        ...
-
-
 class ArrayFunctions:
     """The part of a namespace `s` that is the same in every algebra."""
 

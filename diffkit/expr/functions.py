@@ -15,24 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedCallError
 from ..ops import TABLE, Op
 from .node import Expr, constant, make
-
-
-def as_expr(value: Any) -> Expr:
-    """An expression from an expression, a number, an array, or nested sequences that hold expressions."""
-    if isinstance(value, Expr):
-        return value
-    if _holds_expr(value):
-        return as_expr(value.item()) if getattr(value, "ndim", 1) == 0 else stack([as_expr(v) for v in value])
-    return constant(value)
-
-
-def _holds_expr(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype == object and builtins.any(isinstance(v, Expr) for v in value.flat)
-    return isinstance(value, (list, tuple)) and builtins.any(isinstance(v, Expr) or _holds_expr(v) for v in value)
+from .operands import as_expr, axes_of, holds_expr, integer, operands_of, refuse, stacked, stays
+from .printing import brief
 
 
 def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
@@ -45,32 +32,12 @@ def apply(op: Op, args: tuple, params: dict[str, Any]) -> Any:
     for a in args:
         if hasattr(type(a), "__dk_apply__"):
             return a.__dk_apply__(op, args, params)
-    if builtins.any(isinstance(a, Expr) or _holds_expr(a) for a in args):
-        return make(op, _operands(op, args), params)
+    if builtins.any(isinstance(a, Expr) or holds_expr(a) for a in args):
+        return make(op, operands_of(op, args), params)
     if op.family == "elementwise":
         return op.numpy(*args, **{**op.params, **params})
     laned = (np.asarray(a)[None] for a in args)
     return op.numpy(*laned, **{**op.params, **params})[0]
-
-
-def _operands(op: Op, args: tuple) -> tuple[Expr, ...]:
-    """The arguments as expressions. Python's ints are integers among integers, and numbers of no dtype of their own elsewhere."""
-    made = tuple([as_expr(a) for a in args])
-    if not op.integers:
-        return made
-    numbers = range(op.conditions, len(args))
-    dtypes = {"int" if args[i].__class__ is int else made[i].kind.dtype for i in numbers}
-    if "int64" not in dtypes or not dtypes <= {"int64", "bool", "int"}:
-        return made
-    return tuple([_whole(a) if a.__class__ is int else e for a, e in zip(args, made, strict=True)])
-
-
-def _whole(value: int) -> Expr:
-    """A Python int as a constant of dtype int64."""
-    try:
-        return constant(np.int64(value))
-    except OverflowError:
-        raise DtypeError(f"the integer {str(value)[:20]}… is too large for int64") from None
 
 
 def elementwise(op: Op) -> Callable[..., Any]:
@@ -93,6 +60,8 @@ def elementwise(op: Op) -> Callable[..., Any]:
 _module = sys.modules[__name__]
 
 if TYPE_CHECKING:  # elementwise functions come from the op table, compositions from the modules imported below
+    where: Callable[..., Any]
+    astype: Callable[..., Any]
 
     def __getattr__(name: str) -> Any: ...
 
@@ -162,22 +131,6 @@ RULES = Rules()
 
 
 # ---- arrays -----------------------------------------------------------------------------------------------------
-def _axes(axis: Any, rank: int, name: str) -> tuple[int, ...]:
-    """Axes as a sorted tuple of negative numbers; None is every axis."""
-    if axis is None:
-        return tuple(range(-rank, 0))
-    axes = (axis,) if not isinstance(axis, Iterable) else tuple(axis)
-    result = []
-    for a in axes:
-        a = int(a)
-        if not -rank <= a < rank:
-            raise ShapeError(f"{name}: axis {a} is out of range for a core of {rank} axes")
-        result.append(a if a < 0 else a - rank)
-    if len(set(result)) != len(result):
-        raise ShapeError(f"{name}: an axis is named twice in {axes}")
-    return tuple(sorted(result))
-
-
 #: what an element outside `where` counts as, and how `initial` joins the result
 _NEUTRAL: dict[str, tuple[float | None, str | None]] = {
     "sum": (0, "add"),
@@ -189,10 +142,6 @@ _NEUTRAL: dict[str, tuple[float | None, str | None]] = {
 }
 
 
-def _kept(keepdims: Any) -> bool:
-    return keepdims is not np._NoValue and bool(keepdims)
-
-
 def _reduction(name: str) -> Callable[..., Any]:
     op = TABLE[name]
     joined = _NEUTRAL[name][1]
@@ -201,22 +150,23 @@ def _reduction(name: str) -> Callable[..., Any]:
         x: Any, axis: Any = None, keepdims: Any = False, *, where: Any = True, initial: Any = None, **ignored: Any
     ) -> Any:
         if builtins.any(v is not None and v is not np._NoValue for v in ignored.values()):
-            raise UnsupportedError(f"{name}: the argument {next(iter(ignored))!r} has no meaning here")
+            named = next(k for k, v in ignored.items() if v is not None and v is not np._NoValue)
+            raise UnsupportedCallError(f"{name}: the argument {named!r} has no meaning here; leave it out")
         if initial is np._NoValue:
             initial = None
         chosen = where is not True and where is not np._NoValue
         if chosen or initial is not None:
-            return _of_some(name, x, axis, _kept(keepdims), where if chosen else True, initial)
+            return _of_some(name, x, axis, stays(keepdims), where if chosen else True, initial)
         rank = np.ndim(x) if not isinstance(x, Expr) else x.ndim
-        x = as_expr(x) if _holds_expr(x) else x
-        axes = _axes(axis, x.ndim if isinstance(x, Expr) else rank, name)
+        x = as_expr(x) if holds_expr(x) else x
+        axes = axes_of(axis, x.ndim if isinstance(x, Expr) else rank, name)
         if isinstance(x, Expr) and name in ("max", "min") and not math.prod(x.shape[a] for a in axes):
             raise ShapeError(
                 f"{name}: core shape {x.shape} has no elements along the axes {axes}; initial= is what none have"
             )
         if not axes and isinstance(x, Expr):
             return x
-        return apply(op, (x,), {"axes": axes, "keepdims": _kept(keepdims)})
+        return apply(op, (x,), {"axes": axes, "keepdims": stays(keepdims)})
 
     reduce.__name__ = reduce.__qualname__ = name
     start = f"; initial: {joined} this to the result" if joined else ""
@@ -228,17 +178,17 @@ def _of_some(name: str, x: Any, axis: Any, keepdims: bool, where: Any, initial: 
     """A reduction over the elements where a condition holds, from an initial value."""
     neutral, joined = _NEUTRAL[name]
     reduce = getattr(_module, name)
-    if not (isinstance(x, Expr) or isinstance(where, Expr) or isinstance(initial, Expr) or _holds_expr([x, where])):
+    if not (isinstance(x, Expr) or isinstance(where, Expr) or isinstance(initial, Expr) or holds_expr([x, where])):
         if name != "logsumexp":
             more = {"initial": initial} if initial is not None else {}
             return getattr(np, name)(x, axis=axis, keepdims=keepdims, where=where, **more)
         return reduce(np.where(where, x, neutral), axis, keepdims)
     if initial is not None and joined is None:
-        raise UnsupportedError(f"{name}: the argument 'initial' has no meaning here")
+        raise UnsupportedCallError(f"{name}: the argument 'initial' has no meaning here")
     x = as_expr(x)
     if name in ("max", "min") and where is not True and initial is None:
         raise ArgumentError(f"{name}: with where= it needs initial=, which is the result where no element is chosen")
-    axes = _axes(axis, x.ndim, name)
+    axes = axes_of(axis, x.ndim, name)
     if where is not True:
         if name == "mean":
             count = sum(broadcast_to(RULES.where(as_expr(where), 1, 0), x.shape), axis, keepdims)
@@ -263,20 +213,23 @@ min = amin = _reduction("min")
 logsumexp = _reduction("logsumexp")
 
 
-def reshape(x: Any, *shape: Any, **named: Any) -> Any:
-    """The same elements in another core shape; one length may be -1."""
+def reshape(x: Any, *shape: Any, order: str = "C", **named: Any) -> Any:
+    """The same elements in another core shape; one length may be -1. order "F": the first axis fastest, before and after."""
     if not isinstance(x, Expr):
-        return np.reshape(x, *shape, **named)
-    shape = named.pop("shape", shape)
-    if len(shape) == 1 and isinstance(shape[0], Iterable):
+        return np.reshape(x, *shape, order=order, **named)  # type: ignore[call-overload]
+    shape = (named.pop("shape"),) if "shape" in named else shape
+    refuse("reshape", {**named, "order": None if order in ("C", "F", "A") else order})
+    if len(shape) == 1 and isinstance(shape[0], Iterable) and not isinstance(shape[0], Expr):
         shape = tuple(shape[0])
-    lengths = [int(n) for n in ((shape,) if isinstance(shape, int) else shape)]
+    lengths = [integer(n, "reshape", "a length") for n in shape]
     if lengths.count(-1) == 1:
         known = math.prod(n for n in lengths if n != -1)
         if known and x.size % known == 0:
             lengths[lengths.index(-1)] = x.size // known
     if math.prod(lengths) != x.size or -1 in lengths:
         raise ShapeError(f"reshape: {x.size} elements of core shape {x.shape} do not fit {tuple(shape)}")
+    if order == "F":
+        return transpose(reshape(transpose(x), lengths[::-1]))
     return x if tuple(lengths) == x.shape else make(TABLE["reshape"], (x,), {"shape": tuple(lengths)})
 
 
@@ -290,15 +243,16 @@ def ndim(x: Any) -> int:
     return len(shape(x))
 
 
-def size(x: Any) -> int:
-    """The number of elements of the core."""
-    return math.prod(shape(x))
+def size(x: Any, axis: Any = None) -> int:
+    """The number of elements of the core, or its length along axes."""
+    lengths = shape(x)
+    return math.prod(lengths[a] for a in axes_of(axis, len(lengths), "size"))
 
 
 def ravel(x: Any, order: str = "C") -> Any:
     """All elements along one axis; order "F": the first axis fastest."""
     if order not in ("C", "A", "K", "F"):
-        raise UnsupportedError(f"ravel: order={order!r} is neither 'C' nor 'F'")
+        raise UnsupportedCallError(f"ravel: order={order!r} is neither 'C' nor 'F'")
     return reshape(transpose(x) if order == "F" else x, (-1,))
 
 
@@ -307,7 +261,7 @@ def expand_dims(x: Any, axis: Any) -> Any:
     if not isinstance(x, Expr):
         return np.expand_dims(x, axis)
     rank = x.ndim + (len(tuple(axis)) if isinstance(axis, Iterable) else 1)
-    new, old = {a + rank for a in _axes(axis, rank, "expand_dims")}, iter(x.shape)
+    new, old = {a + rank for a in axes_of(axis, rank, "expand_dims")}, iter(x.shape)
     return reshape(x, tuple(1 if k in new else next(old) for k in range(rank)))
 
 
@@ -315,7 +269,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     """Without core axes of length 1."""
     if not isinstance(x, Expr):
         return np.squeeze(x, axis)
-    drop = {a for a in range(-x.ndim, 0) if x.shape[a] == 1} if axis is None else set(_axes(axis, x.ndim, "squeeze"))
+    drop = {a for a in range(-x.ndim, 0) if x.shape[a] == 1} if axis is None else set(axes_of(axis, x.ndim, "squeeze"))
     if builtins.any(x.shape[a] != 1 for a in drop):
         raise ShapeError(f"squeeze: an axis of core shape {x.shape} to be dropped is longer than 1")
     return reshape(x, tuple(x.shape[a] for a in range(-x.ndim, 0) if a not in drop))
@@ -325,11 +279,10 @@ def transpose(x: Any, axes: Any = None) -> Any:
     """Core axes in another order; reversed by default."""
     if not isinstance(x, Expr):
         return np.transpose(x, axes)
-    order = (
-        tuple(range(-1, -x.ndim - 1, -1))
-        if axes is None
-        else tuple(int(a) - x.ndim if a >= 0 else int(a) for a in axes)
-    )
+    order = tuple(range(-1, -x.ndim - 1, -1))
+    if axes is not None:
+        named = [integer(a, "transpose", "an axis") for a in axes]
+        order = tuple(a - x.ndim if a >= 0 else a for a in named)
     if sorted(order) != list(range(-x.ndim, 0)):
         raise ShapeError(f"transpose: {axes} does not name each axis of core shape {x.shape} once")
     return x if order == tuple(range(-x.ndim, 0)) else make(TABLE["transpose"], (x,), {"axes": order})
@@ -340,7 +293,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     if not isinstance(x, Expr):
         return np.swapaxes(x, axis1, axis2)
     order = list(range(-x.ndim, 0))
-    (axis1,), (axis2,) = _axes(axis1, x.ndim, "swapaxes"), _axes(axis2, x.ndim, "swapaxes")
+    (axis1,), (axis2,) = axes_of(axis1, x.ndim, "swapaxes"), axes_of(axis2, x.ndim, "swapaxes")
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return transpose(x, order)
 
@@ -351,7 +304,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
         return np.moveaxis(x, source, destination)
     sources, places = (tuple(a) if isinstance(a, Iterable) else (a,) for a in (source, destination))
     for named in (sources, places):
-        _axes(named, x.ndim, "moveaxis")  # in range, and none twice
+        axes_of(named, x.ndim, "moveaxis")  # in range, and none twice
     if len(sources) != len(places):
         raise ShapeError(f"moveaxis: {len(sources)} axes to {len(places)} places")
     order = [a for a in range(x.ndim) if a not in {s % x.ndim for s in sources}]
@@ -362,7 +315,8 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
 
 def broadcast_to(x: Any, shape: Any) -> Any:
     """Repeated along new or stretched core axes."""
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    lengths = shape if isinstance(shape, Iterable) and not isinstance(shape, Expr) else (shape,)
+    shape = tuple(integer(n, "broadcast_to", "a length") for n in lengths)
     if not isinstance(x, Expr):
         return np.broadcast_to(x, shape)
     try:
@@ -376,7 +330,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 
 def concatenate(xs: Any, axis: int = 0) -> Any:
     """Arrays joined along an existing core axis."""
-    if not builtins.any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
+    if not builtins.any(isinstance(x, Expr) or holds_expr(x) for x in xs):
         return np.concatenate(xs, axis=axis)
     parts = tuple(as_expr(x) for x in xs)
     if not parts[0].shape or len({p.ndim for p in parts}) > 1:
@@ -385,35 +339,33 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
         )
     if axis is None:
         raise ShapeError("concatenate: name the axis; to join all elements write ravel on each")
-    (axis,) = _axes(axis, parts[0].ndim, "concatenate")
-    if len({(*p.shape[: p.ndim + axis], *p.shape[p.ndim + axis + 1 :]) for p in parts}) > 1:
+    (place,) = axes_of(axis, parts[0].ndim, "concatenate")
+    if len({(*p.shape[: p.ndim + place], *p.shape[p.ndim + place + 1 :]) for p in parts}) > 1:
         raise ShapeError(f"concatenate: core shapes {', '.join(str(p.shape) for p in parts)} differ beside axis {axis}")
-    return make(TABLE["concatenate"], parts, {"axis": axis})
+    return make(TABLE["concatenate"], parts, {"axis": place})
 
 
 def stack(xs: Any, axis: int = 0) -> Any:
     """Arrays of one core shape joined along a new axis."""
-    if not builtins.any(isinstance(x, Expr) or _holds_expr(x) for x in xs):
+    if not builtins.any(isinstance(x, Expr) or holds_expr(x) for x in xs):
         return np.stack(xs, axis=axis)
-    parts = tuple(as_expr(x) for x in xs)
-    if len({p.shape for p in parts}) > 1:
-        raise ShapeError(f"stack: core shapes {', '.join(str(p.shape) for p in parts)} differ")
-    rank = parts[0].ndim + 1
-    (axis,) = _axes(axis, rank, "stack")
-    return make(TABLE["stack"], parts, {"axis": axis})
+    return stacked([as_expr(x) for x in xs], axis)
 
 
 def getitem(x: Expr, index: Any) -> Expr:
     """Elements by an index: integers, slices, `...`, None, integer arrays (known, or expressions), masks of fixed content."""
     parts = index if isinstance(index, tuple) else (index,)
-    if _holds_expr(parts):
+    if holds_expr(parts):
         return indexing.getitem(x, parts)
     frozen: list[Any] = []
     for part in parts:
         if part is None or part is Ellipsis:
             frozen.append(part)
         elif isinstance(part, slice):
-            frozen.append(("slice", *(None if v is None else int(v) for v in (part.start, part.stop, part.step))))
+            ends = (part.start, part.stop, part.step)
+            frozen.append(
+                ("slice", *(None if v is None else integer(v, "indexing", "an end of a slice") for v in ends))
+            )
         elif isinstance(part, (int, np.integer)) and not isinstance(part, (bool, np.bool_)):
             frozen.append(int(part))
         else:
@@ -429,14 +381,25 @@ def getitem(x: Expr, index: Any) -> Expr:
                 frozen.append(("array", array.shape, np.ascontiguousarray(array, np.int64).tobytes()))
             else:
                 raise DtypeError(f"an index is made of integers, slices or booleans, not {array.dtype}")
+    if frozen.count(Ellipsis) > 1:
+        raise ShapeError(f"indexing core shape {x.shape}: only one ... can stand in an index")
     rest = x.ndim - sum_of_axes(frozen)
     place = frozen.index(Ellipsis) if Ellipsis in frozen else len(frozen)
     frozen[place : place + 1] = [("slice", None, None, None)] * builtins.max(rest, 0)
     try:
         result = make(TABLE["getitem"], (x,), {"index": tuple(frozen)})
-    except IndexError as problem:
-        raise ShapeError(f"indexing core shape {x.shape}: {problem}") from None
+    except ShapeError:
+        raise ShapeError(_outside(x, tuple(frozen))) from None
     return x if result.shape == x.shape and builtins.all(p == ("slice", None, None, None) for p in frozen) else result
+
+
+def _outside(x: Expr, index: tuple) -> str:
+    """Why there are no such elements."""
+    try:
+        TABLE["getitem"].shape(x.shape, index=index)  # type: ignore[misc]
+    except (IndexError, ValueError) as problem:
+        return f"indexing {brief(x, 60)} of core shape {x.shape}: {problem}"
+    raise AssertionError("an index that fits")
 
 
 def sum_of_axes(index: list[Any]) -> int:
@@ -446,14 +409,21 @@ def sum_of_axes(index: list[Any]) -> int:
 
 def matmul(x: Any, y: Any) -> Any:
     """Matrix product of core arrays, with NumPy's rules for vectors and stacks of matrices."""
-    if not (isinstance(x, Expr) or isinstance(y, Expr) or _holds_expr(x) or _holds_expr(y)):
+    if not (isinstance(x, Expr) or isinstance(y, Expr) or holds_expr(x) or holds_expr(y)):
         return np.matmul(x, y)
-    x, y = as_expr(x), as_expr(y)
+    return _product("matmul", as_expr(x), as_expr(y))
+
+
+def _product(name: str, x: Expr, y: Expr) -> Expr:
     if not x.shape or not y.shape:
-        raise ShapeError("matmul: a scalar has no matrix product; write * instead")
+        raise ShapeError(f"{name}: a scalar has no matrix product; write * instead")
     left, right = x.ndim == 1, y.ndim == 1
     if x.shape[-1] != y.shape[-1 if right else -2]:
-        raise ShapeError(f"matmul: core shapes {x.shape} and {y.shape} do not fit")
+        raise ShapeError(
+            f"{name}: core shapes {x.shape} and {y.shape} do not fit: the last axis of the first has length {x.shape[-1]}, the "
+            f"{'only axis' if right else 'last but one'} of the second {y.shape[-1 if right else -2]}. x.T and x.reshape(…) "
+            f"rearrange axes. The operands are {brief(x, 60)}, {brief(y, 60)}"
+        )
     z = make(TABLE["matmul"], (expand_dims(x, 0) if left else x, expand_dims(y, 1) if right else y), {})
     if left:
         z = squeeze(z, -1 if right else -2) if not right else reshape(z, z.shape[:-2])
@@ -470,15 +440,30 @@ def dot(x: Any, y: Any) -> Any:
     if not x.shape or not y.shape:
         return x * y
     if x.ndim > 2 or y.ndim > 2:
-        raise UnsupportedError("dot: for more than two axes write matmul, which is clear about stacks of matrices")
-    return matmul(x, y)
+        raise UnsupportedCallError("dot: for more than two axes write matmul, which is clear about stacks of matrices")
+    return _product("dot", x, y)
 
 
-def _like(value: float) -> Callable[..., Any]:
-    return lambda x, **ignored: _filled(value, x.shape) if isinstance(x, Expr) else np.full_like(x, value)
+def _like(name: str, value: float) -> Callable[..., Any]:
+    def function(
+        a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+    ) -> Any:
+        if not (isinstance(a, Expr) or holds_expr(a)):
+            return np.full_like(a, value, dtype=dtype, shape=shape)
+        refuse(name, {"device": device})
+        filled = broadcast_to(as_expr(value), as_expr(a).shape if shape is None else shape)
+        return filled if dtype is None else indexing.astype(filled, dtype)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{'Ones' if value else 'Zeros'} in the shape of `a` (or in `shape`), of `dtype` if one is given."
+    )
+    return function
 
 
-zeros_like, ones_like = _like(0.0), _like(1.0)
+zeros_like, ones_like, empty_like = (
+    _like(name, value) for name, value in (("zeros_like", 0.0), ("ones_like", 1.0), ("empty_like", 0.0))
+)
 
 
 from . import (  # noqa: E402, F401  (add the operators, and the functions that are composed of those above)
@@ -490,7 +475,8 @@ from . import (  # noqa: E402, F401  (add the operators, and the functions that 
     indexing,
     linalg,
     operators,
+    quantiles,
     statistics,
 )
 from .einsum import einsum  # noqa: E402, F401
-from .scan import checkpoint, cond, scan  # noqa: E402, F401
+from .scan import checkpoint, cond, scan, stop_gradient  # noqa: E402, F401

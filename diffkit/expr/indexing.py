@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
+from ..errors import DtypeError, ShapeError, UnsupportedCallError
 from ..ops import CAST, TABLE
 from ..ops.indexing import grid
 from . import functions as dk
-from .compositions import _array_index, _composition, _refuse
-from .functions import _axes, as_expr
 from .kind import constant_value
 from .node import DTYPES, Expr, make
+from .operands import array_index, as_expr, axes_of, holds_expr, refuse
+from .publishing import composition
 
 
 # ---- x[i] ---------------------------------------------------------------------------------------------------------
@@ -27,21 +27,21 @@ def integer_index(name: str, index: Any) -> Expr | np.ndarray:
     """An index that holds expressions, ready to gather with; an array where its content is known after all."""
     i = as_expr(index)
     if i.dtype == "bool":
-        raise UnsupportedError(
-            f"{name}: a mask whose content is not known yet would make an array of unknown length; dk.where(mask, x, other) "
-            "keeps the shape"
+        raise UnsupportedCallError(
+            f"{name}: a mask whose content is not known yet would make an array of unknown length. dk.where(mask, x, other) keeps "
+            "the shape"
         )
     if i.dtype != "int64":
-        raise UnsupportedError(
-            f"{name}: indexing by an expression of dtype {i.dtype}; an index is of dtype int64. Integers stay integers under "
-            "+ - * // % and the like, / and all else makes float64 of them: .astype('int64') makes them integers again"
+        raise UnsupportedCallError(
+            f"{name}: an expression of dtype {i.dtype}, where it has to be of dtype int64. Integers stay integers under + - * // % "
+            "and the like; / and all else makes float64 of them, and .astype('int64') integers again"
         )
     return constant_value(i.kind) if i.kind.op.name == "constant" else i
 
 
 def getitem(x: Expr, parts: tuple) -> Expr:
     """`x[parts]` where a part holds an expression. NumPy's rules, for any number of index arrays, mixed with all else."""
-    parts = _expanded(x, [integer_index("x[…]", p) if dk._holds_expr([p]) else p for p in parts])
+    parts = _expanded(x, [integer_index("indexing", p) if holds_expr([p]) else p for p in parts])
     if not any(isinstance(p, Expr) for p in parts):
         return dk.getitem(x, parts)
     fancy = [isinstance(p, (Expr, np.ndarray)) for p in parts]
@@ -85,13 +85,12 @@ def gather(x: Expr, indices: list[Any], axis: int) -> Expr:
     for k, index in enumerate(indices):
         n = x.shape[axis + k]
         if isinstance(index, np.ndarray) and index.size and not -n <= index.min() <= index.max() < n:
-            raise ShapeError(
-                f"indexing core shape {x.shape}: an index in {index.min()}…{index.max()} along a length of {n}"
-            )
+            wrong = index[(index < -n) | (index >= n)].flat[0]
+            raise ShapeError(f"indexing core shape {x.shape}: index {wrong} is out of range along a length of {n}")
     return make(TABLE["gather"], (x, *map(as_expr, indices)), {"axis": axis})
 
 
-@_composition
+@composition
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Of every row along an axis the elements that the same row of `indices` names; other axes broadcast.
 
@@ -99,8 +98,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """
     x = as_expr(arr)
     x, axis = (dk.ravel(x), -1) if axis is None else (x, axis)
-    index: Any = integer_index("take_along_axis", indices) if dk._holds_expr([indices]) else np.asarray(indices)
-    (axis,) = _axes(axis, x.ndim, "take_along_axis")
+    index: Any = integer_index("take_along_axis", indices) if holds_expr([indices]) else np.asarray(indices)
+    (axis,) = axes_of(axis, x.ndim, "take_along_axis")
     if index.ndim != x.ndim:
         raise ShapeError(f"core shape {x.shape} and indices of {index.shape} need the same number of axes")
     try:
@@ -114,18 +113,18 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return gather(x, places, -x.ndim) if isinstance(index, Expr) else dk.getitem(x, tuple(places))
 
 
-@_composition
+@composition
 def scatter_add(x: Any, index: Any, updates: Any, axis: int = 0) -> Any:
     """`x` with `updates` added to the elements at `index` along an axis; at an index named twice, both are added.
 
     x: any core shape. index: integers of any core shape. updates: broadcast to the shape of `take(x, index, axis)`.
     A new array: `x` stays as it is. Raises ShapeError where shapes or indices do not fit.
     """
-    places: Any = integer_index("scatter_add", index) if dk._holds_expr([index]) else np.asarray(index)
+    places: Any = integer_index("scatter_add", index) if holds_expr([index]) else np.asarray(index)
     if not isinstance(places, Expr) and places.dtype.kind not in "iu":
         raise DtypeError(f"scatter_add: an index is made of integers, not {places.dtype}")
-    (axis,) = _axes(axis, dk.ndim(x), "scatter_add")
-    if not (dk._holds_expr([x, updates]) or isinstance(places, Expr)):
+    (axis,) = axes_of(axis, dk.ndim(x), "scatter_add")
+    if not (holds_expr([x, updates]) or isinstance(places, Expr)):
         out = np.array(x, np.result_type(x, updates))
         np.add.at(out, (..., places, *(slice(None),) * (-1 - axis)), updates)
         return out
@@ -137,15 +136,20 @@ def scatter_add(x: Any, index: Any, updates: Any, axis: int = 0) -> Any:
     if isinstance(places, Expr):
         return x + make(TABLE["scatter_add"], (added, places), {"axis": axis, "shape": x.shape})
     gather(x, [places], axis)  # checks the range
-    fixed = (*(("slice", None, None, None),) * (x.ndim + axis), _array_index(places))
+    fixed = (*(("slice", None, None, None),) * (x.ndim + axis), array_index(places))
     return x + make(TABLE["scatter"], (added,), {"index": fixed, "shape": x.shape})
 
 
-def astype(x: Any, dtype: Any) -> Any:
-    """The same numbers in another dtype: float64, float32, int64 (towards 0) or bool."""
-    name = str(np.dtype(dtype))
+def astype(x: Any, dtype: Any, **ignored: Any) -> Any:
+    """In another dtype: float64, float32, int64 (towards 0) or bool. NumPy's `copy` and the like are of no effect."""
+    for key in set(ignored) - {"copy", "order", "casting", "subok", "device"}:
+        raise UnsupportedCallError(f"astype: the argument {key!r} has no meaning here; leave it out")
     if not isinstance(x, Expr):
-        return np.asarray(x).astype(name)
+        return np.asarray(x).astype(dtype)
+    try:
+        name = str(np.dtype(dtype))
+    except TypeError:
+        name = repr(dtype)
     if name not in DTYPES:
         raise DtypeError(f"astype: a dtype is one of {', '.join(DTYPES)}, not {name}")
     return x if x.kind.dtype == name else make(CAST, (x,), {"dtype": name})
@@ -159,14 +163,14 @@ def _along(name: str, x: Any, axis: int | None) -> tuple[Expr, int]:
         return dk.ravel(x), -1
     if not x.shape:
         raise ShapeError(f"{name}: core shape () has no axis {axis}")
-    return x, _axes(axis, x.ndim, name)[0]
+    return x, axes_of(axis, x.ndim, name)[0]
 
 
 def _sorting(name: str) -> Callable[..., Any]:
     def function(
         a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None
     ) -> Any:
-        _refuse(name, {"order": order})  # `kind` and `stable` say how: equal elements stay as they stand
+        refuse(name, {"order": order})  # `kind` and `stable` say how: equal elements stay as they stand
         x, place = _along(name, a, axis)
         return make(TABLE[name], (x,), {"axis": place})
 
@@ -175,7 +179,7 @@ def _sorting(name: str) -> Callable[..., Any]:
 
 def _extreme(name: str) -> Callable[..., Any]:
     def function(a: Any, axis: int | None = None, out: Any = None, *, keepdims: Any = False) -> Any:
-        _refuse(name, {"out": out})
+        refuse(name, {"out": out})
         kept = keepdims is not np._NoValue and bool(keepdims)
         x, place = _along(name, a, axis)
         if not x.shape[place]:
@@ -188,7 +192,7 @@ def _extreme(name: str) -> Callable[..., Any]:
 
 def _cumulative(name: str) -> Callable[..., Any]:
     def function(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-        _refuse(name, {"dtype": dtype, "out": out})
+        refuse(name, {"dtype": dtype, "out": out})
         x, place = _along(name, a, axis)
         return make(TABLE[name], (x,), {"axis": place})
 
@@ -198,56 +202,12 @@ def _cumulative(name: str) -> Callable[..., Any]:
 def _named(function: Callable[..., Any], name: str, none: str) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{TABLE[name].doc} ({none})."
-    return _composition(function)
+    return composition(function)
 
 
 sort, argsort = _sorting("sort"), _sorting("argsort")
 argmax, argmin = _extreme("argmax"), _extreme("argmin")
 cumsum, cumprod = _cumulative("cumsum"), _cumulative("cumprod")
-
-
-# ---- quantiles ----------------------------------------------------------------------------------------------------
-@_composition
-def quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, *, method: str = "linear", keepdims: Any = False
-) -> Any:
-    """The value below which a share `q` of the elements along axes (all by default) lies, between two of them interpolated.
-
-    q: known numbers in [0, 1]; the axes of `q` come first. NaN where an element is NaN.
-    """
-    _refuse("quantile", {"out": out, "method": None if method == "linear" else method})
-    x, kept = as_expr(a), keepdims is not np._NoValue and bool(keepdims)
-    axes = _axes(axis, x.ndim, "quantile")
-    rest = [i for i in range(-x.ndim, 0) if i not in axes]
-    rows = dk.reshape(dk.transpose(x, [*rest, *axes]), (*(x.shape[i] for i in rest), _size(x, axes)))
-    n = rows.shape[-1]
-    if isinstance(q, Expr) or not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
-        raise ArgumentError(f"quantile: q is made of known numbers from 0 to 1, not {q}")
-    if not n:
-        raise ShapeError(f"quantile: core shape {x.shape} has no elements along the axes {axes}")
-    rows = sort(rows)
-    last = rows[..., -1]  # NaN comes last
-    shape = (
-        tuple(1 if i in axes else n for i, n in zip(range(-x.ndim, 0), x.shape, strict=True)) if kept else last.shape
-    )
-    found = [dk.where(last == last, _between(rows, float(v) * (n - 1)), last) for v in np.ravel(q)]
-    return dk.reshape(dk.stack(found) if found else as_expr(np.zeros((0, *last.shape))), (*np.shape(q), *shape))
-
-
-def _size(x: Expr, axes: tuple[int, ...]) -> int:
-    return int(np.prod([x.shape[i] for i in axes], dtype=np.int64))
-
-
-def _between(rows: Expr, place: float) -> Expr:
-    low = int(place)
-    return rows[..., low] if place == low else rows[..., low] + (place - low) * (rows[..., low + 1] - rows[..., low])
-
-
-@_composition
-def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
-    """The middle element along axes (all by default), or the mean of the two. NaN where an element is NaN."""
-    _refuse("median", {"out": out})
-    return quantile(as_expr(a), 0.5, axis, keepdims=keepdims)
 
 
 setattr(dk, "astype", astype)

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import ShapeError, UnsupportedError
+from ..errors import ShapeError, UnsupportedCallError
 from ..ops import TABLE
 from . import functions as dk
-from .functions import _axes, _holds_expr, _kept, as_expr, matmul
+from .functions import matmul
 from .node import Expr, make
+from .operands import as_expr, axes_of, holds_expr, integer, stays
 
 __all__ = [
     "cholesky", "det", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_power", "multi_dot", "norm", "pinv", "qr", "slogdet",
@@ -70,7 +71,7 @@ def _published(function: _F) -> _F:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(a, Expr) or _holds_expr(a) for a in (*args, *kwargs.values())):
+        if any(isinstance(a, Expr) or holds_expr(a) for a in (*args, *kwargs.values())):
             return function(*args, **kwargs)
         library = np.linalg if hasattr(np.linalg, name) else import_module("scipy.linalg")
         return getattr(library, name)(*args, **kwargs)
@@ -120,9 +121,9 @@ def solve_triangular(
     its diagonal counts as ones. Shapes as in `solve`. NaN for a matrix with a zero on the diagonal.
     """
     for key in set(ignored) - {"overwrite_b", "check_finite"}:
-        raise UnsupportedError(f"solve_triangular: the argument {key!r} has no meaning here")
+        raise UnsupportedCallError(f"solve_triangular: the argument {key!r} has no meaning here")
     if trans not in (0, 1, 2, "N", "T", "C"):
-        raise UnsupportedError(f"solve_triangular: trans={trans!r} is none of 0, 1, 2, 'N', 'T', 'C'")
+        raise UnsupportedCallError(f"solve_triangular: trans={trans!r} is none of 0, 1, 2, 'N', 'T', 'C'")
     x, turned = _square("solve_triangular", a), trans not in (0, "N")
     params = {"lower": bool(lower) != turned, "unit_diagonal": bool(unit_diagonal)}
     return _solution("solve_triangular", dk.swapaxes(x, -1, -2) if turned else x, as_expr(b), params)
@@ -151,7 +152,7 @@ def pinv(a: Any, rcond: float | None = None, hermitian: bool = False, *, rtol: f
     among matrices of the same rank. Least squares: ``pinv(a) @ b``.
     """
     if hermitian:
-        raise UnsupportedError("pinv: the argument 'hermitian' has no meaning here")
+        raise UnsupportedCallError("pinv: the argument 'hermitian' has no meaning here")
     x = _matrices("pinv", a)
     if rtol is None:
         rtol = rcond if rcond is not None else max(x.shape[-2:]) * float(np.finfo(_floats(x)).eps)
@@ -165,7 +166,7 @@ def _floats(x: Expr) -> str:
 @_published
 def matrix_power(a: Any, n: int) -> Any:
     """Square matrices multiplied with themselves: `n` is an integer, a negative one takes the inverse."""
-    x, n = _square("matrix_power", a), int(n)
+    x, n = _square("matrix_power", a), integer(n, "matrix_power", "the power")
     if n == 0:
         return dk.broadcast_to(as_expr(np.eye(x.shape[-1], dtype=_floats(x))), x.shape)
     if n < 0:
@@ -206,11 +207,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     Of vectors (one axis) `ord` is 2, 1, inf, -inf, 0 or a power p; of matrices (two axes) "fro", "nuc", 1, -1, 2, -2, inf or
     -inf, where 2, -2 and "nuc" are of singular values. Kinks are those of abs, max, min and norm.
     """
-    a, kept = as_expr(x), _kept(keepdims)
+    a, kept = as_expr(x), stays(keepdims)
     if ord is None or (ord == 2 and axis is None and a.ndim == 1):
-        return make(TABLE["norm"], (a,), {"axes": _axes(axis, a.ndim, "norm"), "keepdims": kept})
+        return make(TABLE["norm"], (a,), {"axes": axes_of(axis, a.ndim, "norm"), "keepdims": kept})
     axes = tuple(range(a.ndim)) if axis is None else tuple(axis) if isinstance(axis, Iterable) else (axis,)
-    _axes(axes, a.ndim, "norm")
+    axes_of(axes, a.ndim, "norm")
     if len(axes) == 1:
         return _vector_norm(a, ord, axes[0], kept)
     if len(axes) != 2:
@@ -222,18 +223,18 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 def _vector_norm(x: Expr, ord: Any, axis: int, kept: bool) -> Any:
     if ord in (2, 1, inf, -inf, 0):
         reduce, of = {
-            2: (lambda v, *how: make(TABLE["norm"], (v,), {"axes": _axes(axis, x.ndim, "norm"), "keepdims": kept}), x),
+            2: (lambda v, *how: make(TABLE["norm"], (v,), {"axes": axes_of(axis, x.ndim, "norm"), "keepdims": kept}), x),
             1: (dk.sum, abs(x)), inf: (dk.max, abs(x)), -inf: (dk.min, abs(x)), 0: (dk.sum, dk.astype(x != 0, _floats(x))),
         }[ord]  # fmt: skip
         return reduce(of, axis, kept)
     if isinstance(ord, str):
-        raise UnsupportedError(f"norm: ord={ord!r} is of matrices, and there is one axis")
+        raise UnsupportedCallError(f"norm: ord={ord!r} is of matrices, and there is one axis")
     return dk.sum(abs(x) ** ord, axis, kept) ** (1.0 / ord)
 
 
 def _matrix_norm(x: Expr, ord: Any, rows: int, columns: int, kept: bool) -> Any:
     if ord == "fro":
-        return make(TABLE["norm"], (x,), {"axes": _axes((rows, columns), x.ndim, "norm"), "keepdims": kept})
+        return make(TABLE["norm"], (x,), {"axes": axes_of((rows, columns), x.ndim, "norm"), "keepdims": kept})
     if ord in (1, -1, inf, -inf):
         along, over = (rows, columns) if ord in (1, -1) else (columns, rows)
         found = (dk.max if ord > 0 else dk.min)(dk.sum(abs(x), along, True), over, True)
@@ -242,7 +243,9 @@ def _matrix_norm(x: Expr, ord: Any, rows: int, columns: int, kept: bool) -> Any:
         found = {2: dk.max, -2: dk.min, "nuc": dk.sum}[ord](values, -1)
         found = dk.expand_dims(found, (rows, columns))
     else:
-        raise UnsupportedError(f"norm: ord={ord!r} of a matrix is none of None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf")
+        raise UnsupportedCallError(
+            f"norm: ord={ord!r} of a matrix is none of None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf"
+        )
     return found if kept else dk.squeeze(found, (rows, columns))
 
 
@@ -287,8 +290,8 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 
 def _symmetric(name: str, a: Any, triangle: str) -> Expr:
-    if triangle.upper() not in ("L", "U"):
-        raise UnsupportedError(f"{name}: UPLO is 'L' or 'U', not {triangle!r}")
+    if triangle not in ("L", "U", "l", "u"):
+        raise UnsupportedCallError(f"{name}: UPLO is 'L' or 'U', not {triangle!r}")
     return _square(name, a)
 
 
@@ -301,7 +304,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     x = _matrices("qr", a)
     m, n = x.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
-        raise UnsupportedError(f"qr: mode={mode!r} is not there for core shape {x.shape}; 'reduced' and 'r' are")
+        raise UnsupportedCallError(f"qr: mode={mode!r} is not there for core shape {x.shape}; 'reduced' and 'r' are")
     both = make(TABLE["qr"], (x if m >= n else x[..., :m],))
     q, r = both[..., :m, :], both[..., m:, :]
     if m < n:  # the columns past the m-th are turned by the Q of those before
@@ -318,13 +321,13 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     `a` is square); those of the values alone are not.
     """
     if hermitian:
-        raise UnsupportedError("svd: the argument 'hermitian' has no meaning here")
+        raise UnsupportedCallError("svd: the argument 'hermitian' has no meaning here")
     x = _matrices("svd", a)
     if not compute_uv:
         return svdvals(x)
     m, n = x.shape[-2:]
     if full_matrices and m != n:
-        raise UnsupportedError(
+        raise UnsupportedCallError(
             f"svd: full_matrices=True of core shape {x.shape} would make up vectors that the matrix does not determine; write "
             "full_matrices=False"
         )
@@ -349,7 +352,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     factors. The residuals are sums of squares where m > n, else there are none.
     """
     if rcond is not None and rcond != -1:
-        raise UnsupportedError(
+        raise UnsupportedCallError(
             "lstsq: the argument 'rcond' has no meaning here; pinv(a, rcond) @ b has a rank to decide on"
         )
     x, y = _matrices("lstsq", a), as_expr(b)

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, OpError, ShapeError, TracingError
+from ..errors import ArgumentError, DtypeError, ShapeError, TracingError
 from ..ops import CONSTANT, TABLE, VARIABLE, Op
 from .kind import DTYPES, WEAK, Kind, infer, intern_kind
+from .unknown import Unknown
 
 #: more elements than these are not made an array of expressions, one node each
 LARGEST_ARRAY = 1024
 
 
-class Expr:
+class Expr(Unknown):
     """An expression. Build it with `dk.symbols`, `dk.parse`, operators and functions; evaluate it by calling it.
 
     `f(x=1.0, y=2.0)`, `f(1.0, 2.0)` (in the order of `f.variables`) or `f({"x": 1.0, "y": 2.0})`. Every argument may
@@ -145,7 +146,7 @@ class Expr:
     # ---- array protocol ----
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("a scalar expression has no length")
+            raise TracingError("a scalar expression has no length, and no elements to loop over or to unpack")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Expr]:
@@ -162,57 +163,14 @@ class Expr:
 
         return functions.transpose(self)
 
-    def _no_number(self, wanted: str, remedy: str) -> TracingError:
-        from .printing import brief
-
-        return TracingError(
-            f"{wanted} needs a number, but {brief(self)!r} is an expression whose value is not known yet. {remedy}"
-        )
-
-    def __bool__(self) -> bool:
-        raise self._no_number(
-            "Python's truth test (`if`, `while`, `and`, `or`, `not`, `max`, `min`)",
-            "Write dk.where(condition, a, b) to choose between values (& | ~ for and, or, not; np.maximum, np.minimum for max, "
-            "min), dk.cond(condition, f, g, *operands) to choose between functions, and dk.scan(step, carry, xs) for a loop "
-            "whose steps are fixed in number.",
-        )
-
-    def __float__(self) -> float:
-        if self.number is not None:
-            return float(self.number)
-        raise self._no_number(
-            "float()",
-            "Keep it as an expression: NumPy's functions and dk's take it (np.sin, not math.sin), dk.where and dk.cond choose by "
-            "it. Or evaluate it: f(x=...).",
-        )
-
-    def __int__(self) -> int:
-        raise self._no_number(
-            "int()",
-            "dk.floor and dk.trunc give the integer part as an expression, dk.where and dk.cond choose by it. Or hand the number "
-            "over as a Python int, which is not traced.",
-        )
-
-    def __index__(self) -> int:
-        raise self._no_number(
-            "A count or an index of Python's (range(), a list's [], a shape)",
-            "Hand it over as a Python int, which is not traced. dk.scan(step, carry, xs) loops along an array without "
-            "unrolling, with dk.where or dk.cond for what depends on a value; dk.take picks elements of an array by an index.",
-        )
-
-    def __round__(self, digits: int | None = None) -> Expr:
-        raise self._no_number("round()", "dk.round gives the nearest whole number as an expression.")
-
-    def __complex__(self) -> complex:
-        raise self._no_number("complex()", "diffkit works on real numbers.")
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """An array of the elements, as expressions: what `np.array([x, y])` is made of."""
         if dtype is not None and np.dtype(dtype) != object:
             raise self._no_number(
                 f"An array of {np.dtype(dtype)}",
-                "Leave np.asarray and the dtype out: NumPy's functions and dk's take expressions as they are, np.stack and "
-                "np.concatenate join them, and dk.where, dk.cond and dk.scan do what depends on values.",
+                "Leave np.asarray and the dtype out, and write nothing into arrays of numbers: NumPy's functions and dk's take "
+                "expressions as they are, np.stack and np.concatenate join them, and dk.where, dk.scatter_add, dk.cond and dk.scan "
+                "do the rest.",
             )
         if self.size > LARGEST_ARRAY:
             raise TracingError(
@@ -225,23 +183,11 @@ class Expr:
             array[position] = self[position] if position else self
         return array
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TracingError(
-            "An expression cannot be changed in place. Build the array with np.stack, np.concatenate or dk.where(mask, a, b), or "
-            "add to elements with dk.scatter_add(x, index, values)."
-        )
-
-    def __xor__(self, other: Any) -> Expr:
-        raise TracingError("^ is not a power in Python; write ** (in text, dk.parse reads both as power)")
-
-    __rxor__ = __xor__
-
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
     if TYPE_CHECKING:  # operators and methods are set in functions.py, from the op table
 
-        def __getattr__(self, name: str) -> Any: ...
         def _binary(self, other: Any) -> Expr: ...
         def _unary(self) -> Expr: ...
 
@@ -369,7 +315,7 @@ def _make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], canonical: 
     try:
         bound = op.bind(params)
     except TypeError as problem:
-        raise OpError(str(problem)) from None
+        raise ArgumentError(str(problem)) from None
     try:
         return node(infer(op, bound, tuple([a.kind for a in args])), args)
     except ShapeError as problem:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..errors import TracingError, UnsupportedError
+from ..errors import DiffkitError, TracingError, UnsupportedCallError
 from ..ops import TABLE
 from . import functions as dk
 from .arranging import matrix_transpose
-from .compositions import COMPOSITIONS, diagonal, trace
+from .calling import BUILD
+from .compositions import diagonal, trace
 from .elementary import around, imag
-from .functions import _whole, apply, as_expr
+from .functions import apply
 from .node import Expr, make
+from .operands import as_expr, whole_number
+from .publishing import COMPOSITIONS
 
 
 # ---- operators ----------------------------------------------------------------------------------------------------
 def _binary(name: str) -> tuple[Callable, Callable]:
     op = TABLE[name]
-    integers = op.integers
+    integers, test = op.integers, op.result == "bool"
 
     def forward(self: Expr, other: Any) -> Any:
         if isinstance(other, Expr):
             return make(op, (self, other))
-        if hasattr(type(other), "__dk_apply__") or isinstance(other, (str, bytes, dict, set)):
+        if hasattr(type(other), "__dk_apply__") or (test and isinstance(other, (str, bytes, dict, set))):
             return NotImplemented
         if integers and other.__class__ is int and self.kind.dtype == "int64":
-            return make(op, (self, _whole(other)))
+            return make(op, (self, whole_number(other)))
         return make(op, (self, as_expr(other)))
 
     def backward(self: Expr, other: Any) -> Any:
-        if isinstance(other, (str, bytes, dict, set)):
-            return NotImplemented
         if integers and other.__class__ is int and self.kind.dtype == "int64":
-            return make(op, (_whole(other), self))
+            return make(op, (whole_number(other), self))
         return make(op, (as_expr(other), self))
 
     return forward, backward
@@ -78,10 +80,10 @@ def _of_functions(name: str) -> tuple[Callable, Callable]:
     """An operator that is a composition; looked up when it is used."""
 
     def forward(self: Expr, other: Any) -> Any:
-        return NotImplemented if isinstance(other, (str, bytes, dict, set)) else getattr(dk, name)(self, other)
+        return getattr(dk, name)(self, other)
 
     def backward(self: Expr, other: Any) -> Any:
-        return NotImplemented if isinstance(other, (str, bytes, dict, set)) else getattr(dk, name)(other, self)
+        return getattr(dk, name)(other, self)
 
     return forward, backward
 
@@ -122,7 +124,7 @@ def _bounded(x: Any, low: Any = None, high: Any = None, **ignored: Any) -> Any:
     low, high = (ignored.pop(n, v) for n, v in (("min", low), ("max", high)))
     low, high = (ignored.pop(n, v) for n, v in (("a_min", low), ("a_max", high)))
     if any(v is not None for v in ignored.values()):
-        raise UnsupportedError(f"clip: the argument {next(iter(ignored))!r} has no meaning here")
+        raise UnsupportedCallError(f"clip: the argument {next(iter(ignored))!r} has no meaning here; leave it out")
     if low is not None and high is not None:
         return apply(TABLE["clip"], (x, low, high), {})
     if low is not None:
@@ -171,44 +173,96 @@ for _name, _remedy in (
 
 
 # ---- NumPy's protocols --------------------------------------------------------------------------------------------
+def _spelled(function: Any) -> str:
+    """`numpy.linalg.eig`, `scipy.special.gammainc`: a function with the path to it."""
+    name = function.__name__
+    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, name) else "scipy.special")
+    return f"{module}.{name}"
+
+
+#: what to write for some of NumPy's functions that are not there
+_INSTEAD = {
+    **dict.fromkeys(("eig", "eigvals"), "np.linalg.eigh and eigvalsh are, for symmetric matrices"),
+    **dict.fromkeys(
+        ("argwhere", "compress", "extract", "flatnonzero", "nonzero", "trim_zeros", "unique"),
+        "the length of its result would depend on values; dk.where(mask, a, b) keeps the shape",
+    ),
+    **dict.fromkeys(
+        ("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask", "at"), f"it changes an array; {BUILD}"
+    ),
+    **dict.fromkeys(("argpartition", "partition"), "np.sort and np.argsort are"),
+    **dict.fromkeys(("bincount", "histogram"), "dk.scatter_add(np.zeros(n), index, 1.0) counts by an index"),
+    "apply_along_axis": "dk.vmap(f) goes along an axis",
+    "accumulate": "np.cumsum and np.cumprod are",
+    "outer": "np.outer(a, b) is, and a[:, None] op b for any operation",
+    "reduce": "np.sum, np.prod, np.max and np.min are",
+}
+
+
+def _not_there(call: str) -> UnsupportedCallError:
+    remedy = _INSTEAD.get(call.rpartition(".")[2], "dir(dk) lists the functions that are, and dk.register_op adds one")
+    return UnsupportedCallError(f"{call} is not an operation of diffkit on expressions: {remedy}")
+
+
 def _array_ufunc(self: Expr, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     name = ufunc.__name__
-    op = composed = None
-    if method == "__call__":
-        op = TABLE.get(name)
-        composed = COMPOSITIONS.get(name)
-    if op is None and composed is None:
-        call = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
-        raise UnsupportedError(
-            f"{call} is not an operation of diffkit; see diffkit.ops.TABLE, or register it with dk.register_op"
-        )
+    if method != "__call__":
+        raise _not_there(f"{_spelled(ufunc)}.{method}")
+    composed = COMPOSITIONS.get(name)
+    if composed is None and name not in TABLE:
+        raise _not_there(_spelled(ufunc))
     if ufunc is np.matmul:
         return dk.matmul(*inputs)
     if kwargs.get("out") is not None and any(isinstance(o, np.ndarray) for o in kwargs["out"]):
         raise TracingError(
-            f"numpy.{name}: an expression cannot be written into an array of numbers (out=, or an operator like +=). Write "
+            f"{_spelled(ufunc)}: an expression cannot be written into an array of numbers (out=, or an operator like +=). Write "
             "y = y + x, which makes a new value"
         )
-    if kwargs and any(v is not None for v in kwargs.values()):
-        raise UnsupportedError(f"numpy.{name}: {', '.join(kwargs)} cannot be used on an expression")
-    return composed(*inputs) if composed is not None else apply(op, inputs, {})  # type: ignore[arg-type]
+    given = [k for k, v in kwargs.items() if v is not None]
+    if given:
+        raise UnsupportedCallError(f"{_spelled(ufunc)}: the argument {given[0]!r} has no meaning here; leave it out")
+    return composed(*inputs) if composed is not None else apply(TABLE[name], inputs, {})
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    if choices:
+        return dk.where(condition, *choices)
+    raise UnsupportedCallError(f"numpy.where of a condition alone: {_INSTEAD['nonzero']}")
 
 
 #: functions of NumPy that dk. has under another name, or with other arguments
 _OTHERWISE: dict[Callable, Callable] = {
     np.round: lambda a, decimals=0, out=None: around(a, decimals, out),
     np.clip: _bounded,
+    np.where: _where,
+    np.copy: lambda a, order="K", subok=False: a,
     # of the last two axes, unlike NumPy's functions of these names
     np.linalg.diagonal: lambda x, *, offset=0: diagonal(x, offset, -2, -1),
     np.linalg.trace: lambda x, *, offset=0, dtype=None: trace(x, offset, -2, -1, dtype),
 }
+#: functions of NumPy that are not what dk. has under their name
+_OTHERS = {np.linalg.cond}
 
 
 def _array_function(self: Expr, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
     ours = _OTHERWISE.get(func) or getattr(dk, func.__name__, None)
-    if ours is None or func.__name__.startswith("_"):
-        raise UnsupportedError(f"numpy.{func.__name__} is not an operation of diffkit on expressions")
-    return ours(*args, **kwargs)
+    if ours is None or func.__name__.startswith("_") or func in _OTHERS:
+        raise _not_there(_spelled(func))
+    try:
+        return ours(*args, **kwargs)
+    except TypeError as problem:
+        if isinstance(problem, DiffkitError) or _takes(ours, args, kwargs):
+            raise
+        raise UnsupportedCallError(f"{_spelled(func)} on expressions: {problem}; leave that argument out") from None
+
+
+def _takes(function: Callable, args: tuple, kwargs: dict) -> bool:
+    """Whether a function can be called with these arguments at all."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 setattr(Expr, "__array_ufunc__", _array_ufunc)

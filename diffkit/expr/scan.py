@@ -7,21 +7,25 @@ of the expressions they make that do not depend on those symbols are computed ou
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import optree
 
-from ..errors import ArgumentError, DtypeError, ShapeError, TracingError
+from ..errors import ArgumentError, DtypeError, Place, ShapeError, TracingError
 from ..ops import CONSTANT, TABLE, VARIABLE
 from ..ops.loops import pieces_of_call, pieces_of_scan, unpacked
+from .calling import called
 from .collector import paused
-from .functions import RULES, as_expr
+from .functions import RULES, apply
 from .kind import WEAK, constant_value
 from .node import Expr, make, topological, variable
-from .trace import _uids, going_on, is_leaf
+from .operands import as_expr, whole_number
+from .printing import shorten
+from .trace import going_on, is_leaf, uids
 
 if TYPE_CHECKING:
     from ..tape.body import Body
@@ -51,6 +55,8 @@ def scan(
 
     Raises ShapeError, DtypeError or ArgumentError, naming the leaf, where lengths differ or the carry changes.
     """
+    if not callable(step) or isinstance(step, Expr):
+        raise ArgumentError(f"scan: the step is a function step(carry, x) -> (carry, y), not {_words(step)}")
     steps, rows, xs_structure = _rows(xs, length)
     started, carry_structure = _leaves(carry)
     given = [as_expr(c) for c in started]
@@ -89,7 +95,8 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     """`true_fun(*operands)` where `pred` is true, else `false_fun(*operands)`; nests of arrays of one structure.
 
     On a traced `pred` (a scalar; at every point of loop dims its own) **both** functions are computed, and `where` chooses. A
-    NaN or infinity in the branch not taken touches neither the value nor the derivative. A `pred` that is known calls one of them.
+    NaN or infinity in the branch not taken touches neither the value nor the derivative. Python ints in both branches make an
+    integer (an index). A `pred` that is known calls one of them.
     """
     if not isinstance(pred, Expr):
         if np.shape(pred) != ():
@@ -102,18 +109,36 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
             f"cond: the condition has core shape {pred.shape}; it must be a scalar (dk.where chooses by element)"
         )
     chosen = pred if pred.dtype == "bool" else make(TABLE["not_equal"], (pred, as_expr(0)))
-    one, other = true_fun(*operands), false_fun(*operands)
+    for branch in (true_fun, false_fun):
+        if not callable(branch) or isinstance(branch, Expr):
+            raise ArgumentError(
+                f"cond: a branch is a function, such as lambda: x, not {_words(branch)}; dk.where chooses between values"
+            )
+    how = f"cond calls both branches with {len(operands)} operand{'s' * (len(operands) != 1)}"
+    one, other = (called(branch, operands, how=how) for branch in (true_fun, false_fun))
     (yes, structure), (no, other_structure) = _leaves(one), _leaves(other)
     if structure != other_structure:
         raise ArgumentError(
-            f"cond: one branch returns {structure}, the other {other_structure}; they must be structured alike"
+            f"cond: the branches must be structured alike; one returns {_words(one)}, the other {_words(other)}"
         )
+    found = []
     for a, b, name in zip(yes, no, _names(one, "result"), strict=True):
-        if as_expr(a).shape != as_expr(b).shape:
+        x, y = (
+            whole_number(v) if a.__class__ is b.__class__ is int else _returned(v, f)
+            for v, f in ((a, true_fun), (b, false_fun))
+        )
+        if x.shape != y.shape:
             raise ShapeError(
-                f"cond: {name} has core shape {as_expr(a).shape} in one branch and {as_expr(b).shape} in the other"
+                f"cond: {name} has core shape {x.shape} in one branch and {y.shape} in the other; np.broadcast_to makes them alike"
             )
-    return optree.tree_unflatten(structure, [RULES.where(chosen, a, b) for a, b in zip(yes, no, strict=True)])
+        found.append(RULES.where(chosen, a if x.kind.dtype == WEAK else x, b if y.kind.dtype == WEAK else y))
+    return optree.tree_unflatten(structure, found)
+
+
+def stop_gradient(x: Any) -> Any:
+    """x, taken for a constant by every derivative; of a nest every leaf."""
+    op = TABLE["stop_gradient"]
+    return optree.tree_map(lambda leaf: apply(op, (leaf,), {}), x, is_leaf=is_leaf)
 
 
 def checkpoint(f: _F) -> _F:
@@ -137,9 +162,9 @@ def checkpoint(f: _F) -> _F:
         with paused(), going_on(inputs):
             symbols = iter(inputs)
             inner = [next(symbols) if isinstance(leaf, Expr) else leaf for leaf in leaves]
-            positional, named = optree.tree_unflatten(structure, inner)
-            results, result_structure = _leaves(f(*positional, **named))
-            body, constants = closed([_returned(r, "the function") for r in results], inputs)
+            positional, named = cast("tuple[tuple, dict]", optree.tree_unflatten(structure, inner))
+            results, result_structure = _leaves(called(f, positional, named))
+            body, constants = closed([_returned(r, f) for r in results], inputs)
         found = _applied("call", [*given, *constants], {"body": body}, body, pieces_of_call(body), False)
         return optree.tree_unflatten(result_structure, found)
 
@@ -157,6 +182,19 @@ def _names(tree: Any, prefix: str) -> list[str]:
     """`carry`, `carry.h`, `carry[0]`."""
     paths, _, _ = optree.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [prefix + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path) for path in paths]
+
+
+def _words(tree: Any) -> str:
+    """A nest in words: `an array`, `(array, {'a': array})`, `None`; what is no array or number by its type."""
+
+    def leaf(value: Any) -> str:
+        return "array" if isinstance(value, (Expr, np.ndarray, float, int, np.generic)) else type(value).__name__
+
+    leaves, structure = _leaves(tree)
+    if structure.is_leaf():
+        return f"{'an' if leaf(tree)[0] in 'aeiou' else 'a'} {leaf(tree)}"
+    text, parts = str(structure).removeprefix("PyTreeSpec(").removesuffix(")"), map(leaf, leaves)
+    return shorten(re.sub(r"\*", lambda found: next(parts, "…"), text), 120)
 
 
 def _rows(xs: Any, length: int | None) -> tuple[int, list[Any], Any]:
@@ -177,7 +215,9 @@ def _rows(xs: Any, length: int | None) -> tuple[int, list[Any], Any]:
             raise ArgumentError(f"scan: length is {length}; it cannot be negative")
         lengths["length"] = length
     if not lengths:
-        raise ArgumentError("scan: give xs, or the number of steps as length=")
+        raise ArgumentError(
+            "scan: how many steps? Give xs, whose arrays have the steps along their first axis, or length="
+        )
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name}: {n}" for name, n in lengths.items())
         raise ShapeError(
@@ -210,16 +250,18 @@ def _starting_dtypes(started: Sequence[Any], carry: Sequence[Expr], rows: Sequen
 
 
 def _symbols(name: str, signature: Sequence[tuple[tuple[int, ...], str]]) -> list[Expr]:
-    uid = next(_uids)
+    uid = next(uids)
     return [variable(f"{name}{k}", shape, dtype, uid) for k, (shape, dtype) in enumerate(signature)]
 
 
-def _returned(leaf: Any, what: str) -> Expr:
+def _returned(leaf: Any, function: Callable) -> Expr:
     try:
         return as_expr(leaf)
     except (DtypeError, TypeError, ValueError):
         raise TracingError(
-            f"{what} returned a {type(leaf).__name__}; it must return numbers, arrays or nests of them"
+            f"{getattr(function, '__name__', 'the function')} returned a {type(leaf).__name__}; it must return numbers, arrays or "
+            "nests of them",
+            where=Place.definition(function),
         ) from None
 
 
@@ -230,14 +272,23 @@ def _stepped(
     carries = carry_structure.num_leaves
     carry = optree.tree_unflatten(carry_structure, inputs[:carries])
     with going_on(inputs):
-        result = step(carry, optree.tree_unflatten(xs_structure, inputs[carries:]))
+        x = optree.tree_unflatten(xs_structure, inputs[carries:])
+        result = called(step, (carry, x), how="scan calls its step with two arguments, step(carry, x)")
+    where = Place.definition(step)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise ArgumentError(f"scan: the step must return a pair (carry, y), not {type(result).__name__}")
+        raise ArgumentError(
+            f"scan: the step must return a pair (carry, y), where y may be None; it returns {_words(result)}",
+            where=where,
+        )
     ends, structure = _leaves(result[0])
     if structure != carry_structure:
-        raise ArgumentError(f"scan: the step turns a carry of structure {carry_structure} into {structure}")
+        raise ArgumentError(
+            f"scan: the step must return a carry of the structure that it gets; it gets {_words(carry)} and returns "
+            f"{_words(result[0])}",
+            where=where,
+        )
     ys, ys_structure = _leaves(result[1])
-    return [_returned(e, "scan: the step") for e in ends], [_returned(y, "scan: the step") for y in ys], ys_structure
+    return [_returned(e, step) for e in ends], [_returned(y, step) for y in ys], ys_structure
 
 
 def _kept(end: Expr, shape: tuple[int, ...], dtype: str, name: str) -> Expr:
@@ -281,7 +332,7 @@ def closed(outputs: Sequence[Expr], inputs: Sequence[Expr]) -> tuple[Body, list[
     used = [a for n in order if n in inside for a in n.args] + list(outputs)
     constants = list(dict.fromkeys(a for a in used if a in varying and a not in inside))
     for k, c in enumerate(constants):
-        place[c] = builder.input(f"constant{k}", c.shape, c.dtype, next(_uids))
+        place[c] = builder.input(f"constant{k}", c.shape, c.dtype, next(uids))
     taken = list(place.values())
     for n in order:
         if n not in place and (n in inside or n not in varying):
@@ -311,7 +362,7 @@ def _with_input(tape: Any) -> Body:
     from ..tape.body import Body
 
     builder = Builder.copy_of(tape)
-    return Body.of(builder.finish((*tape.inputs, builder.input("nothing", (), "float64", next(_uids))), tape.outputs))
+    return Body.of(builder.finish((*tape.inputs, builder.input("nothing", (), "float64", next(uids))), tape.outputs))
 
 
 def _computed(

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import ShapeError
 from . import functions as dk
-from .compositions import _composition, _refuse
 from .elementary import isnan
-from .functions import RULES, _axes, _holds_expr, _kept, as_expr
+from .functions import RULES
 from .node import Expr
+from .operands import as_expr, axes_of, holds_expr, refuse, stays
+from .publishing import composition
 
 o = RULES
 
@@ -25,7 +26,7 @@ o = RULES
 def _deviations(name: str, a: Any, axis: Any, where: Any) -> tuple[Expr, tuple[int, ...], Any]:
     """What is left of the mean (0 outside `where`), the axes, and how many elements they have."""
     x = as_expr(a)
-    axes = _axes(axis, x.ndim, name)
+    axes = axes_of(axis, x.ndim, name)
     if where is True or where is np._NoValue:
         return x - dk.mean(x, axes, keepdims=True), axes, math.prod(x.shape[i] for i in axes)
     count = _count(o.where(where, dk.ones_like(x), 0), axes, True)
@@ -43,46 +44,46 @@ def _spread(name: str, a: Any, axis: Any, ddof: float, keepdims: Any, where: Any
     if not isinstance(count, Expr):
         return rest, axes, max(count - ddof, 0)
     freedom = o.maximum(count - ddof, 0)
-    return rest, axes, freedom if _kept(keepdims) else dk.reshape(freedom, dk.sum(rest, axes).shape)
+    return rest, axes, freedom if stays(keepdims) else dk.reshape(freedom, dk.sum(rest, axes).shape)
 
 
-@_composition
+@composition
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
     """Mean squared deviation from the mean over axes (all by default), over n - ddof; `where`: of these elements alone."""
-    _refuse("var", {"dtype": dtype, "out": out, "mean": mean})
+    refuse("var", {"dtype": dtype, "out": out, "mean": mean})
     rest, axes, freedom = _spread("var", a, axis, _ddof(ddof, correction), keepdims, where)
-    return dk.sum(o.square(rest), axes, keepdims=_kept(keepdims)) / freedom
+    return dk.sum(o.square(rest), axes, keepdims=stays(keepdims)) / freedom
 
 
-@_composition
+@composition
 def std(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
     """Root of the variance over axes (all by default). Where all elements are equal its derivative is 0, as that of norm."""
-    _refuse("std", {"dtype": dtype, "out": out, "mean": mean})
+    refuse("std", {"dtype": dtype, "out": out, "mean": mean})
     rest, axes, freedom = _spread("std", a, axis, _ddof(ddof, correction), keepdims, where)
     if not rest.size:  # no length either, but of no elements it is not a number
-        return o.sqrt(dk.sum(rest, axes, keepdims=_kept(keepdims)) / freedom)
+        return o.sqrt(dk.sum(rest, axes, keepdims=stays(keepdims)) / freedom)
     root = o.sqrt(freedom) if isinstance(freedom, Expr) else math.sqrt(freedom)
-    return dk.norm(rest, axis=axes, keepdims=_kept(keepdims)) / root
+    return dk.norm(rest, axis=axes, keepdims=stays(keepdims)) / root
 
 
 def _ddof(ddof: float, correction: Any) -> float:
     return ddof if correction is None or correction is np._NoValue else correction
 
 
-@_composition
+@composition
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     """Mean with weights of the shape of `a`, or of its lengths along `axis`; `returned`: with the sums of the weights.
 
     Weights that sum to zero divide by zero.
     """
-    x, kept = as_expr(a), _kept(keepdims)
-    axes = _axes(axis, x.ndim, "average")
+    x, kept = as_expr(a), stays(keepdims)
+    axes = axes_of(axis, x.ndim, "average")
     w = as_expr(1.0 if weights is None else weights)
     if weights is not None and w.shape != x.shape:
         named = [i % x.ndim for i in (axis if isinstance(axis, Iterable) else (axis,))] if axis is not None else []
@@ -95,15 +96,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return (found, total) if returned else found
 
 
-@_composition
+@composition
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     """Largest minus smallest element over axes (all by default)."""
-    _refuse("ptp", {"out": out})
-    x, kept = as_expr(a), _kept(keepdims)
+    refuse("ptp", {"out": out})
+    x, kept = as_expr(a), stays(keepdims)
     return dk.max(x, axis, keepdims=kept) - dk.min(x, axis, keepdims=kept)
 
 
-@_composition
+@composition
 def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, fweights: Any = None,
     aweights: Any = None, *, dtype: Any = None,
@@ -112,7 +113,7 @@ def cov(
 
     Divided by n - 1, or n - ddof (`bias`: n). `fweights`: how often each observation occurs; `aweights`: its weight.
     """
-    _refuse("cov", {"dtype": dtype})
+    refuse("cov", {"dtype": dtype})
     x = _variables("cov", m, y, rowvar)
     freedom = (0 if bias else 1) if ddof is None else int(ddof)
     n = x.shape[1]
@@ -147,10 +148,10 @@ def _variables(name: str, m: Any, y: Any, rowvar: bool) -> Expr:
     return parts[0] if len(parts) == 1 else dk.concatenate(parts, 0)
 
 
-@_composition
+@composition
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
     """Correlations (k, k) of k variables: covariances over the deviations of both. NaN for a variable that does not vary."""
-    _refuse("corrcoef", {"dtype": dtype})
+    refuse("corrcoef", {"dtype": dtype})
     c = cov(as_expr(x), y, rowvar)
     if not c.shape:
         return c / c
@@ -163,7 +164,7 @@ def _present(x: Expr, axis: Any, keepdims: Any, name: str) -> tuple[Expr, Expr]:
     """Where an element is a number, and how many there are over the axes."""
     there = o.logical_not(isnan(x))
     ones = o.where(there, dk.ones_like(x), 0)
-    return there, dk.sum(ones, _axes(axis, x.ndim, name), keepdims=_kept(keepdims))
+    return there, dk.sum(ones, axes_of(axis, x.ndim, name), keepdims=stays(keepdims))
 
 
 def _without_nan(name: str, of: str, neutral: float) -> None:
@@ -171,9 +172,9 @@ def _without_nan(name: str, of: str, neutral: float) -> None:
     def function(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **how: Any
     ) -> Any:
-        _refuse(name, {"dtype": dtype, "out": out})
+        refuse(name, {"dtype": dtype, "out": out})
         x = as_expr(a)
-        return getattr(dk, of)(o.where(isnan(x), neutral, x), axis, keepdims=_kept(keepdims), **how)
+        return getattr(dk, of)(o.where(isnan(x), neutral, x), axis, keepdims=stays(keepdims), **how)
 
     function.__doc__ = f"{of} over axes (all by default) of the elements that are not NaN."
 
@@ -181,7 +182,7 @@ def _without_nan(name: str, of: str, neutral: float) -> None:
 def _composition_named(name: str) -> Callable[..., Any]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         function.__name__ = function.__qualname__ = name
-        return _composition(function)
+        return composition(function)
 
     return decorate
 
@@ -193,10 +194,10 @@ _without_nan("nanprod", "prod", 1.0)
 def _extreme_without_nan(name: str, of: str, bottom: float) -> None:
     @_composition_named(name)
     def function(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **how: Any) -> Any:
-        _refuse(name, {"out": out})
+        refuse(name, {"out": out})
         x = as_expr(a)
         _, count = _present(x, axis, keepdims, name)
-        found = getattr(dk, of)(o.where(isnan(x), bottom, x), axis, keepdims=_kept(keepdims), **how)
+        found = getattr(dk, of)(o.where(isnan(x), bottom, x), axis, keepdims=stays(keepdims), **how)
         return o.where(o.equal(count, 0), math.nan, found)
 
     function.__doc__ = (
@@ -208,21 +209,21 @@ _extreme_without_nan("nanmax", "max", -math.inf)
 _extreme_without_nan("nanmin", "min", math.inf)
 
 
-@_composition
+@composition
 def nanmean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
     """Mean over axes (all by default) of the elements that are not NaN; NaN where all are."""
-    _refuse("nanmean", {"dtype": dtype, "out": out})
+    refuse("nanmean", {"dtype": dtype, "out": out})
     x = as_expr(a)
-    return dk.mean(x, axis, keepdims=_kept(keepdims), where=_and(o.logical_not(isnan(x)), where))
+    return dk.mean(x, axis, keepdims=stays(keepdims), where=_and(o.logical_not(isnan(x)), where))
 
 
 def _and(mask: Expr, where: Any) -> Expr:
     return mask if where is True or where is np._NoValue else mask & as_expr(where)
 
 
-@_composition
+@composition
 def nanvar(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = True, mean: Any = None, correction: Any = None,
@@ -233,7 +234,7 @@ def nanvar(
     return _nan_where_free(var(x, axis, dtype, out, ddof, keepdims, where=there, mean=mean, correction=correction))
 
 
-@_composition
+@composition
 def nanstd(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, *,
     where: Any = True, mean: Any = None, correction: Any = None,
@@ -249,14 +250,14 @@ def _nan_where_free(found: Expr) -> Expr:
     return o.where(o.equal(found, math.inf), math.nan, found)
 
 
-@_composition
+@composition
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative sum in which NaN counts as 0."""
     x = as_expr(a)
     return dk.cumsum(o.where(isnan(x), 0, x), axis, dtype, out)
 
 
-@_composition
+@composition
 def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
     """Cumulative product in which NaN counts as 1."""
     x = as_expr(a)
@@ -269,37 +270,37 @@ def _nonzero(x: Expr) -> Expr:
 
 
 def _number_of(name: str, flags: Expr, axis: Any, keepdims: Any, where: Any = True) -> Expr:
-    _axes(axis, flags.ndim, name)
-    return dk.sum(o.cast(flags, dtype="float64"), axis, keepdims=_kept(keepdims), where=where)
+    axes_of(axis, flags.ndim, name)
+    return dk.sum(o.cast(flags, dtype="float64"), axis, keepdims=stays(keepdims), where=where)
 
 
-@_composition
+@composition
 def any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
     """Whether an element over axes (all by default) is true: not zero. NaN is not zero."""
-    _refuse("any", {"out": out})
+    refuse("any", {"out": out})
     return o.greater(_number_of("any", _nonzero(as_expr(a)), axis, keepdims, where), 0)
 
 
-@_composition
+@composition
 def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
     """Whether all elements over axes (all by default) are true: not zero. NaN is not zero."""
-    _refuse("all", {"out": out})
+    refuse("all", {"out": out})
     return o.equal(_number_of("all", o.logical_not(_nonzero(as_expr(a))), axis, keepdims, where), 0)
 
 
-@_composition
+@composition
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """How many elements over axes (all by default) are not zero, int64."""
     return o.cast(_number_of("count_nonzero", _nonzero(as_expr(a)), axis, keepdims), dtype="int64")
 
 
-@_composition
+@composition
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether all elements are close (see isclose): a condition, for dk.where or dk.cond."""
     return all(dk.isclose(as_expr(a), b, rtol, atol, equal_nan))
 
 
-@_composition
+@composition
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """Whether shapes and all elements are equal: a condition, for dk.where or dk.cond."""
     a, b = as_expr(a1), as_expr(a2)
@@ -310,14 +311,14 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 # ---- softmax ------------------------------------------------------------------------------------------------------
-@_composition
+@composition
 def log_softmax(x: Any, axis: Any = -1) -> Any:
     """Logarithm of softmax, without overflow: x - logsumexp(x) over an axis or several (None: all)."""
-    x = as_expr(x) if _holds_expr(x) else np.asarray(x) if isinstance(x, (list, tuple)) else x
+    x = as_expr(x) if holds_expr(x) else np.asarray(x) if isinstance(x, (list, tuple)) else x
     return x - dk.logsumexp(x, axis, keepdims=True)
 
 
-@_composition
+@composition
 def softmax(x: Any, axis: Any = -1) -> Any:
     """exp(x) over its sum along an axis or several (None: all), without overflow."""
     return o.exp(log_softmax(x, axis))

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import optree
 
-from ..errors import ArgumentError, DtypeError, TracingError
+from ..errors import ArgumentError, DtypeError, Place, TracingError
+from .calling import called
 from .collector import paused
-from .functions import as_expr
 from .node import Expr, free_variables, variable
+from .operands import as_expr
 
-_uids = itertools.count(1)
+#: numbers for the variables of traces, by which they are told apart
+uids = itertools.count(1)
 #: numbers of the traces that are going on: a variable of any other has leaked
 _open: ContextVar[frozenset[int]] = ContextVar("open traces", default=frozenset())
 
@@ -41,11 +43,10 @@ def check_leaks(captured: Iterable[Expr], function: Callable) -> None:
     """TracingError if a result depends on a variable of a trace that is over."""
     for v in captured:
         if v.kind.kwargs["uid"] > 0 and v.kind.kwargs["uid"] not in _open.get():
-            name = getattr(function, "__name__", "the function")
             raise TracingError(
-                f"the result of {name} depends on {v.name!r}, which has a value only inside a function that diffkit called before "
-                "(the step of a scan, a checkpointed or mapped function, another function that was differentiated). Return it from "
-                "there, for instance as y of the step, instead of keeping it in a list or attribute"
+                f"the result of {_name(function)} depends on {v.name!r}, which has a value only inside a function that diffkit "
+                "called before (the step of a scan, a checkpointed or mapped function, another function that was "
+                "differentiated). Return it from there, for instance as y of the step, instead of keeping it in a list or attribute"
             )
 
 
@@ -119,7 +120,7 @@ def symbol_for(leaf: Any, name: str, uid: int) -> Expr:
 
 def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -> Traced:
     """Call `function` with expressions for all traced leaves of `args`."""
-    uid = next(_uids) if fresh else 0
+    uid = next(uids) if fresh else 0
     inputs: list[Expr] = []
     symbolic = []
     for arg, name in zip(args, parameter_names(function, len(args)), strict=True):
@@ -132,7 +133,7 @@ def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -
             made.append(symbol)
         symbolic.append(optree.tree_unflatten(structure, made))
     with paused(), going_on(inputs):
-        result = _called(function, symbolic)
+        result = called(function, symbolic)
         leaves, structure = flatten(result)
         outputs = [_output(leaf, function) for leaf in leaves]
         own = set(map(id, inputs))
@@ -141,25 +142,17 @@ def trace_call(function: Callable, args: Sequence[Any], *, fresh: bool = True) -
     return Traced(inputs, outputs, structure, captured)
 
 
-def _called(function: Callable, args: Sequence[Any]) -> Any:
-    try:
-        return function(*args)
-    except ValueError as problem:
-        if "setting an array element" not in str(problem):
-            raise
-        raise TracingError(
-            "a traced value cannot be written into a NumPy array, which holds numbers. Build the array from its parts: np.stack, "
-            "np.concatenate, dk.where(condition, a, b), or dk.scatter_add(x, index, updates)"
-        ) from problem
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", "the function")
 
 
 def _output(leaf: Any, function: Callable) -> Expr:
     try:
         return as_expr(leaf)
     except (DtypeError, TypeError, ValueError):
-        name = getattr(function, "__name__", "the function")
         raise TracingError(
-            f"{name} returned a {type(leaf).__name__}; it must return numbers, arrays or nests of them"
+            f"{_name(function)} returned a {type(leaf).__name__}; it must return numbers, arrays or nests of them",
+            where=Place.definition(function),
         ) from None
 
 

@@ -293,7 +293,7 @@ define(
 
 
 def _norm_numpy(x, axes, keepdims):
-    high = np.max(np.abs(x), axis=axes, keepdims=True)
+    high = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
     scale = np.where((high == 0) | ~np.isfinite(high), 1, high)
     total = scale * np.sqrt(np.sum(np.square(x / scale), axis=axes, keepdims=True))
     return total if keepdims else np.squeeze(total, axis=axes)

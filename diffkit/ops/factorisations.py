@@ -170,7 +170,7 @@ define(
     "eigvalsh", 1, "eigenvalues of symmetric matrices in ascending order", _eigvalsh_numpy, family="structured",
     cost="matmul",
     shape=lambda x: square(x)[:-1],
-    jvp=_eigvalsh_jvp, vjp=_eigvalsh_vjp, sympy=forms.none("eigvalsh", _ROOTS),
+    jvp=_eigvalsh_jvp, vjp=_eigvalsh_vjp, sympy=forms.none("eigvalsh (of eigh)", _ROOTS),
     magnitude=lambda out, x: np.broadcast_to(_spectral(x)[..., 0], out.shape),
     convention=f"{_MIRRORED}; equal eigenvalues take the eigenvectors that LAPACK finds",
     spelling=spelled(f"{{m}}.linalg.eigvalsh({_MEAN})"),

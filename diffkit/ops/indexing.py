@@ -1,7 +1,8 @@
 """Elements at indices that are values themselves: gather, and its transpose.
 
 The indices are int64 arguments, may have loop dims, count from the end where negative, and have no derivative. An index out of
-range is an error on every machine: NumPy looks at each before it reads. (A fixed index is a parameter of `getitem`, in arrays.py.)
+range is an error on every machine: each is looked at before anything is read. (A fixed index is a parameter of `getitem`, in
+arrays.py.)
 """
 
 from __future__ import annotations
@@ -29,10 +30,15 @@ def _gather(x, *indices, axis, name="gather"):
         for k, index in enumerate(indices):
             n = x.shape[axis + k]
             if (bad := index[(index < -n) | (index >= n)]).size:
-                raise ShapeError(
-                    f"{name}: index {bad[0]} is out of range for axis {axis + k} of core shape {x.shape[1:]}, a length of {n}"
-                ) from None
+                raise out_of_range(name, bad[0], axis + k, x.shape[1:]) from None
         raise
+
+
+def out_of_range(name, index, axis, shape):
+    """The error about an index of an axis, which counts from the end."""
+    return ShapeError(
+        f"{name}: index {index} is out of range for axis {axis} of core shape {shape}, a length of {shape[axis]}"
+    )
 
 
 def _known(index, name):

@@ -135,7 +135,7 @@ def _svdvals_vjp(o, adjoint, out, x):
 define(
     "svdvals", 1, "singular values in descending order", _svdvals_numpy, family="structured", cost="matmul",
     shape=lambda x: (*_tall(x)[:-2], x[-1]),
-    jvp=_svdvals_jvp, vjp=_svdvals_vjp, sympy=forms.none("svdvals", _ROOTS),
+    jvp=_svdvals_jvp, vjp=_svdvals_vjp, sympy=forms.none("svdvals (of svd)", _ROOTS),
     magnitude=lambda out, x: np.broadcast_to(_norm(x)[..., 0], out.shape),
     convention="equal singular values, and zeros, take the vectors that LAPACK finds",
     spelling=spelled("{m}.linalg.svdvals({0})"),

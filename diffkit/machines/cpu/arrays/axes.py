@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....expr.kind import Kind
-from ....ops import CAST, TABLE
+from ....expr.kind import Kind, constant_value
+from ....ops import CAST, CONSTANT, TABLE
 from ....tape import Tape
 
 #: the lanes are the loop dims, which no core shape shows
@@ -50,6 +50,8 @@ Step = tuple["int | None", bool, list["int | None"]]
 
 #: operations with a body (ops/loops.py)
 LOOPS = ("scan", "scan_adjoint", "call")
+#: operations that take indices (ops/indexing.py)
+LOOKUPS = ("gather", "scatter_add")
 FOLDS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
@@ -62,7 +64,11 @@ def is_native(kind: Kind) -> bool:
         from .loops import is_native_loop
 
         return is_native_loop(kind)
-    return op.family in ("leaf", "movement") or op.name in FOLDS or op.name in ("matmul", "scatter", "overlap_add")
+    return (
+        op.family in ("leaf", "movement")
+        or op.name in FOLDS
+        or op.name in ("matmul", "scatter", "overlap_add", *LOOKUPS)
+    )
 
 
 def follow(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
@@ -76,6 +82,8 @@ def follow(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: 
         return _product(kind, operands, lane, n)
     if name in ("concatenate", "stack"):
         return _joined(kind, operands, lane, n)
+    if name in LOOKUPS:
+        return _looked_up(kind, operands, lane, n)
     if len(operands) != 1:
         return None
     (axis,), (operand,) = lane, operands
@@ -137,6 +145,46 @@ def _product(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n
     (p,) = along
     read = [len(k.shape) + p if len(k.shape) >= -p and k.shape[p] == n else None for k in operands]
     return rank + p, False, read
+
+
+def _looked_up(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:
+    """Either an axis beside those that are indexed, or one of the indices' own axes.
+
+    In the second case the axis has all of the table in every lane, or, where one index is 0 … n − 1 along it, an entry of its own.
+    """
+    adds, indices = kind.op.name == "scatter_add", operands[1:]
+    whole, part = (kind, operands[0]) if adds else (operands[0], kind)
+    first, count = len(whole.shape) + kind.kwargs["axis"], len(indices)
+    end, grown = first + count, len(part.shape) - len(whole.shape)
+    from_end = {a - len(k.shape) for a, k in zip(lane[1:], indices, strict=True) if a is not None}
+    own = lane[0]
+    if own is not None and adds and first <= own < end + grown:
+        from_end.add(own - end - grown)
+    elif own is not None and (adds or not first <= own < end):
+        shift = 0 if own < first else -grown if adds else grown
+        return None if from_end else (own + shift, False, list(lane))
+    elif own is not None:  # an indexed axis of the table
+        counted = _counts(indices[own - first], n)
+        if counted is None:
+            return None
+        from_end.add(counted)
+    if len(from_end) != 1:
+        return None
+    (p,) = from_end
+    read = [len(k.shape) + p if len(k.shape) >= -p and k.shape[p] == n else None for k in indices]
+    along = end + grown + p
+    if adds:
+        diagonal = [first + k for k in range(count) if whole.shape[first + k] == n and _counts(indices[k], n) == p]
+        return (diagonal[0], False, [along, *read]) if diagonal else None
+    return along, False, [own, *read]
+
+
+def _counts(index: Kind, n: int) -> int | None:
+    """The axis (from the end) along which an index is known to be 0 … n − 1, and along all others the same."""
+    if index.op is not CONSTANT or index.shape.count(n) != 1 or math.prod(index.shape) != n:
+        return None
+    counts = np.array_equal(constant_value(index).ravel(), np.arange(n))
+    return index.shape.index(n) - len(index.shape) if counts else None
 
 
 def _joined(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: int) -> Step | None:

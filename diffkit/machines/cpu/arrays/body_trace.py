@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
 from ..emit import by_symbol
 from ..plan import SIZE
+from .body_lookups import follow_lookup
 from .groups import is_known
-from .loop_kernels import CARRIED, FIXED, MOVING, NUMBER, Leaf, LoopBody
+from .loop_kernels import CARRIED, FIXED, MOVING, NUMBER, Fetch, Leaf, LoopBody
 from .opcodes import (
     ADD_AT,
     AFTER,
@@ -25,11 +27,13 @@ from .opcodes import (
     EACH,
     FILL,
     FOLD,
+    GATHER,
     MOVE,
     PLACE,
     PRODUCT,
     REDUCE,
     RUN,
+    SCATTER_ADD,
     SMALL_PRODUCT,
     TAKE,
 )  # fmt: skip
@@ -94,11 +98,13 @@ class Trace:
         self.made: set[int] = set()
         self.leaves: list[Leaf] = []
         self.numbers: dict[tuple[str, int], int] = {}
-        self.steps: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
+        self.steps: list[tuple[str | Fetch, tuple[tuple[int, ...], ...]]] = []
         self.letters: list[str] = []
         self.pointer: dict[int, int] = {}
         #: carried leaves by the byte of the workspace that they are in at even turns
         self.carry: dict[int, int] = {}
+        #: by the place that an index out of range goes to: leaf, and what it is by now
+        self.faults: dict[int, tuple[int, int]] = {}
 
     def traced(self, code: Sequence[int], backwards: bool) -> Traced:
         """The kernel of a body with this code."""
@@ -118,6 +124,11 @@ class Trace:
                     following[self.carry[odd + byte - offset]] = row[2]
         if len(following) != len(self.carry) or len(self.pointer) > MOST_POINTERS or not (stores or last):
             raise StaysError
+        for leaf, value in self.faults.values():
+            stored = self.leaves[leaf]
+            (stores if self.once else last).append((stored.pointer, stored.byte, value))
+            if not self.once:
+                following[leaf] = value
         rows = tuple(map(self._row, self.pointer))
         strides = tuple(0 if self.once else -step if backwards else step for _, step, _ in rows)
         body = LoopBody(
@@ -142,13 +153,13 @@ class Trace:
         made = buffer in self.made
         return (odd if made else even) - self.carries[turn], 0, (AFTER if made else BEFORE) + turn
 
-    def _keys(self, place: int, sizes: Sequence[int], strides: Sequence[int]) -> list[Key]:
+    def keys(self, place: int, sizes: Sequence[int], strides: Sequence[int]) -> list[Key]:
         buffer, offset = (WORK, place) if place >= 0 else self.slots[-1 - place]
         if math.prod(sizes) > MOST_READ:
             raise StaysError
         return [(buffer, byte) for byte in offsets_of(View(buffer, offset, tuple(strides)), sizes).ravel().tolist()]
 
-    def _read(self, keys: Sequence[Key], letter: str) -> tuple[int, ...]:
+    def read(self, keys: Sequence[Key], letter: str) -> tuple[int, ...]:
         values = tuple(self.memory[k] if k in self.memory else self._leaf(k, letter) for k in keys)
         if any(self._letter(v) != letter for v in values):
             raise StaysError
@@ -172,7 +183,7 @@ class Trace:
         self.leaves.append(leaf)
         return -len(self.leaves)
 
-    def _number(self, letter: str, bits: int) -> int:
+    def number(self, letter: str, bits: int) -> int:
         if (letter, bits) not in self.numbers:
             self.numbers[letter, bits] = self._new(Leaf(letter, NUMBER, 0, bits))
         return self.numbers[letter, bits]
@@ -180,7 +191,7 @@ class Trace:
     def _letter(self, value: int) -> str:
         return self.letters[value] if value >= 0 else self.leaves[-1 - value].letter
 
-    def _put(self, keys: Sequence[Key], values: Sequence[int]) -> None:
+    def put(self, keys: Sequence[Key], values: Sequence[int]) -> None:
         if len(keys) > MOST_ELEMENTS:
             raise StaysError
         for key, value in zip(keys, values, strict=True):
@@ -191,7 +202,7 @@ class Trace:
                 self.made.add(key[0])
             self.memory[key] = value
 
-    def _apply(self, symbol: str, *operands: Sequence[int]) -> tuple[int, ...]:
+    def apply(self, symbol: str, *operands: Sequence[int]) -> tuple[int, ...]:
         if not is_known(symbol) or len(operands[0]) > MOST_ELEMENTS:
             raise StaysError
         primitive, begin = by_symbol()[symbol], len(self.letters)
@@ -201,15 +212,53 @@ class Trace:
             raise StaysError
         return tuple(range(begin, len(self.letters)))
 
+    # ---- lookups (body_lookups.py) ----
+    def can_fetch(self, key: Key) -> bool:
+        """Whether it is in memory that is not written while the kernel runs."""
+        buffer, _ = key
+        if buffer not in self.source or buffer in self.made:
+            return False
+        _, even, odd, _, _ = self._source(buffer)
+        return even == odd or self.once
+
+    def fetch(self, first: Sequence[Key], letter: str, offsets: Sequence[int]) -> tuple[int, ...]:
+        """For every offset in bytes the elements so far behind these."""
+        buffer, begin = first[0][0], len(self.letters)
+        bytes_ = tuple(byte - self._source(buffer)[0] for _, byte in first) * len(offsets)
+        if len(bytes_) > MOST_ELEMENTS:
+            self.stay()
+        where = tuple(v for v in offsets for _ in first)
+        self.steps.append((Fetch(letter, self._pointer(buffer), bytes_), (where,)))
+        self.letters += [letter] * len(bytes_)
+        return tuple(range(begin, len(self.letters)))
+
+    def fault(self, place: int) -> tuple[int, ...]:
+        """What is noted down there about an index so far."""
+        if place not in self.faults:
+            buffer, byte = self.slots[-1 - place]
+            leaf = Leaf("d", FIXED if self.once else CARRIED, self._pointer(buffer), byte - self._source(buffer)[0])
+            self.faults[place] = len(self.leaves), self._new(leaf)
+        return (self.faults[place][1],)
+
+    def note(self, place: int, value: tuple[int, ...]) -> None:
+        self.faults[place] = self.faults[place][0], value[0]
+
     # ---- instructions (interpreter.execute, with a block of one lane) ----
     def _follow(self, opcode: int, words: Sequence[int]) -> None:
         follow = {
             CALL: self._call, EACH: self._each, MOVE: self._move, TAKE: self._take, ADD_AT: self._add_at, FILL: self._fill,
             FOLD: self._fold, REDUCE: self._reduce, PRODUCT: self._product,
         }.get(opcode)  # fmt: skip
-        if follow is None:
-            raise StaysError
-        follow(words)
+        if follow is not None:
+            follow(words)
+        elif opcode in (GATHER, SCATTER_ADD):
+            follow_lookup(self, opcode, words)
+        else:
+            self.stay()
+
+    @staticmethod
+    def stay() -> NoReturn:
+        raise StaysError
 
     def _call(self, words: Sequence[int]) -> None:
         kernel, rows, *places = words
@@ -235,45 +284,45 @@ class Trace:
         primitive = by_symbol()[symbol]
         letters = [primitive.result, *primitive.operands[primitive.fold :]]
         keys = [
-            self._keys(place, sizes, (SIZE[t],) if strides is None else strides)
+            self.keys(place, sizes, (SIZE[t],) if strides is None else strides)
             for (place, strides), t in zip(operands, letters, strict=False)
         ]
         if len(set(keys[0])) != len(keys[0]):  # one after the other
             raise StaysError
         reads = list(zip(keys, letters, strict=True))[not primitive.fold :]
-        self._put(keys[0], self._apply(symbol, *(self._read(k, t) for k, t in reads)))
+        self.put(keys[0], self.apply(symbol, *(self.read(k, t) for k, t in reads)))
 
     def _move(self, words: Sequence[int]) -> None:
         size, length, loops = words[:3]
         sizes, at = (*words[3 : 3 + loops], abs(length) or 1), 3 + loops
         source, _, step, *strides = words[at : at + 3 + loops]
         target, _, other_step, *other = words[at + 3 + loops :]
-        values = self._read(self._keys(source, sizes, (*strides, step)), _LETTER[size])
-        self._put(self._keys(target, sizes, (*other, other_step)), values)
+        values = self.read(self.keys(source, sizes, (*strides, step)), _LETTER[size])
+        self.put(self.keys(target, sizes, (*other, other_step)), values)
 
     def _take(self, words: Sequence[int]) -> None:
         _, size, rows, run, begin, source, _, target, _ = words
         letter, starts = _LETTER[size], self.table[begin : begin + rows].tolist()
-        values = self._read([key for at in starts for key in self._run(source, at, run, size)], letter)
-        self._put(self._keys(target, (rows * run,), (size,)), values)
+        values = self.read([key for at in starts for key in self._run(source, at, run, size)], letter)
+        self.put(self.keys(target, (rows * run,), (size,)), values)
 
     def _add_at(self, words: Sequence[int]) -> None:
         kernel, size, rows, run, begin, source, _, target, _ = words
         letter = _LETTER[size]
-        terms = self._read(self._keys(source, (rows * run,), (size,)), letter)
+        terms = self.read(self.keys(source, (rows * run,), (size,)), letter)
         for r, at in enumerate(self.table[begin : begin + rows].tolist()):
             keys = self._run(target, at, run, size)
-            self._put(keys, self._apply(self.symbols[kernel], self._read(keys, letter), terms[r * run : (r + 1) * run]))
+            self.put(keys, self.apply(self.symbols[kernel], self.read(keys, letter), terms[r * run : (r + 1) * run]))
 
     def _run(self, place: int, at: int, run: int, size: int) -> list[Key]:
         """Elements one behind the other, `at` bytes behind a place."""
-        return [(buffer, at + byte) for buffer, byte in self._keys(place, (run,), (size,))]
+        return [(buffer, at + byte) for buffer, byte in self.keys(place, (run,), (size,))]
 
     def _fill(self, words: Sequence[int]) -> None:
         size, rows, place, bits, conditional, _ = words
         if conditional:
             raise StaysError
-        self._put(self._keys(place, (rows,), (size,)), [self._number(_LETTER[size], bits)] * rows)
+        self.put(self.keys(place, (rows,), (size,)), [self.number(_LETTER[size], bits)] * rows)
 
     # ---- sums and products, in the interpreter's order ----
     def _fold(self, words: Sequence[int]) -> None:
@@ -282,20 +331,20 @@ class Trace:
         target, _, source, _ = words[at : at + 4]
         strides = words[at + 4 :]
         out, into, over = strides[:nk], strides[nk : 2 * nk], strides[2 * nk :]
-        keys = self._keys(source, (*folded, *kept, rows), (*over, *into, term_size))
+        keys = self.keys(source, (*folded, *kept, rows), (*over, *into, term_size))
         count = math.prod((*kept, rows))
-        terms = [self._read(keys[k : k + count], _LETTER[term_size]) for k in range(0, len(keys), count)]
+        terms = [self.read(keys[k : k + count], _LETTER[term_size]) for k in range(0, len(keys), count)]
         symbol = self.symbols[kernel]
         total = terms.pop(0) if narrow < 0 else self._zeros(count)
         for term in terms:
-            total = self._apply(symbol, total, term)
+            total = self.apply(symbol, total, term)
         if narrow >= 0:
-            total = self._apply(self.symbols[narrow], total)
-        self._put(self._keys(target, (*kept, rows), (*out, size)), total)
+            total = self.apply(self.symbols[narrow], total)
+        self.put(self.keys(target, (*kept, rows), (*out, size)), total)
 
     def _zeros(self, count: int) -> tuple[int, ...]:
         """-0, to which anything may be added."""
-        return (self._number("d", -(1 << 63)),) * count
+        return (self.number("d", -(1 << 63)),) * count
 
     def _reduce(self, words: Sequence[int]) -> None:
         kernel, nk, nt, length, size = words[:5]
@@ -304,27 +353,27 @@ class Trace:
         strides = words[at + 2 :]
         out, into, over = strides[:nk], strides[nk : 2 * nk], strides[2 * nk :]
         letter = _LETTER[size]
-        keys = self._keys(source, (*folded, length, *kept), (*over, size, *into))
+        keys = self.keys(source, (*folded, length, *kept), (*over, size, *into))
         count = math.prod(kept)
         # terms[run][place in it]: one a result
-        terms = [self._read(keys[k : k + count], letter) for k in range(0, len(keys), count)]
+        terms = [self.read(keys[k : k + count], letter) for k in range(0, len(keys), count)]
         runs = [terms[k : k + length] for k in range(0, len(terms), length)]
         if kernel < 0:
             total = self._sum_of(runs[0], letter)
             for run in runs[1:]:
-                total = self._apply("add_d", total, self._sum_of(run, letter))
+                total = self.apply("add_d", total, self._sum_of(run, letter))
             if letter == "f":
-                total = self._apply("cast_d_f", total)
+                total = self.apply("cast_d_f", total)
         else:
             total = self._folded(self.symbols[kernel], runs)
-        self._put(self._keys(target, kept, out), total)
+        self.put(self.keys(target, kept, out), total)
 
     def _sum_of(self, run: list[tuple[int, ...]], letter: str) -> tuple[int, ...]:
         """interpreter._sum_of_doubles and _sum_of_singles. A chain begins with -0, which changes nothing."""
         if len(run) > RUN:
             raise StaysError
         if letter == "f":
-            run = [self._apply("cast_f_d", r) for r in run]
+            run = [self.apply("cast_f_d", r) for r in run]
         n = len(run[0])
         chains = 8 if letter == "d" else 4
         whole = len(run) // chains * chains
@@ -337,14 +386,14 @@ class Trace:
         parts[0] = self._added([parts[0], *run[whole:]])
         while len(parts) > 1:
             left, right = (tuple(v for p in parts[k::2] for v in p) for k in (0, 1))
-            both = self._apply("add_d", left, right)
+            both = self.apply("add_d", left, right)
             parts = [both[k : k + n] for k in range(0, len(both), n)]
         return parts[0]
 
     def _added(self, terms: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         total = terms[0]
         for term in terms[1:]:
-            total = self._apply("add_d", total, term)
+            total = self.apply("add_d", total, term)
         return total
 
     def _folded(self, symbol: str, runs: list[list[tuple[int, ...]]]) -> tuple[int, ...]:
@@ -365,7 +414,7 @@ class Trace:
         """Terms added to the first of the chains."""
         n, count = len(chains[0]), len(terms)
         flat = lambda rows: tuple(v for row in rows for v in row)
-        both = self._apply(symbol, flat(chains[:count]), flat(terms))
+        both = self.apply(symbol, flat(chains[:count]), flat(terms))
         return [*(both[k : k + n] for k in range(0, len(both), n)), *chains[count:]]
 
     def _product(self, words: Sequence[int]) -> None:
@@ -381,10 +430,10 @@ class Trace:
         if adds == 2 or m_kind or n_kind or k_kind or (m * n * k > SMALL_PRODUCT and fits):
             raise StaysError
         sizes = (*batch, m, n)
-        x, y = self._keys(a, (k, *sizes), (ak, *ab, am, 0)), self._keys(b, (k, *sizes), (bk, *bb, 0, bn))
+        x, y = self.keys(a, (k, *sizes), (ak, *ab, am, 0)), self.keys(b, (k, *sizes), (bk, *bb, 0, bn))
         count = len(x) // k
-        total: tuple[int, ...] = (self._number(letter, 0),) * count
+        total: tuple[int, ...] = (self.number(letter, 0),) * count
         for q in range(0, k * count, count):
-            pair = (self._read(x[q : q + count], letter), self._read(y[q : q + count], letter))
-            total = self._apply(f"fold_product_{letter}", total, *pair)
-        self._put(self._keys(c, sizes, (*cb, cm, cn)), total)
+            pair = (self.read(x[q : q + count], letter), self.read(y[q : q + count], letter))
+            total = self.apply(f"fold_product_{letter}", total, *pair)
+        self.put(self.keys(c, sizes, (*cb, cm, cn)), total)

@@ -222,6 +222,7 @@ class Ready:
             results.append(kept)
         with self._resting():
             self._execute(memory, lanes)
+        memory.check()
         for k, view, core, letter in self.program.delivered:
             results[k][...] = memory.array(view, core, letter, lanes if loop else None)
         for k in range(len(results)):
@@ -339,6 +340,7 @@ class Ready:
             )
 
     def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
+        memory.check()  # lest its function meets with what means nothing
         count = lanes if phase.loop else None
         operands = []
         for view, core, letter, dtype in phase.operands:

@@ -12,7 +12,8 @@ from ....expr.kind import Kind
 from ....ops import CAST
 from ..emit import symbol_of
 from ..plan import cast_symbol
-from .axes import FOLDS, LOOP, LOOPS, follow
+from .axes import FOLDS, LOOKUPS, LOOP, LOOPS, follow
+from .lookups import write_lookup
 from .loops import write_loop
 from .movements import write_joined, write_movement, write_overlap_add, write_scatter
 from .opcodes import CALL, EACH, FILL, MOVE
@@ -76,7 +77,9 @@ class Writer:
         p = self.planner
         kind, args = p.tape.kinds[i], p.tape.args[i]
         op = kind.op
-        if elements(kind.shape) == 0:
+        if op.name in LOOKUPS:
+            write_lookup(self, i, kind, args)
+        elif elements(kind.shape) == 0:
             p.view[i] = p.home(i)
         elif op is CAST and cast_symbol(p.tape.kinds[args[0]], kind) is None:
             p.shared(i, args[0], self.read(args[0]))

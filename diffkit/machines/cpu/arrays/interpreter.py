@@ -1,7 +1,7 @@
 """The interpreter of array programs: whole arrays, blocks of lanes, totals; native code that holds no lock.
 
-What an instruction does is in elementwise.py, copies.py, folding.py, multiplying.py, looping.py and loop_drivers.py; what all of
-them use is in state.py.
+What an instruction does is in elementwise.py, copies.py, gathering.py, folding.py, multiplying.py, looping.py and loop_drivers.py;
+what all of them use is in state.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..addresses import enter, items, move, take, words
-from . import copies, elementwise, folding, loop_drivers, looping, multiplying
+from . import copies, elementwise, folding, gathering, loop_drivers, looping, multiplying
 from .opcodes import (
     ADD_AT,
     ADD_UP,
@@ -23,6 +23,7 @@ from .opcodes import (
     FIRST,
     FOLD,
     FUNCTIONS,
+    GATHER,
     GROUP,
     HERE,
     KERNELS,
@@ -35,6 +36,7 @@ from .opcodes import (
     REDUCE,
     REVERSAL,
     ROOM,
+    SCATTER_ADD,
     SCRATCH,
     SCRATCH_AT,
     SHARED,
@@ -212,6 +214,8 @@ FUNCTIONS_OF = {
     MOVE: copies.strided,
     TAKE: copies.gathered,
     ADD_AT: copies.added_at,
+    GATHER: gathering.indexed,
+    SCATTER_ADD: gathering.indexed,
     FILL: copies.filled,
     FOLD: folding.fold,
     REDUCE: folding.reduce,

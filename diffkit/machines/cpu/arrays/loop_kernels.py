@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from ..access import MEMORY_BYTES, POINTER, load, load_some, store, store_some
 from ..emit import by_symbol, vector_function
-from ..vectors import ELEMENT, I1, I8, I64, WIDTH, splat
+from ..vectors import ELEMENT, I1, I8, I32, I64, WIDTH, splat
 from ..writer import CALL_LENGTH, KernelWriter, body_length
 
 #: what a leaf is: the same in all steps, a slice's, carried from step to step, a number
@@ -27,8 +27,8 @@ FIXED, MOVING, CARRIED, NUMBER = range(4)
 LOOP_LIMITS, LOOP_SHORT = (150, 60, 20), 8_000
 #: the loops of a program are kernels as long as they have no more instructions together
 LONGEST_LOOPS = 12_000
-#: instructions around the body; to read or write a vector, and to put one together
-LOOP_FRAME, MOVE_LENGTH, GATHER_LENGTH = 30, 5, 2
+#: instructions around the body; to read or write a vector, to put one together, and to fetch an element
+LOOP_FRAME, MOVE_LENGTH, GATHER_LENGTH, FETCH_LENGTH = 30, 5, 2, 6
 
 
 class Leaf(NamedTuple):
@@ -41,6 +41,14 @@ class Leaf(NamedTuple):
     byte: int
 
 
+class Fetch(NamedTuple):
+    """In an operation's place: elements that lie as many bytes behind these of a pointer as the operand says."""
+
+    letter: str
+    pointer: int
+    bytes: tuple[int, ...]
+
+
 class LoopBody(NamedTuple):
     """A kernel in full. A value is one element: a leaf by -1 - k, or a result (operations have theirs one after the other)."""
 
@@ -48,7 +56,7 @@ class LoopBody(NamedTuple):
     pointers: tuple[int, ...]
     leaves: tuple[Leaf, ...]
     #: symbol of the primitive; the values of every operand, as many as the operation has results
-    steps: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]
+    steps: tuple[tuple[str | Fetch, tuple[tuple[int, ...], ...]], ...]
     #: carried leaf, its value for the next step
     carried: tuple[tuple[int, int], ...]
     #: pointer, byte, value: written every step, and after the last
@@ -59,8 +67,15 @@ class LoopBody(NamedTuple):
 @lru_cache(maxsize=16)
 def loop_extent(body: LoopBody) -> tuple[int, int]:
     """Up to which length the bodies of operations are written out, and about how many LLVM instructions the kernel then has."""
-    vectors = [(body_length(s), -(-len(operands[0]) // _lanes(s)), len(operands)) for s, operands in body.steps]
-    frame = LOOP_FRAME + MOVE_LENGTH * (len(body.leaves) + len(body.stores) + len(body.last)) // 4
+    vectors = [
+        (body_length(s), -(-len(operands[0]) // _lanes(s)), len(operands))
+        for s, operands in body.steps
+        if isinstance(s, str)
+    ]
+    fetched = sum(len(operands[0]) for s, operands in body.steps if isinstance(s, Fetch))
+    frame = (
+        LOOP_FRAME + FETCH_LENGTH * fetched + MOVE_LENGTH * (len(body.leaves) + len(body.stores) + len(body.last)) // 4
+    )
     for limit in LOOP_LIMITS:
         total = frame + sum(n * (GATHER_LENGTH * count + (x if x <= limit else CALL_LENGTH)) for x, n, count in vectors)
         if total <= LOOP_SHORT:
@@ -119,7 +134,7 @@ class LoopWriter(KernelWriter):
         moving = lambda p, stride: b.gep(p, [behind[stride]], source_etype=I8) if stride else p
         now = [moving(p, stride) for p, stride in zip(first, body.pointers, strict=True)]
         self._read(MOVING, now)
-        self._operations()
+        self._operations(now)
         self._write(body.stores, now)
         following = dict(body.carried)
         for phi, vector, values in phis:
@@ -139,10 +154,15 @@ class LoopWriter(KernelWriter):
         self._write(body.last, first)
         b.ret_void()
 
-    def _operations(self) -> None:
+    def _operations(self, pointers: Sequence[ir.Value]) -> None:
         result = 0
         for symbol, operands in self.body.steps:
-            primitive, count = by_symbol()[symbol], len(operands[0])
+            count = len(operands[0])
+            if isinstance(symbol, Fetch):
+                self._fetch(symbol, operands[0], pointers[symbol.pointer], result)
+                result += count
+                continue
+            primitive = by_symbol()[symbol]
             for begin in range(0, count, primitive.width):
                 n = min(primitive.width, count - begin)
                 self.width = primitive.width if _calls(symbol) else _power(n)
@@ -150,6 +170,20 @@ class LoopWriter(KernelWriter):
                 vector = self.apply(primitive, values)
                 self.lanes.update((result + begin + lane, (vector, lane)) for lane in range(n))
             result += count
+
+    def _fetch(self, what: Fetch, offsets: Sequence[int], pointer: ir.Value, result: int) -> None:
+        b, element = self.b, ELEMENT[what.letter]
+        for begin in range(0, len(offsets), WIDTH):
+            some = offsets[begin : begin + WIDTH]
+            vector: ir.Value = splat(element, 1, _power(len(some)))
+            for lane, (offset, byte) in enumerate(zip(some, what.bytes[begin:], strict=False)):
+                source, k = self.lanes[offset]
+                behind = b.fptosi(b.extract_element(source, ir.Constant(I32, k)), I64)
+                at = b.gep(pointer, [b.add(behind, ir.Constant(I64, byte))], source_etype=I8)
+                value = b.load(b.bitcast(at, element.as_pointer()), typ=element)
+                value.align = MEMORY_BYTES[what.letter]
+                vector = b.insert_element(vector, value, ir.Constant(I32, lane))
+            self.lanes.update((result + begin + lane, (vector, lane)) for lane in range(len(some)))
 
     # ---- vectors ----
     def _vector(self, values: Sequence[int], width: int, padded: bool = False) -> ir.Value:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....expr.kind import Kind
+from ....expr.collector import paused
+from ....expr.kind import Kind, intern_kind
 from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan, repeated
-from ....tape import Tape
+from ....tape import Builder, Tape
 from ....tape.lower import lower
 from ..plan import LETTER
 from .axes import LOOPS, is_native
 from .opcodes import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
-from .program import CONSTANTS, FIRST_INPUT
+from .program import CONSTANTS, FAULTS, FIRST_INPUT
 from .views import ALIGNMENT, View, elements, row_major
 
 if TYPE_CHECKING:
@@ -33,9 +34,27 @@ Source = tuple[View, View, int, int]
 
 
 @lru_cache(maxsize=1024)
-def lowered(body: Any) -> Tape:
-    """The body's tape in what the interpreter has instructions for (or not: then it is run by its NumPy function)."""
-    return lower(body.tape, lambda kind: not is_native(kind))
+def lowered(body: Any, dtype: str) -> Tape:
+    """The body's tape in what the interpreter has instructions for (or not: then it is run by its NumPy function).
+
+    It takes and gives values of the loop's own dtype, in which all of them lie side by side.
+    """
+    tape, letter = lower(body.tape, lambda kind: not is_native(kind)), LETTER[dtype]
+    if all(LETTER[d] == letter for _, d in (*body.inputs, *body.outputs)):
+        return tape
+    builder, place, given = Builder(), [], {}
+    with paused():
+        for i, (kind, args) in enumerate(zip(tape.kinds, tape.args, strict=True)):
+            if i in tape.inputs and LETTER[kind.dtype] != letter:
+                given[i] = builder.leaf(intern_kind(kind.op, kind.params, kind.shape, dtype))
+                place.append(builder.cast(given[i], kind.dtype))
+            else:
+                place.append(builder.again(kind, tuple(place[a] for a in args)) if args else builder.leaf(kind))
+        made = [
+            place[o] if LETTER[d] == letter else builder.cast(place[o], dtype)
+            for o, (_, d) in zip(tape.outputs, body.outputs, strict=True)
+        ]
+        return builder.finish([given.get(i, place[i]) for i in tape.inputs], made, tape.labels)
 
 
 def bodies_of(kind: Kind) -> list[Any]:
@@ -47,32 +66,31 @@ def bodies_of(kind: Kind) -> list[Any]:
 
 
 def is_native_loop(kind: Kind) -> bool:
-    """Whether all that its bodies do has instructions, in the one precision of its arguments."""
-    letter = LETTER[kind.dtype]
+    """Whether all that its bodies do has instructions."""
     for body in bodies_of(kind):
-        if any(LETTER[dtype] != letter for _, dtype in (*body.inputs, *body.outputs)):
-            return False
-        if not all(is_native(k) for k in set(lowered(body).kinds)):
+        if not all(is_native(k) for k in set(lowered(body, kind.dtype).kinds)):
             return False
     return depth(kind) <= DEEPEST and most_slots(kind) <= MOST_SLOTS
 
 
 def depth(kind: Kind) -> int:
     """Loops within each other."""
-    return 1 + max((depth(k) for b in bodies_of(kind) for k in set(lowered(b).kinds) if k.op.name in LOOPS), default=0)
+    return 1 + max(
+        (depth(k) for b in bodies_of(kind) for k in set(lowered(b, kind.dtype).kinds) if k.op.name in LOOPS), default=0
+    )
 
 
 def most_slots(kind: Kind) -> int:
     """At most so many addresses are needed at once by loops within each other: a value may need several, at different offsets."""
     return max(
         4 * len(tape.kinds) + max((most_slots(k) for k in set(tape.kinds) if k.op.name in LOOPS), default=0)
-        for tape in map(lowered, bodies_of(kind))
+        for tape in (lowered(body, kind.dtype) for body in bodies_of(kind))
     )
 
 
 def instructions(kind: Kind) -> int:
     """About how many instructions are run for it, all steps and bodies counted."""
-    return 1 + sum(n * sum(map(instructions, lowered(body).kinds)) for body, n in repeated(kind.kwargs))
+    return 1 + sum(n * sum(map(instructions, lowered(body, kind.dtype).kinds)) for body, n in repeated(kind.kwargs))
 
 
 def has_loops(tape: Tape) -> bool:
@@ -102,7 +120,7 @@ def write_loop(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
         made = [*_swapped(carry, after=True), *ys]
         if kind.op.name == "call":
             made = [_fixed(e._replace(strides=row_major(s, size))) for e, s in zip(ends, pieces, strict=True)]
-        words, memory = _body(w, params["body"], given, made)
+        words, memory = _body(w, params["body"], kind.dtype, given, made)
         header = 10 + len(words[0]) * 4
         rows, number, code = words
         w.put(
@@ -174,12 +192,12 @@ def _step_of(segment: View, shape: Sequence[int], size: int) -> Source:
 
 
 def _body(
-    w: Writer, body: Any, given: Sequence[Source], made: Sequence[Source]
+    w: Writer, body: Any, dtype: str, given: Sequence[Source], made: Sequence[Source]
 ) -> tuple[tuple[list[list[int]], list[int], list[int]], Any]:
     """How the body's slots are filled, its number (Program.inner), its code, and the memory it works in."""
     from .planner import BodyPlanner, Storage
 
-    planner = BodyPlanner(lowered(body), w.planner, [v.strides for v, *_ in given])
+    planner = BodyPlanner(lowered(body, dtype), w.planner, [v.strides for v, *_ in given])
     code = planner.code_of()
     memory = Storage(w.planner.work, planner.work.size)
     inner = w.planner.root.inner
@@ -190,8 +208,8 @@ def _body(
 def _filled(w: Writer, planner: BodyPlanner, given: Sequence[Source], made: Sequence[Source]) -> list[list[int]]:
     p, rows = w.planner, []
     for buffer, offset, _, _ in planner.slots.rows:
-        if buffer == CONSTANTS:
-            even, odd, step, turn = _fixed(View(CONSTANTS, 0, ()))
+        if buffer in (CONSTANTS, FAULTS):
+            even, odd, step, turn = _fixed(View(buffer, 0, ()))
         else:
             even, odd, step, turn = (*given, *made)[buffer - FIRST_INPUT]
         rows.append([*(p.operand(v._replace(offset=v.offset + offset))[0] for v in (even, odd)), step, turn])
@@ -226,10 +244,10 @@ def _write_reversal(w: Writer, i: int, kind: Kind, args: Sequence[int]) -> None:
 
         kept, at = (Storage(p.work, params["checkpoints"] * size_) for size_ in (hand.bytes, 8))
         steps, fixed = [_stepped(v) for v in x_views], [_fixed(v) for v in constants]
-        advance = _body(w, body, [*_swapped(hand), *steps, *fixed], _swapped(hand, after=True))
+        advance = _body(w, body, kind.dtype, [*_swapped(hand), *steps, *fixed], _swapped(hand, after=True))
         found = [_step_of(e, s, size) for e, s in zip(ends[last + sums :], pieces[last + sums :], strict=True)]
         reverse = _body(
-            w, back, [*_swapped(moved, turn=1), *_swapped(hand), *steps, *map(_stepped, seeds), *fixed],
+            w, back, kind.dtype, [*_swapped(moved, turn=1), *_swapped(hand), *steps, *map(_stepped, seeds), *fixed],
             [*_swapped(moved, after=True, turn=1), *found],
         )  # fmt: skip
         (a_rows, a_number, a_code), a_memory = advance

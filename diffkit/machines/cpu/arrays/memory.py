@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ....ops.indexing import out_of_range
 from ..plan import NUMPY, SIZE
-from .opcodes import MOST_SLOTS, TOTALS_AT_ONCE, WORKING
+from .opcodes import IN_RANGE, MOST_SLOTS, TOTALS_AT_ONCE, WORKING
 from .program import FIRST_INPUT, Host, Lanes, Phase, Program
 from .views import View
 
@@ -50,6 +51,9 @@ class Memory:
         scratch, self.scratch = zeroed(working(self._slots(program) + MOST_SLOTS))
         self.held: list[np.ndarray] = [work, scratch, program.constants]
         self.where[1] = address_of(program.constants)
+        #: the first index out of range that every check has found
+        self.faults: np.ndarray = np.full(max(1, len(program.checks)), IN_RANGE)
+        self.where[3] = address_of(self.faults)
         #: one an argument or result: memory of the program's own, None where it is used as it lies
         self.own: list[np.ndarray | None] = [None] * count
         for k, (shape, letter) in enumerate(shapes):
@@ -149,6 +153,19 @@ class Memory:
         self.held.append(described)
         self.serial = address_of(described), len(words)
         return self.serial
+
+    def check(self) -> None:
+        """ShapeError if an index was out of range."""
+        if not self.program.checks:
+            return
+        found = self.faults != IN_RANGE
+        if found.any():
+            with np.errstate(
+                invalid="ignore"
+            ):  # NaN becomes the least integer, as where the numpy machine makes an integer of it
+                index = self.faults[found].astype(np.int64)[0]
+            name, axis, shape = self.program.checks[int(found.argmax())]
+            raise out_of_range(name, index, axis, shape)
 
     def array(self, view: View, shape: tuple[int, ...], letter: str, lanes: int | None) -> np.ndarray:
         """The array that a view is; with the lanes in front where they are loop dims."""

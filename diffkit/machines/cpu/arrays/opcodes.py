@@ -16,11 +16,13 @@
     REVERSAL,
     NATIVE_LOOP,
     NATIVE_REVERSAL,
-) = range(15)
+    GATHER,
+    SCATTER_ADD,
+) = range(17)
 #: called by address as instructions are: what runs code, copies a run, sums up a run; and the kinds of phases
-EXECUTE, COPY, SUM, WHOLE, LANES, ADD_UP = range(15, 21)
+EXECUTE, COPY, SUM, WHOLE, LANES, ADD_UP = range(17, 23)
 #: functions that are called by address
-SHARED = 21
+SHARED = 23
 
 #: words of the state of a run: addresses of the functions of instructions (by opcode), of kernels and of the table, of the memory
 #: that places count from, lanes in a block and in use, whether nothing has been added to the totals yet, addresses of the slots, of
@@ -45,5 +47,7 @@ DEEPEST = 8
 #: bytes of scratch memory a thread (for a destination and three operands, or what a product turns), and with the states behind it
 SCRATCH = 4 * 8 * RUN
 WORKING = SCRATCH + 8 * STATE * (DEEPEST + 1)
+#: what is where an index that is out of range would be noted down: no integer
+IN_RANGE = 0.5
 #: what the place of a kernel's pointer counts from (body_trace.Traced)
 PLACE, BEFORE, AFTER = 0, 1, 3

@@ -64,6 +64,8 @@ class Planner:
         self.freed: list[tuple[int, bool, int, int]] = []
         #: slots and freed memory of all bodies
         self.inner: list[tuple[np.ndarray, np.ndarray]] = []
+        #: Program.checks, of all bodies too
+        self.checks: list[tuple[str, int, tuple[int, ...]]] = []
         #: results that are their second argument but where the first, one condition, does not hold
         self.masked: set[int] = set()
         self.first_output = FIRST_INPUT + len(tape.inputs)
@@ -100,7 +102,7 @@ class Planner:
         return Program(
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
             self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams,
-            writer.uses_products, self.freed, self.inner,
+            writer.uses_products, self.freed, self.inner, self.checks,
         )  # fmt: skip
 
     def _write_in_place(self, k: int, o: int) -> None:

@@ -13,7 +13,7 @@ from ....expr.kind import Kind
 from .views import View
 
 #: buffers by number; inputs, outputs and streams follow
-WORK, CONSTANTS, TOTALS, FIRST_INPUT = 0, 1, 2, 3
+WORK, CONSTANTS, TOTALS, FAULTS, FIRST_INPUT = 0, 1, 2, 3, 4
 
 
 @dataclass
@@ -78,7 +78,8 @@ Phase = Whole | Host | Lanes
 
 @dataclass
 class Program:
-    """An array program. A buffer is the workspace, the constants, the totals, an input, an output or a stream, in this order."""
+    """An array program. A buffer is the workspace, the constants, the totals, the indices that were out of range, an input, an
+    output or a stream, in this order."""
 
     code: np.ndarray
     table: np.ndarray
@@ -97,3 +98,5 @@ class Program:
     freed: list[tuple[int, bool, int, int]] = field(default_factory=list)
     #: bodies of loops, by the number before their code: slots, and memory that nobody reads any more
     inner: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    #: what every word of the indices out of range is about: operation, axis (from the end), core shape
+    checks: list[tuple[str, int, tuple[int, ...]]] = field(default_factory=list)
