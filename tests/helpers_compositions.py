@@ -11,8 +11,8 @@ import numpy as np
 import scipy.special
 
 import diffkit as dk
-from diffkit.expr.publishing import COMPOSITIONS as PUBLISHED
 from diffkit.expr.node import variable
+from diffkit.expr.publishing import COMPOSITIONS as PUBLISHED
 
 _MODULES = ("compositions", "arranging", "statistics", "elementary", "differences")
 

@@ -179,7 +179,6 @@ define(
     sympy=forms.triangular_solution, domain="matrices without a zero on the diagonal",
     spelling={
         "numpy": "scipy.linalg.solve_triangular({0}, {1}, lower={lower}, unit_diagonal={unit_diagonal})",
-        "jax": "jax.scipy.linalg.solve_triangular({0}, {1}, lower={lower}, unit_diagonal={unit_diagonal})",
         "torch": "torch.linalg.solve_triangular({0}, {1}, upper=not {lower}, unitriangular={unit_diagonal})",
     },
 )

@@ -12,7 +12,7 @@ from diffkit.expr.node import variable
 from diffkit.machines.cpu.arrays import ArrayExecutable
 from diffkit.machines.cpu.arrays.axes import best_axis
 from diffkit.machines.cpu.arrays.executable import Ready
-from diffkit.machines.cpu.arrays.planner import plan_arrays
+from diffkit.machines.cpu.arrays.planning.planner import plan_arrays
 from diffkit.tape import record
 
 CASES = pytest.mark.parametrize("case", helpers_arrays.array_cases(), ids=lambda c: c.id)

@@ -8,8 +8,9 @@ import diffkit as dk
 from diffkit.engines.forward import tangent_tape
 from diffkit.engines.reverse import adjoint_tape
 from diffkit.machines.cpu import set_threads, set_tier
-from diffkit.machines.cpu.arrays import ArrayExecutable, groups
-from diffkit.machines.cpu.arrays.fusion import Fusion, common
+from diffkit.machines.cpu.arrays import ArrayExecutable
+from diffkit.machines.cpu.arrays.compiling import groups
+from diffkit.machines.cpu.arrays.compiling.fusion import Fusion, common
 from diffkit.machines.cpu.arrays.opcodes import CALL, EACH, GROUP
 from diffkit.machines.cpu.arrays.program import Host
 from diffkit.tape import record
@@ -151,7 +152,7 @@ def test_parts_that_read_what_others_write_are_not():
 
 @pytest.mark.parametrize("limit", ["MOST_STEPS", "MOST_POINTERS"])
 def test_values_that_another_group_reads_are_written(limit, monkeypatch):
-    monkeypatch.setattr(f"diffkit.machines.cpu.arrays.fusion.{limit}", 4)
+    monkeypatch.setattr(f"diffkit.machines.cpu.arrays.compiling.fusion.{limit}", 4)
     rng = np.random.default_rng(0)
     same_bits(optimizer(), [rng.uniform(size=(400, 400)) for _ in range(4)])
     tape, values = chain(3001)
@@ -171,7 +172,7 @@ def test_kernels_are_kept_between_processes(tmp_path, monkeypatch):
     set_tier("fused")
     first = ArrayExecutable(tape)(values)
     assert list(tmp_path.glob("groups-*.o"))
-    monkeypatch.setattr("diffkit.machines.cpu.arrays.tiers.compile_groups", None)
+    monkeypatch.setattr("diffkit.machines.cpu.arrays.compiling.tiers.compile_groups", None)
     second = ArrayExecutable(tape)(values)
     assert first[0].tobytes() == second[0].tobytes()
 

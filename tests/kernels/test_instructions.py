@@ -6,10 +6,11 @@ import pytest
 
 import diffkit as dk
 from diffkit.expr.node import variable
-from diffkit.machines.cpu.arrays import ArrayExecutable, shared
-from diffkit.machines.cpu.arrays.interpreter import FUNCTIONS_OF, table_for
+from diffkit.machines.cpu.arrays import ArrayExecutable
+from diffkit.machines.cpu.arrays.interpreting import shared
+from diffkit.machines.cpu.arrays.interpreting.interpreter import FUNCTIONS_OF, table_for
 from diffkit.machines.cpu.arrays.opcodes import ADD_UP, EXECUTE, FOLD, LANES, LOOP, PRODUCT, REDUCE, SUM, WHOLE
-from diffkit.machines.cpu.arrays.planner import plan_arrays
+from diffkit.machines.cpu.arrays.planning.planner import plan_arrays
 from diffkit.tape import record
 
 

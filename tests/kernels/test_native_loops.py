@@ -12,8 +12,9 @@ from diffkit.engines.forward import tangent_tape
 from diffkit.engines.reverse import adjoint_tape
 from diffkit.expr.node import variable
 from diffkit.machines.cpu import set_tier
-from diffkit.machines.cpu.arrays import ArrayExecutable, groups, loop_kernels
-from diffkit.machines.cpu.arrays.fusion import Fusion
+from diffkit.machines.cpu.arrays import ArrayExecutable
+from diffkit.machines.cpu.arrays.compiling import groups, loop_kernels
+from diffkit.machines.cpu.arrays.compiling.fusion import Fusion
 from diffkit.machines.cpu.arrays.opcodes import LOOP, NATIVE_LOOP, NATIVE_REVERSAL, REVERSAL
 from diffkit.machines.cpu.arrays.program import Host
 from diffkit.tape import record
@@ -313,7 +314,7 @@ def test_what_is_too_large_stays():
 
 def test_loops_together_are_limited(monkeypatch):
     """Those that come first are kernels."""
-    monkeypatch.setattr("diffkit.machines.cpu.arrays.fusion.LONGEST_LOOPS", 150)
+    monkeypatch.setattr("diffkit.machines.cpu.arrays.compiling.fusion.LONGEST_LOOPS", 150)
 
     def f(c, xs):
         for function in (dk.sin, dk.tanh, dk.exp, dk.cos):
@@ -340,7 +341,9 @@ def test_kernels_are_compiled_when_they_pay_and_kept(monkeypatch, tmp_path):
         assert np.array_equal(gradient(P, c), expected)
     assert list(tmp_path.glob("groups-*.o"))
     calls = []
-    monkeypatch.setattr("diffkit.machines.cpu.arrays.tiers.compile_groups", lambda bodies: calls.append(bodies))
+    monkeypatch.setattr(
+        "diffkit.machines.cpu.arrays.compiling.tiers.compile_groups", lambda bodies: calls.append(bodies)
+    )
     set_tier("fused")
     assert np.array_equal(dk.grad(euler)(P, c), expected) and not calls
     assert any(isinstance(b, loop_kernels.LoopBody) for b in loop_bodies(P, c))

@@ -11,9 +11,7 @@ import diffkit as dk
 from diffkit.engines.reverse import adjoint_tape
 from diffkit.expr.node import variable
 from diffkit.machines.cpu.arrays import ArrayExecutable
-from diffkit.machines.cpu.arrays.memory import address_of, zeroed
-from diffkit.machines.cpu.arrays.opcodes import LEAST_TILED, SCRATCH
-from diffkit.machines.cpu.arrays.tiling import (
+from diffkit.machines.cpu.arrays.interpreting.tiling import (
     DEPTH,
     FEW,
     LEAST,
@@ -23,6 +21,8 @@ from diffkit.machines.cpu.arrays.tiling import (
     multiply,
     table,
 )
+from diffkit.machines.cpu.arrays.memory import address_of, zeroed
+from diffkit.machines.cpu.arrays.opcodes import LEAST_TILED, SCRATCH
 from diffkit.machines.cpu.emit import has_masks
 from diffkit.tape import record
 

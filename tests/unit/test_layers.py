@@ -47,7 +47,7 @@ ROOMS = {
     "numba": ("machines",),
     "llvmlite": ("machines",),
     "opt_einsum": ("expr.einsum",),
-    "threadpoolctl": ("machines.cpu.arrays.blas",),
+    "threadpoolctl": ("machines.cpu.arrays.interpreting.blas",),
     "sympy": ("expr", "engines.symbolic", "truth"),
     "flint": ("truth",),
     "matplotlib": ("report",),

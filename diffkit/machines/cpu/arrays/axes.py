@@ -61,7 +61,7 @@ def is_native(kind: Kind) -> bool:
     if op.family == "elementwise":
         return op.kernel is not None or op is CAST
     if op.name in LOOPS:
-        from .loops import is_native_loop
+        from .planning.loops import is_native_loop
 
         return is_native_loop(kind)
     return (

@@ -19,12 +19,12 @@ from ..library import library
 from ..plan import LETTER, NUMPY, SIZE
 from ..threads import PARALLEL_WORK, interruptible, share
 from .axes import best_axis, is_native, over_loop
-from .loops import has_loops
+from .compiling.tiers import Tiers
 from .memory import SMALL, Core, Memory, address_of, working, zeroed
 from .opcodes import LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES, TOTALS_AT_ONCE
-from .planner import plan_arrays
+from .planning.loops import has_loops
+from .planning.planner import plan_arrays
 from .program import Host, Lanes, Program, Whole
-from .tiers import Tiers
 
 #: registers of a block that multiplies by matrices: more lanes make better use of a matrix than the nearest cache does
 PRODUCT_BYTES = 2 * 1024 * 1024
@@ -137,9 +137,9 @@ class Ready:
         groups: dict[str, int] | None = None,
     ) -> None:
         """groups: addresses of the kernels that a program with groups calls."""
-        from . import blas
-        from .interpreter import run_serially, table_for
-        from .tiling import table
+        from .interpreting import blas
+        from .interpreting.interpreter import run_serially, table_for
+        from .interpreting.tiling import table
 
         #: lanes < 0: as many as there are points
         self.program, self.lanes, self.takes, self.gives = program, lanes, takes, gives
@@ -271,7 +271,7 @@ class Ready:
                 self._host(phase, memory, lanes)
 
     def _whole(self, phase: Whole, memory: Memory, slots: np.ndarray) -> None:
-        from .interpreter import run_parts, run_whole
+        from .interpreting.interpreter import run_parts, run_whole
 
         (code, addresses, table), base = self._tables, int(memory.where[0])
         if phase.parts is None:
@@ -314,7 +314,7 @@ class Ready:
         return max(1, min(blocks, MOST_PIECES, TOTAL_BYTES // phase.total_bytes))
 
     def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
-        from .interpreter import add_up, run_lanes
+        from .interpreting.interpreter import add_up, run_lanes
 
         (code, addresses, table), (block, pieces), slots = self._tables, memory.cuts[k], memory.slots[k]  # type: ignore[index]
         size = phase.lane_bytes * block

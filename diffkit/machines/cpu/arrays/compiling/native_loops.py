@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..opcodes import LOOP, NATIVE_LOOP, NATIVE_REVERSAL
 from .body_trace import StaysError, Trace, Traced
 from .loop_kernels import LONGEST_LOOPS, LoopBody, loop_extent
-from .opcodes import LOOP, NATIVE_LOOP, NATIVE_REVERSAL
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....expr.kind import constant_value
-from ....ops import CAST, CONSTANT, TABLE
-from ....tape import Tape
-from ..plan import LETTER, NUMPY, SIZE
-from .axes import LOOP, LOOPS, Axes, is_native
+from .....expr.kind import constant_value
+from .....ops import CAST, CONSTANT, TABLE
+from .....tape import Tape
+from ...plan import LETTER, NUMPY, SIZE
+from ..axes import LOOP, LOOPS, Axes, is_native
+from ..program import CONSTANTS, FIRST_INPUT, TOTALS, WORK, Host, Lanes, Phase, Program, Slots, Whole
+from ..views import LOCAL, Arena, View, elements, rest_of, row_major
 from .instructions import Writer
 from .loops import instructions
-from .program import CONSTANTS, FIRST_INPUT, TOTALS, WORK, Host, Lanes, Phase, Program, Slots, Whole
-from .views import LOCAL, Arena, View, elements, rest_of, row_major
 
 _MATMUL, _RESHAPE, _WHERE = TABLE["matmul"], TABLE["reshape"], TABLE["where"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ....expr.kind import Kind
-from .axes import LOOP
-from .opcodes import LEAST_TILED, MOST_PRODUCT_LANES, PRODUCT
-from .views import LOCAL, View, elements, rest_of, row_major
+from .....expr.kind import Kind
+from ..axes import LOOP
+from ..opcodes import LEAST_TILED, MOST_PRODUCT_LANES, PRODUCT
+from ..views import LOCAL, View, elements, rest_of, row_major
 
 if TYPE_CHECKING:
     from .instructions import Writer

@@ -1,4 +1,4 @@
-"""Matrix products in tiles of registers (../tiles.py), in native code that holds no lock, and which products those are.
+"""Matrix products in tiles of registers (../../tiles.py), in native code that holds no lock, and which products those are.
 
 The vectors of a tile run the way in which C lies without gaps. What is summed over is cut into even parts, which are added up in
 order: so an entry's bits depend on the length of the sum alone, not on the block or part of the matrix that it is computed with.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..addresses import call, words
-from ..tiles import (
+from ...addresses import call, words
+from ...tiles import (
     A_STEP,
     ADDS,
     B_COLUMNS,
@@ -25,8 +25,8 @@ from ..tiles import (
     VECTOR,
     addresses,
 )
+from ..opcodes import LEAST_TILED
 from . import blas
-from .opcodes import LEAST_TILED
 from .shared import Shared, part
 from .state import least
 

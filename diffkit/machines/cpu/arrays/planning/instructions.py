@@ -7,19 +7,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ....errors import UnsupportedError
-from ....expr.kind import Kind
-from ....ops import CAST
-from ..emit import symbol_of
-from ..plan import cast_symbol
-from .axes import FOLDS, LOOKUPS, LOOP, LOOPS, follow
-from .lookups import write_lookup
-from .loops import write_loop
-from .movements import write_joined, write_movement, write_overlap_add, write_scatter
-from .opcodes import CALL, EACH, FILL, MOVE
-from .products import can_be_added_up, write_product, write_sum_of_products
-from .reductions import write_reduction
-from .views import (
+from .....errors import UnsupportedError
+from .....expr.kind import Kind
+from .....ops import CAST
+from ...emit import symbol_of
+from ...plan import cast_symbol
+from ..axes import FOLDS, LOOKUPS, LOOP, LOOPS, follow
+from ..opcodes import CALL, EACH, FILL, MOVE
+from ..views import (
     LEAST_PART,
     LOCAL,
     MOST_PARTS,
@@ -30,6 +25,11 @@ from .views import (
     pieces_of,
     rest_of,
 )
+from .lookups import write_lookup
+from .loops import write_loop
+from .movements import write_joined, write_movement, write_overlap_add, write_scatter
+from .products import can_be_added_up, write_product, write_sum_of_products
+from .reductions import write_reduction
 
 if TYPE_CHECKING:
     from .planner import Planner

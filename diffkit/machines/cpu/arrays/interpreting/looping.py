@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..addresses import call, enter, words
+from ...addresses import call, enter, words
+from ..opcodes import BASE, BLOCK, CALL, COUNT, FIRST, FUNCTIONS, HERE, KERNELS, ROOM, SCRATCH_AT, STATE, STOP, TABLE
 from .loop_drivers import split
-from .opcodes import BASE, BLOCK, CALL, COUNT, FIRST, FUNCTIONS, HERE, KERNELS, ROOM, SCRATCH_AT, STATE, STOP, TABLE
 from .shared import Shared, part
 from .state import copy, execute, kernel_of, place_of, stopped
 

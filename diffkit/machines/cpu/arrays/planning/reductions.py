@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ....expr.kind import Kind
-from .axes import FOLDS, LOOP
-from .opcodes import FOLD, REDUCE, TOTAL
-from .views import LEAST_PART, LOCAL, MOST_PARTS, View, collapsed, elements, rest_of, row_major
+from .....expr.kind import Kind
+from ..axes import FOLDS, LOOP
+from ..opcodes import FOLD, REDUCE, TOTAL
+from ..views import LEAST_PART, LOCAL, MOST_PARTS, View, collapsed, elements, rest_of, row_major
 
 if TYPE_CHECKING:
     from .instructions import Writer

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..addresses import enter, items, move, take, words
-from . import copies, elementwise, folding, gathering, loop_drivers, looping, multiplying
-from .opcodes import (
+from ...addresses import enter, items, move, take, words
+from ..opcodes import (
     ADD_AT,
     ADD_UP,
     BASE,
@@ -49,7 +48,8 @@ from .opcodes import (
     WHOLE,
     WORKING,
 )
-from .program import Host, Lanes, Program
+from ..program import Host, Lanes, Program
+from . import copies, elementwise, folding, gathering, loop_drivers, looping, multiplying
 from .shared import Shared, part
 from .state import execute, least
 

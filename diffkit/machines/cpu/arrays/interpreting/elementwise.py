@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..addresses import call, words
-from .opcodes import BLOCK, COUNT, ODOMETER, RUN, SCRATCH_AT
+from ...addresses import call, words
+from ..opcodes import BLOCK, COUNT, ODOMETER, RUN, SCRATCH_AT
 from .shared import Shared
 from .state import copy, kernel_of, least, place_of, step_on
 

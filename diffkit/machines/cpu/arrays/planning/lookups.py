@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ....expr.kind import Kind
-from ..plan import SIZE
-from .axes import LOOP
-from .opcodes import GATHER, SCATTER_ADD
-from .program import FAULTS
-from .views import LEAST_PART, MOST_PARTS, View, collapsed, elements, rest_of
+from .....expr.kind import Kind
+from ...plan import SIZE
+from ..axes import LOOP
+from ..opcodes import GATHER, SCATTER_ADD
+from ..program import FAULTS
+from ..views import LEAST_PART, MOST_PARTS, View, collapsed, elements, rest_of
 
 if TYPE_CHECKING:
     from .instructions import Writer

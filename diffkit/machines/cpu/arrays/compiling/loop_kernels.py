@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from ..access import MEMORY_BYTES, POINTER, load, load_some, store, store_some
-from ..emit import by_symbol, vector_function
-from ..vectors import ELEMENT, I1, I8, I32, I64, WIDTH, splat
-from ..writer import CALL_LENGTH, KernelWriter, body_length
+from ...access import MEMORY_BYTES, POINTER, load, load_some, store, store_some
+from ...emit import by_symbol, vector_function
+from ...vectors import ELEMENT, I1, I8, I32, I64, WIDTH, splat
+from ...writer import CALL_LENGTH, KernelWriter, body_length
 
 #: what a leaf is: the same in all steps, a slice's, carried from step to step, a number
 FIXED, MOVING, CARRIED, NUMBER = range(4)

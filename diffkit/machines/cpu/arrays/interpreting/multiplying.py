@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..addresses import enter, read, words, write
+from ...addresses import enter, read, words, write
+from ..opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
 from .blas import gemm
-from .opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
 from .shared import Shared, part
 from .state import kernel_of, place_of, step_on
 from .tiling import in_tiles

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from ..access import MEMORY, MEMORY_BYTES, POINTER, load, load_some, store, store_some
-from ..emit import SIGNATURE, by_symbol, is_own
-from ..library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
-from ..vectors import I1, I8, I32, I64, WIDTH
-from ..writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
+from ...access import MEMORY, MEMORY_BYTES, POINTER, load, load_some, store, store_some
+from ...emit import SIGNATURE, by_symbol, is_own
+from ...library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
+from ...vectors import I1, I8, I32, I64, WIDTH
+from ...writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
 from .loop_kernels import LoopBody, LoopWriter, loop_extent
 
 #: instructions around the body of a kernel, and for each of its pointers

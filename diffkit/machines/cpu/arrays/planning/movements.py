@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....expr.kind import Kind, infer
-from ....ops import TABLE
-from .axes import LOOP
-from .opcodes import ADD_AT, TAKE
-from .views import LOCAL, View, is_plain, moved, offsets_of, rest_of
+from .....expr.kind import Kind, infer
+from .....ops import TABLE
+from ..axes import LOOP
+from ..opcodes import ADD_AT, TAKE
+from ..views import LOCAL, View, is_plain, moved, offsets_of, rest_of
 
 if TYPE_CHECKING:
     from .instructions import Writer

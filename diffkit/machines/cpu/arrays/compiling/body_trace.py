@@ -14,12 +14,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..emit import by_symbol
-from ..plan import SIZE
-from .body_lookups import follow_lookup
-from .groups import is_known
-from .loop_kernels import CARRIED, FIXED, MOVING, NUMBER, Fetch, Leaf, LoopBody
-from .opcodes import (
+from ...emit import by_symbol
+from ...plan import SIZE
+from ..opcodes import (
     ADD_AT,
     AFTER,
     BEFORE,
@@ -37,9 +34,12 @@ from .opcodes import (
     SMALL_PRODUCT,
     TAKE,
 )  # fmt: skip
-from .products import fits_blas
-from .program import WORK
-from .views import View, offsets_of
+from ..planning.products import fits_blas
+from ..program import WORK
+from ..views import View, offsets_of
+from .body_lookups import follow_lookup
+from .groups import is_known
+from .loop_kernels import CARRIED, FIXED, MOVING, NUMBER, Fetch, Leaf, LoopBody
 
 #: elements that an instruction of the body computes, and reads; registers hold some 200, but the stack is near, too
 MOST_ELEMENTS, MOST_READ = 600, 4_096

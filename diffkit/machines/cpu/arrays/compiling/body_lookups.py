@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .opcodes import GATHER, IN_RANGE
+from ..opcodes import GATHER, IN_RANGE
 
 if TYPE_CHECKING:
     from .body_trace import Key, Trace

@@ -64,6 +64,14 @@ def _marked(function: Callable) -> Callable:
 @lru_cache(maxsize=1)
 def _sources() -> str:
     here, digest = Path(__file__).parent, hashlib.sha256()
-    for name in ("../addresses.py", "../tiles.py", "blas.py", "loop_drivers.py", "opcodes.py", "state.py", "tiling.py"):
+    for name in (
+        "../../addresses.py",
+        "../../tiles.py",
+        "../opcodes.py",
+        "blas.py",
+        "loop_drivers.py",
+        "state.py",
+        "tiling.py",
+    ):
         digest.update((here / name).read_bytes())
     return digest.hexdigest()

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..addresses import enter, read, words
-from .opcodes import BASE, BLOCK, COPY, EXECUTE, FUNCTIONS, HERE, KERNELS, STOP
+from ...addresses import enter, read, words
+from ..opcodes import BASE, BLOCK, COPY, EXECUTE, FUNCTIONS, HERE, KERNELS, STOP
 from .shared import part
 
 

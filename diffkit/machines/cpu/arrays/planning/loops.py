@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....expr.collector import paused
-from ....expr.kind import Kind, intern_kind
-from ....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan, repeated
-from ....tape import Builder, Tape
-from ....tape.lower import lower
-from ..plan import LETTER
-from .axes import LOOPS, is_native
-from .opcodes import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
-from .program import CONSTANTS, FAULTS, FIRST_INPUT
-from .views import ALIGNMENT, View, elements, row_major
+from .....expr.collector import paused
+from .....expr.kind import Kind, intern_kind
+from .....ops.loops import pieces_of_call, pieces_of_reversal, pieces_of_scan, repeated
+from .....tape import Builder, Tape
+from .....tape.lower import lower
+from ...plan import LETTER
+from ..axes import LOOPS, is_native
+from ..opcodes import DEEPEST, LOOP, MOST_SLOTS, REVERSAL
+from ..program import CONSTANTS, FAULTS, FIRST_INPUT
+from ..views import ALIGNMENT, View, elements, row_major
 
 if TYPE_CHECKING:
     from .instructions import Writer

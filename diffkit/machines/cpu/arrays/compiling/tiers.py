@@ -1,15 +1,15 @@
 """Which tier runs an array program: the interpreter, or the interpreter with groups, and small loops, as one kernel each
-(fusion.py), once they pay (../on_demand.py)."""
+(fusion.py), once they pay (../../on_demand.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ..on_demand import OnDemand, chosen_tier, compile_seconds
+from ...on_demand import OnDemand, chosen_tier, compile_seconds
+from ..program import Program
 from .fusion import Fusion
 from .groups import Groups, compile_groups, extent, load_kept
-from .program import Program
 
 #: seconds in the interpreter before groups are looked for, and the cache is asked for their kernels
 LOAD_SECONDS = 0.005

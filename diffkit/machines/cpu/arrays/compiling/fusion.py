@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..emit import by_symbol
-from ..plan import SIZE
+from ...emit import by_symbol
+from ...plan import SIZE
+from ..opcodes import CALL, EACH, GROUP, LOOP, REVERSAL
+from ..program import WORK, Host, Lanes, Phase, Program, Whole
+from ..views import LOCAL, collapsed
 from .groups import Body, Pointer, affordable, is_known
 from .loop_kernels import LONGEST_LOOPS, LoopBody, loop_extent
 from .native_loops import NativeLoop, native_loop
-from .opcodes import CALL, EACH, GROUP, LOOP, REVERSAL
-from .program import WORK, Host, Lanes, Phase, Program, Whole
-from .views import LOCAL, collapsed
 
 #: instructions in a group
 MOST_STEPS = 48

@@ -1,0 +1,1 @@
+"""Parts of an array program made kernels of their own: runs of elementwise instructions, small loops."""

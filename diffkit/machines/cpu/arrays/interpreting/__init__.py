@@ -1,0 +1,1 @@
+"""Native code that runs an array program, instruction by instruction."""

@@ -1,0 +1,1 @@
+"""From a tape to the code of an array program."""
