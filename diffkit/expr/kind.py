@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,12 +34,14 @@ class Kind:
     Kinds are interned: one object for each distinct one, shared by expressions and tapes.
     """
 
-    __slots__ = ("dtype", "kwargs", "number", "op", "params", "shape", "signature")
+    __slots__ = ("__weakref__", "dtype", "kwargs", "large", "number", "op", "params", "shape", "signature")
     _numbers = itertools.count()
 
     def __init__(self, op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> None:
         self.op, self.params, self.shape, self.dtype = op, params, shape, dtype
         self.kwargs = dict(params)
+        #: whether it holds so much that nothing should keep it for later (an array as a constant or an index, a body)
+        self.large = bool(params) and _bytes_of(params) > SMALL
         self.number = next(Kind._numbers)
         #: a number for all of this value that what is written about it depends on
         self.signature = _signatures.setdefault((shape, dtype, _trait(op, params)), next(Kind._numbers))
@@ -58,15 +61,29 @@ def _trait(op: Op, params: tuple) -> str | None:
 
 _signatures: dict[tuple, int] = {}
 _kinds: dict[tuple, Kind] = {}
+#: those that hold much (arrays as constants and indices, bodies): as long as somebody has them
+_large: weakref.WeakValueDictionary[tuple, Kind] = weakref.WeakValueDictionary()
 _inferred: dict[tuple, Kind] = {}
+#: bytes that a kind may hold and be kept
+SMALL = 1024
 
 
 def intern_kind(op: Op, params: tuple, shape: tuple[int, ...], dtype: str) -> Kind:
     key = (op, parameter_bits(params), shape, dtype)
     kind = _kinds.get(key)
     if kind is None:
-        kind = _kinds.setdefault(key, Kind(op, params, shape, dtype))
+        kind = (params and _large.get(key)) or Kind(op, params, shape, dtype)
+        kind = (_large if kind.large else _kinds).setdefault(key, kind)
     return kind
+
+
+def _bytes_of(value: Any) -> int:
+    """About how much memory a parameter holds; of an object of which nothing is known: much."""
+    if type(value) is tuple:
+        return 8 * len(value) + sum(map(_bytes_of, value))
+    if type(value) in (bytes, str):
+        return len(value)
+    return 8 if value is None or isinstance(value, (int, float, np.generic)) else 1 << 20
 
 
 def parameter_bits(params: tuple) -> tuple:
@@ -91,7 +108,8 @@ def infer(op: Op, params: tuple, arguments: tuple[Kind, ...]) -> Kind:
         kind = intern_kind(
             op, params, _result_shape(op, shapes, dict(params)), _result_dtype(op, arguments, dict(params))
         )
-        _inferred[key] = kind
+        if not kind.large:
+            _inferred[key] = kind
     return kind
 
 

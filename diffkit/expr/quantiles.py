@@ -35,7 +35,7 @@ def quantile(
     _refuse_others("quantile", out, method)
     rows, shape = _rows("quantile", as_expr(a), axis, stays(keepdims))
     shares, last = _shares("quantile", q, 1), rows[..., -1]  # NaN comes last
-    found = [o.where(o.equal(last, last), _between(rows, v * (rows.shape[-1] - 1)), last) for v in shares.flat]
+    found = [o.where(o.equal(last, last), _between(rows, float(v) * (rows.shape[-1] - 1)), last) for v in shares.flat]
     return _arranged(found, shares.shape, shape)
 
 
@@ -55,7 +55,7 @@ def nanquantile(
     shares, there = _shares("nanquantile", q, 1), o.logical_not(isnan(rows))
     last = dk.count_nonzero(there, -1, keepdims=True) - 1  # -1: of none
     rows = o.where(there, rows, 0)
-    found = [o.where(o.less(last, 0), math.nan, _among(rows, v * last, last))[..., 0] for v in shares.flat]
+    found = [o.where(o.less(last, 0), math.nan, _among(rows, float(v) * last, last))[..., 0] for v in shares.flat]
     return _arranged(found, shares.shape, shape)
 
 
@@ -63,7 +63,9 @@ def _among(rows: Expr, place: Expr, last: Expr) -> Expr:
     """`_between` at a place that depends on values."""
     low = o.maximum(o.cast(o.floor(place), dtype="int64"), 0)
     first = take_along_axis(rows, low, -1)
-    return first + (place - low) * (take_along_axis(rows, o.maximum(o.minimum(low + 1, last), 0), -1) - first)
+    return first + o.cast(place - low, dtype=rows.dtype) * (
+        take_along_axis(rows, o.maximum(o.minimum(low + 1, last), 0), -1) - first
+    )
 
 
 @composition

@@ -160,6 +160,7 @@ def trace(function: Callable, *example_args: Any) -> Expr:
     """A Python function written against NumPy (or dk) as an expression.
 
     `example_args` give shapes and dtypes only. Variables carry the names of the parameters (`params.w` for an entry of a dict).
+    Values are best given by these names: as of every expression, positions are those of first appearance in the formula.
     Raises TracingError where the function needs a value that is not known yet, as in `if x > 0`.
     """
     if not callable(function):

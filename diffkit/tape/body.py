@@ -9,6 +9,7 @@ dtype that it is declared with.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ _UID = -11
 #: (tape, positions of the inputs to differentiate by) -> tape, by name: the engines enter theirs ("tangent", "adjoint")
 DIFFERENTIATORS: dict[str, Callable[[Tape, Sequence[int]], Tape]] = {}
 
-_bodies: dict[tuple, Body] = {}
+_bodies: weakref.WeakValueDictionary[tuple, Body] = weakref.WeakValueDictionary()
 _T = TypeVar("_T")
 
 

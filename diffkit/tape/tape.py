@@ -105,7 +105,9 @@ def plan(op: Op, params: tuple, operands: Sequence[Kind]) -> Plan:
     key = (op, parameter_bits(params) if params else (), *[k.signature for k in operands])
     found = _plans.get(key)
     if found is None:
-        found = _plans[key] = _plan(op, params, operands)
+        found = _plan(op, params, operands)
+        if not found.kind.large:
+            _plans[key] = found
     return found
 
 

@@ -90,7 +90,9 @@ def _cached(what: str, kind: Kind, arguments: Sequence[Kind], extra: tuple, make
         key = (what, kind, extra, kink_policy(), *((a.shape, a.dtype) for a in arguments))
     template = _cache.get(key)
     if template is None:
-        template = _cache[key] = make()
+        template = make()
+        if not kind.large:
+            _cache[key] = template
     return template
 
 

@@ -29,6 +29,9 @@ from .mapping import derivative_expressions
 from .programs import check_scalar, make_program
 from .single import SinglePoint
 
+#: shapes of arguments that a callable keeps programs for
+REMEMBERED = 128
+
 
 @dataclass(eq=False)
 class Prepared:
@@ -88,6 +91,8 @@ class PythonCall:
         if made is None:
             made = self._make(args)
             if key is not None and made.run is not None:
+                while len(self._made) >= REMEMBERED:  # ragged batches: a program has memory of its own
+                    self._made.pop(next(iter(self._made)), None)
                 self._made[key] = made
         self.mode, self.__doc__, self._memory = made.mode, made.doc, getattr(made.run, "register_bytes", None)
         return made

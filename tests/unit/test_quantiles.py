@@ -49,3 +49,12 @@ def test_empty_and_unknown():
         dk.nanquantile(dk.symbol("x", 3), 1.5)
     with pytest.raises(dk.UnsupportedError, match="percentile: the argument 'method'"):
         dk.percentile(dk.symbol("x", 3), 50, method="nearest")
+
+
+@pytest.mark.parametrize(
+    "f", [np.median, np.nanmedian, lambda x: np.quantile(x, 0.3), lambda x: np.nanpercentile(x, 30)]
+)
+def test_single_precision_stays(f):
+    x = np.random.default_rng(0).normal(size=(30, 9)).astype(np.float32)
+    value, gradient = dk.value_and_grad(f)(x)
+    assert value.dtype == gradient.dtype == f(x).dtype == np.float32

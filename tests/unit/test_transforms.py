@@ -1,5 +1,6 @@
 """Transforms, as API.md and DESIGN.md ("Dims and dtypes, exactly") say: expressions by name, Python functions by position."""
 
+import gc
 from collections import OrderedDict, namedtuple
 from functools import partial
 
@@ -9,6 +10,7 @@ from helpers import engine_or_skip
 
 import diffkit as dk
 from diffkit.errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError
+from diffkit.expr import kind as kinds
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -937,3 +939,33 @@ def test_memory_is_planned_before_the_run():
         sizes[n] = g.prepare(np.ones((50, 20)), np.ones((n, 50))).memory
     assert 0 < sizes[100] <= sizes[10_000] < 8 * 10_000 * 20
     assert dk.grad("sin(x)*y").memory > 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda w, x, p: np.sum(np.tanh(x @ w) ** 2),
+        lambda w, x, p: dk.scan(lambda c, i: (c + np.sum(x[:2] @ w), None), 0.0, None, length=3)[0],
+        lambda w, x, p: np.sum(w[p] ** 2),
+    ],
+)
+def test_what_a_function_closes_over_is_let_go(loss):
+    """A training loop that makes its loss anew for every batch: neither the batch nor its kinds are kept."""
+    w = np.ones((200, 3))
+    before = None
+    for step in range(4):
+        rng = np.random.default_rng(step)
+        x, p = rng.normal(size=(40, 200)), rng.permutation(200)
+        dk.grad(lambda w, x=x, p=p: loss(w, x, p))(w)
+        gc.collect()
+        if before is not None:
+            assert len(kinds._large) <= before
+        before = len(kinds._large)
+
+
+def test_programs_of_so_many_shapes_are_kept(monkeypatch):
+    monkeypatch.setattr("diffkit.transforms.by_position.REMEMBERED", 3)
+    gradient = dk.grad(lambda x: np.sum(x**2))
+    for n in (1, 2, 3, 4, 5, 1, 2):
+        np.testing.assert_array_equal(gradient(np.ones(n)), np.full(n, 2.0))
+    assert len(gradient._made) == 3

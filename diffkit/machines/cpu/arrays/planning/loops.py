@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Source = tuple[View, View, int, int]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def lowered(body: Any, dtype: str) -> Tape:
     """The body's tape in what the interpreter has instructions for (or not: then it is run by its NumPy function).
 
