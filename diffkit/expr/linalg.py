@@ -65,6 +65,10 @@ class LeastSquares(NamedTuple):
     s: Any
 
 
+#: functions of symmetric matrices, which take the mean of a matrix and its transpose
+SYMMETRIC = ("cholesky", "eigh", "eigvalsh")
+
+
 def _published(function: _F) -> _F:
     """`function` where an argument holds an expression, numpy.linalg's of that name where none does; `dk.<name>` too."""
     name = function.__name__
@@ -73,6 +77,9 @@ def _published(function: _F) -> _F:
     def call(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(a, Expr) or holds_expr(a) for a in (*args, *kwargs.values())):
             return function(*args, **kwargs)
+        if name in SYMMETRIC and args and np.ndim(args[0]) > 1:  # as the expression is
+            a = np.asarray(args[0])
+            args = ((a + a.swapaxes(-1, -2)) / 2 if a.shape[-1] == a.shape[-2] else a, *args[1:])
         library = np.linalg if hasattr(np.linalg, name) else import_module("scipy.linalg")
         return getattr(library, name)(*args, **kwargs)
 

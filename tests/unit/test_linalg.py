@@ -524,3 +524,14 @@ def test_linalg_is_imported_without_scipy():
         "f(np.eye(3), machine='numpy'); sys.exit('scipy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["cholesky", "eigh", "eigvalsh"])
+def test_a_function_of_symmetric_matrices_takes_the_symmetric_part(name):
+    """Of arrays as of expressions."""
+    a = np.random.default_rng(0).normal(size=(4, 4)) + 8 * np.eye(4)
+    f, exact = getattr(dk, name), getattr(np.linalg, name)((a + a.T) / 2)
+    x = dk.symbol("x", (4, 4))
+    first = lambda found: found[0] if name == "eigh" else found
+    np.testing.assert_allclose(first(f(a)), first(exact), rtol=1e-14)
+    np.testing.assert_allclose(first(f(x))(x=a), first(exact), rtol=1e-12)
