@@ -4,8 +4,8 @@ Every contestant is built, and its first answer checked against a reference that
 not timed. Then all are timed *interleaved*: round after round, each takes its turn, the order rotating, so that a
 machine that slows down slows all of them. Before each turn comes a rest, in which the threads of the one before, which go on
 spinning for a while in case there is more to do, fall asleep; then an untimed turn, which brings the contestant's own data,
-its threads and the processors back. A turn consists of as many calls as fill `TURN_SECONDS`. What is reported is the median over the
-rounds, with the fastest and the slowest.
+its threads and the processors back. A turn consists of as many calls as fill `TURN_SECONDS`. What is reported is the median over
+the rounds, with the fastest and the slowest.
 """
 
 from __future__ import annotations
