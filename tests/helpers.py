@@ -19,6 +19,7 @@ from diffkit.engines import engine as find_engine
 from diffkit.expr.functions import RULES
 from diffkit.expr.node import Expr, variable
 from diffkit.machines import machine as find_machine
+from diffkit.machines.cpu import set_tier
 from diffkit.numerics import tiniest, unit_roundoff
 from diffkit.ops import TABLE, Op
 from diffkit.tape import Tape, record
@@ -299,3 +300,17 @@ def slope_verdicts(case: Case, dtype: str, engine: str, machine: Any = NUMPY) ->
         if widths and not np.median(widths) <= LOOSE:
             verdicts.wrong.append(f"by x{k}: bars are {np.median(widths):.3g} u wide")
     return verdicts
+
+
+def same_bits_in_both_tiers(executable: Any, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The answers of the interpreter and of compiled kernels, compared; of NaN only that it is one."""
+    found = []
+    for tier in ("interpreted", "fused"):
+        set_tier(tier)
+        found.append([a.copy() for a in executable(values)])
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype
+        if a.dtype.kind == "f":
+            a, b = (np.where(np.isnan(x), np.nan, x) for x in (a, b))
+        assert a.tobytes() == b.tobytes()
+    return found[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -151,8 +152,7 @@ class TapeProgram:
     def _passes(self, executable: Executable, values: Sequence[Any], loop: tuple[int, ...]) -> list[np.ndarray]:
         """The executable's results, in as many passes over some of the directions each as memory asks for."""
         directions = self.directions
-        largest = max((math.prod(k.shape) for k in set(self.tape.kinds)), default=1) * math.prod(loop)
-        most = max(1, PASS_ELEMENTS // max(1, largest))
+        most = max(1, PASS_ELEMENTS // max(1, self._largest * math.prod(loop)))
         run = lambda first, last: executable([*values, *self.seeds(len(loop), first, last)])
         if directions <= most:
             return run(0, directions)
@@ -164,6 +164,11 @@ class TapeProgram:
             for w, part in zip(whole, (run(first, last) if first else found)[count:], strict=True):
                 w[first:last] = part
         return [*found[:count], *whole]
+
+    @cached_property
+    def _largest(self) -> int:
+        """Elements of the largest value, at one point."""
+        return max((math.prod(k.shape) for k in set(self.tape.kinds)), default=1)
 
     @property
     def seeded(self) -> list[tuple[int, ...]]:

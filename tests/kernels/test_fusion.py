@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import same_bits_in_both_tiers
 from test_arrays import CASES, Random, mlp, mlp_arguments
 
 import diffkit as dk
@@ -24,16 +25,8 @@ def _tiers():
 
 
 def same_bits(tape, values):
-    """The interpreter's answers, and those with groups, compared; of NaN only that it is one."""
-    executable, found = ArrayExecutable(tape), []
-    for tier in ("interpreted", "fused"):
-        set_tier(tier)
-        found.append([a.copy() for a in executable(values)])
-    for a, b in zip(*found, strict=True):
-        assert a.dtype == b.dtype
-        if a.dtype.kind == "f":
-            a, b = (np.where(np.isnan(x), np.nan, x) for x in (a, b))
-        assert a.tobytes() == b.tobytes()
+    executable = ArrayExecutable(tape)
+    same_bits_in_both_tiers(executable, values)
     return executable
 
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import same_bits_in_both_tiers
 
 import diffkit as dk
 from diffkit.engines.forward import tangent_tape
@@ -49,16 +50,7 @@ def loops(tape):
 
 
 def same_bits(tape, values):
-    """The interpreter's answers, and those of kernels, compared; of NaN only that it is one."""
-    executable, found = ArrayExecutable(tape), []
-    for tier in ("interpreted", "fused"):
-        set_tier(tier)
-        found.append([a.copy() for a in executable(values)])
-    for a, b in zip(*found, strict=True):
-        assert a.dtype == b.dtype
-        a, b = (np.where(np.isnan(x), np.nan, x) for x in (a, b))
-        assert a.tobytes() == b.tobytes()
-    return found[1]
+    return same_bits_in_both_tiers(ArrayExecutable(tape), values)
 
 
 def check(f, arguments, native=(1, 0), orders=2):

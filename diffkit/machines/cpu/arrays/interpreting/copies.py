@@ -18,26 +18,27 @@ def _spread(target, value, n):  # type: ignore[no-untyped-def]
         t[i] = value
 
 
+@part
+def _apart(target, target_step, source, source_step, like, size, n):  # type: ignore[no-untyped-def]
+    """n elements of the type of `like` that do not lie without gaps on both sides."""
+    if source_step == 0 and target_step == size:
+        _spread(target, read(source, like), n)
+    else:
+        for i in range(n):
+            write(target + i * target_step, read(source + i * source_step, like))
+
+
 @Shared
 def copied(target, target_step, source, source_step, size, n):  # type: ignore[no-untyped-def]
     """n elements of `size` bytes from one place to another, steps in bytes."""
     if source_step == size and target_step == size:
         move(target, source, n * size)
     elif size == 8:
-        if source_step == 0 and target_step == 8:
-            _spread(target, read(source, np.uint64(0)), n)
-        else:
-            for i in range(n):
-                write(target + i * target_step, read(source + i * source_step, np.uint64(0)))
+        _apart(target, target_step, source, source_step, np.uint64(0), size, n)
     elif size == 4:
-        if source_step == 0 and target_step == 4:
-            _spread(target, read(source, np.uint32(0)), n)
-        else:
-            for i in range(n):
-                write(target + i * target_step, read(source + i * source_step, np.uint32(0)))
+        _apart(target, target_step, source, source_step, np.uint32(0), size, n)
     else:
-        for i in range(n):
-            write(target + i * target_step, read(source + i * source_step, np.uint8(0)))
+        _apart(target, target_step, source, source_step, np.uint8(0), size, n)
 
 
 @Shared
