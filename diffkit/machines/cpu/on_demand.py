@@ -79,17 +79,24 @@ class OnDemand(Generic[K]):
         self._load, self._compiled, self.seconds = load, compiled, seconds
         self._looked = False
         self._ordered: _Ordered[K] | None = None
-        #: the kernel, once it is there
-        self.made: K | None = None
+        #: the kernel, once it is there: put in one step, so that threads that made it at once all take the first one
+        self._kept: dict[str, K] = {}
+
+    @property
+    def made(self) -> K | None:
+        return self._kept.get("kernel")
 
     def get(self, spent: float) -> K | None:
         """The kernel if it is there now, after so many seconds in the interpreter."""
-        if self.made is None:
+        made = self.made
+        if made is None:
             if not self._looked:
-                self._looked, self.made = True, self._load()
-            if self.made is None:
-                self.made = self._delivered(spent)
-        return self.made
+                made, self._looked = self._load(), True
+            if made is None:
+                made = self._delivered(spent)
+            if made is not None:
+                made = self._kept.setdefault("kernel", made)
+        return made
 
     def _delivered(self, spent: float) -> K | None:
         ordered, at_once = self._ordered, _tier == "fused"

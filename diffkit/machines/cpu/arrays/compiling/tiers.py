@@ -24,8 +24,8 @@ class Tiers(Generic[T]):
         self._program, self._ready = program, ready
         #: seconds spent in the interpreter
         self.spent = 0.0
-        self._fusion: Fusion | None = None
-        self._groups: OnDemand[Groups] | None = None
+        #: the program with groups and their kernels, which threads that look for them at once share
+        self._sought: dict[str, tuple[Fusion, OnDemand[Groups] | None]] = {}
         self._fused: T | None = None
 
     def fused(self) -> T | None:
@@ -34,13 +34,15 @@ class Tiers(Generic[T]):
         if tier == "interpreted" or (self._fused is None and tier == "auto" and self.spent < LOAD_SECONDS):
             return None
         if self._fused is None:
-            if self._fusion is None:
-                self._fusion = Fusion(self._program)
-                self._groups = _groups(self._fusion)
-            groups = None if self._groups is None else self._groups.get(self.spent)
+            sought = self._sought.get("groups")
+            if sought is None:
+                fusion = Fusion(self._program)
+                sought = self._sought.setdefault("groups", (fusion, _groups(fusion)))
+            fusion, wanted = sought
+            groups = None if wanted is None else wanted.get(self.spent)
             if groups is not None:
                 addresses = {f"group{k}": a for k, a in enumerate(groups.addresses)}
-                self._fused = self._ready(self._fusion.program, addresses)
+                self._fused = self._ready(fusion.program, addresses)
         return self._fused
 
 
