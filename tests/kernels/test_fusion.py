@@ -176,10 +176,10 @@ def test_they_are_compiled_in_the_background_once_they_pay(tmp_path, monkeypatch
     executable = ArrayExecutable(tape)
     executable(values)
     ready = executable.point()
-    assert ready._tiers.fused() is None and ready._tiers._fusion is None
+    assert ready._tiers.fused() is None and not ready._tiers._sought
     ready._tiers.spent = 100.0
     assert ready._tiers.fused() is None
-    ready._tiers._groups._ordered.future.result()
+    ready._tiers._sought["groups"][1]._ordered.future.result()
     assert ready._tiers.fused() is not None
     set_tier("interpreted")
     assert ready._tiers.fused() is None
