@@ -102,6 +102,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sinh": mp.sinh,
     "cosh": mp.cosh,
     "tanh": mp.tanh,
+    "sech_squared": lambda x: mp.cosh(x) ** -2,
     "arcsinh": mp.asinh,
     "arccosh": mp.acosh,
     "arctanh": mp.atanh,

@@ -55,6 +55,7 @@ FORMS = {
     "log1p": Form(r"\ln\left(1 + #1\right)", ATOM, (SUM,)),
     "logaddexp": Form(r"\ln\left(e^{#1} + e^{#2}\right)"),
     **{f: _call(rf"\{f}") for f in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")},
+    "sech_squared": _call(r"\operatorname{sech}^{2}"),
     "arcsinh": _call(r"\operatorname{arsinh}"),
     "arccosh": _call(r"\operatorname{arcosh}"),
     "arctanh": _call(r"\operatorname{artanh}"),

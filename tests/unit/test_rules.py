@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import DTYPES, NUMPY, RULE_ENGINES, Case, differentiable_cases, each, run
 from helpers_arrays import array_cases
+from mpmath import mp
 
 import diffkit as dk
 from diffkit.engines import engine as find_engine
@@ -421,6 +422,32 @@ def test_a_float32_value_on_the_way_widens_the_bar():
         _, ((block,),) = program.on(NUMPY)(values)
         ((bar,),) = program.bars(NUMPY, values)
         assert np.all(np.abs(block - np.sin(values[0].astype(float))) <= bar)
+
+
+# ---- derivatives of higher order, where rules with |x| and its like would show -----------------------------------------
+ANALYTIC = [
+    op for op in TABLE.values() if op.family == "elementwise" and op.arity == 1 and op.analytic and not op.params
+]
+
+
+@pytest.mark.parametrize("point", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize("op", ANALYTIC, ids=lambda op: op.name)
+def test_derivatives_up_to_the_fourth_are_those_of_mpmath(op, point):
+    """Of functions that have a Taylor series there: at 0 too, where one side's derivative would do for a first order."""
+    oracle, f = oracles.ELEMENTWISE[op.name], getattr(dk, op.name)
+    try:
+        with mp.workdps(60):
+            wanted = [mp.diff(oracle, point, order) for order in range(1, 5)]
+            found = mp.diff(oracle, point, 4, h=mp.mpf(10) ** -8)
+    except (ValueError, ZeroDivisionError, TypeError):
+        pytest.skip("not in its domain")
+    if not all(mp.isfinite(w) and mp.im(w) == 0 for w in wanted) or abs(found - wanted[-1]) > 1e-3 * (1 + abs(found)):
+        pytest.skip("no Taylor series")
+    for engine in RULE_ENGINES:
+        slope = f
+        for order, value in enumerate(wanted, 1):
+            slope = dk.grad(slope, engine=engine)
+            assert float(slope(point)) == pytest.approx(float(value), rel=1e-9, abs=1e-12), f"order {order} by {engine}"
 
 
 # ---- the tester is tested -----------------------------------------------------------------------------------------
