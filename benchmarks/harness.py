@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,9 @@ TURN_SECONDS = 0.005
 #: a contestant that has been timed this long sits out the rounds that remain, after the least number of them
 BUDGET_SECONDS = 8.0
 LEAST_ROUNDS = 3
-#: rest before a turn: idle threads of OpenMP spin for some milliseconds, and take a processor from whoever comes next
-REST_SECONDS = 0.04
+#: rest before a turn, as long as the process goes on computing, but no longer than the last: idle threads of OpenMP spin for some
+#: milliseconds, those of NumPy's BLAS for 120, and take a processor from whoever comes next
+REST_SECONDS, RESTED, LONGEST_REST_SECONDS = 0.02, 0.1, 0.4
 #: calls longer than this need no untimed call before them
 LONG_CALL_SECONDS = 0.5
 
@@ -267,7 +268,7 @@ class _Running:
     times: list[float] = field(default_factory=list)
 
     def turn(self) -> None:
-        sleep(REST_SECONDS)
+        rest()
         self.contestant.prepare()
         if self.times == [] or self.times[-1] < LONG_CALL_SECONDS:
             timed(self.run, self.calls)
@@ -276,6 +277,16 @@ class _Running:
     @property
     def done(self) -> bool:
         return len(self.times) >= LEAST_ROUNDS and sum(self.times) * self.calls > BUDGET_SECONDS
+
+
+def rest() -> None:
+    """Until the threads of the one before sleep."""
+    until = perf_counter() + LONGEST_REST_SECONDS
+    busy = REST_SECONDS
+    while busy > RESTED * REST_SECONDS and perf_counter() < until:
+        before = process_time()
+        sleep(REST_SECONDS)
+        busy = process_time() - before
 
 
 def timed(run: Run, calls: int = 1) -> float:
