@@ -6,8 +6,8 @@ import pytest
 
 import diffkit as dk
 from diffkit.expr.node import variable
+from diffkit.machines.cpu import shared
 from diffkit.machines.cpu.arrays import ArrayExecutable
-from diffkit.machines.cpu.arrays.interpreting import shared
 from diffkit.machines.cpu.arrays.interpreting.interpreter import FUNCTIONS_OF, table_for
 from diffkit.machines.cpu.arrays.opcodes import ADD_UP, EXECUTE, FOLD, LANES, LOOP, PRODUCT, REDUCE, SUM, WHOLE
 from diffkit.machines.cpu.arrays.planning.planner import plan_arrays
@@ -77,5 +77,5 @@ def test_kept_code_is_not_used_when_what_it_was_made_of_has_changed(doubled, mon
     hits = []
     for sources in ("one", "one", "another"):
         monkeypatch.setattr(shared, "_sources", lambda sources=sources: sources)
-        hits.append(shared.Shared(doubled)._compiled.cache_hits)
+        hits.append(shared.Shared(doubled)._code.cache_hits)
     assert hits == [0, 1, 0]

@@ -1,8 +1,10 @@
 """The tiers of the cpu machine: equal bits, compiled when they pay, kept between processes, never in the way."""
 
 import csv
+import ctypes
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +23,8 @@ from diffkit.errors import ArgumentError
 from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import emit, fused, on_demand, set_threads, set_tier
 from diffkit.machines.cpu.fused import LONGEST, extent
-from diffkit.machines.cpu.threads import share
+from diffkit.machines.cpu.shared import Native
+from diffkit.machines.cpu.threads import interruptible, share
 from diffkit.tape import record
 
 CPU = find_machine("cpu")
@@ -175,21 +178,22 @@ def test_kernels_are_short_enough_to_compile_at_once():
     assert extent(CPU.compile(dk.tape("sin(x)*y", engine="reverse")).plan)[0] == fused.LIMITS[0]
 
 
-def test_an_interruption_waits_for_the_other_threads():
-    here, started, finished = threading.get_ident(), threading.Event(), []
+def test_an_interruption_waits_until_the_work_is_done():
+    finished, here = [], threading.get_ident()
 
-    def work(order):
-        if threading.get_ident() != here:
-            started.set()
-            time.sleep(0.1)
-            finished.append(True)
-        else:
-            started.wait()
-            raise KeyboardInterrupt
+    def work(stop):
+        signal.pthread_kill(here, signal.SIGINT)
+        while not stop[0]:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        finished.append(True)
 
-    set_threads(2)
-    with pytest.raises(KeyboardInterrupt):
-        share(work, 10**6, 64, 10)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interruptible(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert finished
 
 
@@ -199,14 +203,16 @@ def test_an_interruption_waits_for_the_other_threads():
 def test_pieces_cover_every_point_once(points, back, grain):
     taken = []
 
-    def work(order):
+    @ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+    def job(data, order_at, who):
+        order = (ctypes.c_int64 * 4).from_address(order_at)
         while order[0] < order[2] + order[3]:
             begin, order[0] = order[0] - order[3], order[0] + order[1]
             taken.extend(range(max(0, begin), min(order[2], begin + order[1])))
             assert begin <= 0 or (begin + back) % grain == 0
 
     set_threads(1)
-    share(work, points, grain, 10**6, back)
+    share(Native(3, ctypes.cast(job, ctypes.c_void_p).value), np.zeros(1), points, grain, 10**6, back)
     assert taken == list(range(points))
 
 

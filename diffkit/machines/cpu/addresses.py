@@ -25,7 +25,7 @@ def call(typingctx, address, dst, a, b, c, n):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def enter(typingctx, address, *values):  # type: ignore[no-untyped-def]
-    """Call the function of words (arrays/shared.py) at an address."""
+    """Call the function of words (shared.py) at an address."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(values))
@@ -108,8 +108,71 @@ def take(typingctx, order):  # type: ignore[no-untyped-def]
     """The first of the words at an address, raised by the second in one step that no other thread can come between."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        first = _word(builder, args[0])
         size = builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), 1)]))
         return builder.atomic_rmw("add", first, size, "monotonic")
 
     return types.int64(types.int64), codegen
+
+
+# ---- words that threads tell each other by: what one wrote before it, others see after it ----
+@intrinsic
+def look(typingctx, address):  # type: ignore[no-untyped-def]
+    """The word at an address."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.load_atomic(_word(builder, args[0]), "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def tell(typingctx, address, value):  # type: ignore[no-untyped-def]
+    """Put a word at an address."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        builder.store_atomic(args[1], _word(builder, args[0]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def change(typingctx, address, before, after):  # type: ignore[no-untyped-def]
+    """Put a word where another is; False where it is not (any more)."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        found = builder.cmpxchg(_word(builder, args[0]), args[1], args[2], "acq_rel", "acquire")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def raised(typingctx, address, by):  # type: ignore[no-untyped-def]
+    """What a word was before it is raised, here."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.atomic_rmw("add", _word(builder, args[0]), args[1], "acq_rel")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx):  # type: ignore[no-untyped-def]
+    """A moment in which the processor may do something else."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        if context.codegen().target_data is not None and "x86_64" in builder.module.triple:
+            name = "llvm.x86.sse2.pause"
+            function = builder.module.globals.get(name) or ir.Function(
+                builder.module, ir.FunctionType(ir.VoidType(), []), name
+            )
+            builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _word(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from .library import library
 from .plan import SIZE, Plan
+from .threads import share, thread_count
 
 #: registers of a block should stay in the second-level cache
 CACHE_BYTES = 256 * 1024
@@ -34,9 +34,7 @@ class Blocks:
     """The tier that is always ready. May be called from several threads at once."""
 
     def __init__(self, plan: Plan) -> None:
-        from .driver import interpret
-
-        self.plan, self._interpret = plan, interpret
+        self.plan = plan
         self.addresses = np.array([library().address(s) for s in plan.symbols] or [0], np.int64)
         #: (address, place, bytes an element, rows)
         self._constants = [(v.ctypes.data, p.at, SIZE[p.letter], p.rows) for v, p in plan.constants]
@@ -49,8 +47,12 @@ class Blocks:
         ]
         self._spare: list[np.ndarray] = []
 
-    def on(self, inputs: list[Given], outputs: list[Given], block: int) -> Callable[[np.ndarray], None]:
-        """The interpreter on these arrays; it takes an order (threads.share)."""
+    def run(
+        self, inputs: list[Given], outputs: list[Given], points: int, block: int, instructions: int, back: int
+    ) -> None:
+        """On these arrays, by as many threads as pay (threads.share)."""
+        from .driver import interpret
+
         plan, uniform = self.plan, list(self._constants)
         loads: list[tuple[int, int, int, int]] = []
         stores: list[tuple[int, int, int, int]] = []
@@ -70,17 +72,16 @@ class Blocks:
                 slots[-1 - at] = address, size
             else:
                 stores.append((address, at, size, rows))
-        tables = [np.array(rows, np.int64).reshape(-1, 4) for rows in (uniform, loads, stores)]
-        places = np.array(slots, np.int64).reshape(-1, 2)
-
-        held = (*inputs, *outputs)
-
-        def compute(order: np.ndarray, held: tuple = held) -> None:
-            workspace = self._workspace(end * block + 64)
-            self._interpret(plan.code, plan.table, self.addresses, places, *tables, workspace, block, order)  # type: ignore[call-arg]
-            self._spare.append(workspace)
-
-        return compute
+        threads, size = thread_count(), -(-end * block // 64) * 64
+        workspace = self._workspace(size * threads)
+        tables = (plan.code, plan.table, self.addresses, *(
+            np.array(rows, np.int64).reshape(-1, width)
+            for rows, width in ((slots, 2), (uniform, 4), (loads, 4), (stores, 4))
+        ))  # fmt: skip
+        words = [x for array in tables for x in (array.ctypes.data, len(array))]
+        told = np.array([*words, workspace.ctypes.data + 63 & -64, size, block], np.int64)
+        share(interpret, told, points, block, instructions, back, threads)
+        self._spare.append(workspace)
 
     def _workspace(self, size: int) -> np.ndarray:
         while self._spare:
@@ -88,6 +89,6 @@ class Blocks:
                 found = self._spare.pop()
             except IndexError:
                 break
-            if found.size >= size:
+            if found.size >= size + 64:
                 return found
-        return np.zeros(size, np.uint8)
+        return np.zeros(size + 64, np.uint8)

@@ -11,9 +11,10 @@ import numpy as np
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from .addresses import call, pointer, read, take, write
+from .addresses import call, pointer, read, take, words, write
 from .jit import native
 from .plan import ADD, CALL, COPY, FOLD
+from .shared import Shared
 
 
 @intrinsic
@@ -125,26 +126,33 @@ def _run_block(code, table, addresses, slots, loads, stores, base, block, lane, 
         _move(source, target, size, rows, count, size * block, size, size, rows * size)
 
 
-@native(
-    "(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
-    "int64, int64[::1])"
-)
-def interpret(code, table, addresses, slots, uniform, loads, stores, workspace, block, order):  # type: ignore[no-untyped-def]
-    """Run the code over pieces of the points until none are left (`order`: see threads.share).
+@Shared
+def interpret(told, order_at, who):  # type: ignore[no-untyped-def]
+    """Run the code over pieces of the points until none are left: a job (team.py), whose order is threads.share's.
 
+    told: (address, length) of code, table, addresses, slots, uniform, loads and stores, then where the workspaces are, bytes of
+    each, lanes in a block.
     slots: (address, bytes from lane to lane), or where one value serves all (offset in the workspace of a block of it, 0).
     uniform: (address, place, bytes an element, rows): one value a row, repeated over the lanes once, here.
     loads, stores: (address, place, bytes an element, rows): (points, rows) in the caller's memory, moved block by block.
     """
-    base = workspace.ctypes.data
-    base += (64 - base % 64) % 64
+    t, order = words(told), words(order_at)
+    code = carray(pointer(t[0]), (t[1], 9), np.int64)
+    table, addresses = carray(pointer(t[2]), t[3], np.int64), carray(pointer(t[4]), t[5], np.int64)
+    slots = carray(pointer(t[6]), (t[7], 2), np.int64)
+    uniform, loads, stores = (
+        carray(pointer(t[8]), (t[9], 4), np.int64),
+        carray(pointer(t[10]), (t[11], 4), np.int64),
+        carray(pointer(t[12]), (t[13], 4), np.int64),
+    )
+    base, block = t[14] + who * t[15], t[16]
     here = np.zeros(max(1, slots.shape[0]), np.int64)
     for i in range(uniform.shape[0]):
         size = uniform[i, 2]
         _move(uniform[i, 0], base + uniform[i, 1] * block, size, uniform[i, 3], block, size, 0, size * block, size)
     points, back = order[2], order[3]
     while True:
-        taken = take(order.ctypes.data)
+        taken = take(order_at)
         if taken >= points + back:
             break
         end = min(points, taken + order[1] - back)

@@ -96,11 +96,11 @@ class CpuExecutable:
         instructions = max(1, len(self.plan.code))
         fused = self.tiers.fused([x.uniform for x in inputs], points)
         if fused is not None:
-            share(fused.on([*inputs, *outputs]), points, LEAST_POINTS, instructions, back)
+            share(fused.job, fused.on([*inputs, *outputs]), points, LEAST_POINTS, instructions, back)
             return
         block = block_size(self.plan.lane_bytes, points)
         with self.tiers.counted():
-            share(self.blocks.on(inputs, outputs, block), points, block, instructions, back)
+            self.blocks.run(inputs, outputs, points, block, instructions, back)
 
     def _back(self, outputs: list[Given]) -> int:
         """How many points before the first would lie on a boundary of a vector in memory, for most of the outputs."""

@@ -1,8 +1,8 @@
 """The fused tier: one tape as one kernel. All registers are vector registers, and no value goes through memory in between.
 
 The kernel is written from the interpreter's own code, instruction by instruction and row by row, with the very bodies of
-its kernels, so its answers have the same bits. It is ``void(io, order)``: `io` holds the addresses of inputs, then outputs;
-`order` says which points (threads.share).
+its kernels, so its answers have the same bits. It is a job (team.py): ``void(io, order, who)``, where `io` holds the addresses of
+inputs, then outputs, and `order` says which points (threads.share).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ctypes
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
@@ -21,11 +20,9 @@ from .blocks import Given
 from .emit import by_symbol, is_own
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
 from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
+from .shared import Native
 from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
 from .writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: moving one element of an input or output
 MOVE_LENGTH = 6
@@ -63,13 +60,13 @@ class FusedWriter(KernelWriter):
         self.registers: dict[int, ir.Value] = {}
 
     def text(self) -> str:
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER]), "fused")
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "fused")
         entry, take, piece, loop, done = (
             function.append_basic_block(n) for n in ("entry", "take", "piece", "loop", "done")
         )
         self.b = b = ir.IRBuilder(entry)
         word = lambda pointer, k: b.gep(pointer, [ir.Constant(I64, 8 * k)], source_etype=I8)
-        io, order = function.args
+        io, order, _ = function.args
         count = len(self.plan.inputs) + len(self.plan.outputs)
         self.pointers = [b.inttoptr(b.load(word(io, k), typ=I64), POINTER) for k in range(count)]
         size, points, back = (b.load(word(order, k), typ=I64) for k in (1, 2, 3))
@@ -226,19 +223,12 @@ class Fused:
         self._loaded = Loaded(data)
         addresses = np.array([library().address(name) for name in names] or [0], np.int64)
         ctypes.CFUNCTYPE(None, ctypes.c_int64)(self._loaded.address("link"))(addresses.ctypes.data)
-        self._call: Callable[[int, int], None] = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(
-            self._loaded.address("fused")
-        )
+        self.job = Native(3, self._loaded.address("fused"))
 
-    def on(self, arrays: Sequence[Given]) -> Callable[[np.ndarray], None]:
-        """The kernel on inputs, then outputs; for LEAST_POINTS points in all at least."""
-        io = np.array([x.address for x in arrays], np.int64)
-        where, call = io.ctypes.data, self._call
-
-        def compute(order: np.ndarray, held: tuple = (io, arrays)) -> None:  # they must live as long as their addresses
-            call(where, order.ctypes.data)
-
-        return compute
+    @staticmethod
+    def on(arrays: Sequence[Given]) -> np.ndarray:
+        """What the job is told: addresses of inputs, then outputs. For LEAST_POINTS points in all at least."""
+        return np.array([x.address for x in arrays], np.int64)
 
 
 def _path(plan: Plan, uniform: Sequence[bool]) -> Path:

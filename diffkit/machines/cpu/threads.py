@@ -1,29 +1,29 @@
-"""How many threads, and the pool they come from.
+"""How many threads, and which work they share.
 
-Python threads suffice: native code runs without the interpreter's lock. Points are cut into pieces, and no two pieces share
-a sum, so the answers have the same bits at any thread count.
+Points are cut into pieces, and no two pieces share a sum, so the answers have the same bits at any thread count.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
 from ...errors import ArgumentError
+from .shared import Native
+from .team import PARALLEL_WORK, Team, lead
 
-#: below this many instruction · points (about 0.2 ms) a second thread costs more than it brings: waking one, and waiting for it,
-#: takes some 90 µs on a virtual machine
-PARALLEL_WORK = 1_000_000
+#: instructions · points (80 µs) that a sleeping thread is woken for: it takes 10 µs of the one that wakes it
+WAKING_WORK = 300_000
 #: pieces a thread: more of them even out a disturbed processor
 PIECES = 4
 
 _lock = threading.Lock()
 _count = 0
-_pool: ThreadPoolExecutor | None = None
+_team: Team | None = None
 
 
 def available() -> int:
@@ -42,37 +42,63 @@ def set_threads(n: int | None) -> None:
         raise ArgumentError(f"set_threads takes a whole number of at least 1, or None, not {n!r}")
     with _lock:
         _count = int(n or 0)
-        _drop_pool()
+    _dismiss(but=thread_count())
 
 
-def _drop_pool() -> None:
-    global _pool
-    if _pool is not None:
-        _pool.shutdown(wait=False)
-        _pool = None
+def _dismiss(but: int = 1) -> None:
+    """Let the helpers go, unless there are just as many as `but` threads have."""
+    global _team
+    with _lock:
+        team = _team
+        if team is None or team.size == but:
+            return
+        _team = None
+    team.dismiss()
 
 
-def share(work: Callable[[np.ndarray], None], points: int, grain: int, instructions: int, back: int = 0) -> None:
-    """Call work(order) on as many threads as pay: native code that takes pieces of the points until none are left.
+def gather(work: int, most: int) -> Team | None:
+    """The helpers for so many instructions · points, to be led by the caller, who lets go of `leading` when done.
 
-    order: (where the next piece begins, points in a piece: a multiple of `grain`, points, back). Where pieces begin is counted
-    from `back` points before the first, which do not exist: so the first piece is short and the others begin where arrays are
-    aligned. The first number is taken and raised in one step that no other thread can come between.
+    None where they would not pay, where they and the caller are more than `most`, or where another thread leads them.
     """
-    threads = 1
-    if points * instructions >= PARALLEL_WORK:
-        threads = min(thread_count(), -(-points // grain))
-    pieces = threads * PIECES if threads > 1 else 1
+    global _team
+    threads = thread_count()
+    if threads == 1 or work < PARALLEL_WORK:
+        return None
+    team = _team
+    if team is None:
+        if work < WAKING_WORK:
+            return None
+        with _lock:
+            if _team is None:
+                _team = Team(threads - 1)
+            team = _team
+    if team.size <= most and (work >= WAKING_WORK or team.awake) and team.leading.acquire(blocking=False):
+        if work >= WAKING_WORK:
+            team.wake()
+        return team
+    return None
+
+
+def share(
+    job: Native, data: np.ndarray, points: int, grain: int, instructions: int, back: int = 0, most: int = 1 << 16
+) -> None:
+    """Have a job (team.py) done, told the words of `data`, by as many threads as pay, but no more than `most`.
+
+    Its order is (where the next piece begins, points in a piece: a multiple of `grain`, points, back). Where pieces begin is
+    counted from `back` points before the first, which do not exist: so the first piece is short and the others begin where arrays
+    are aligned. The first number is taken and raised in one step that no other thread can come between.
+    """
+    team = gather(points * instructions, most) if points > grain else None
+    pieces = 1 if team is None else team.size * PIECES
     order = np.array([0, -(-(points + back) // (pieces * grain)) * grain, points, back], np.int64)
-    if threads == 1:
-        work(order)
+    if team is None:
+        job(data.ctypes.data, order.ctypes.data, 0)
         return
-    helpers: list[Future] = []
     try:
-        _call_for_help(helpers, work, order, threads - 1)
-        work(order)
+        lead(team.address, job.address, data.ctypes.data, order.ctypes.data)
     finally:
-        _wait(helpers, order)
+        team.leading.release()
 
 
 def interruptible(work: Callable[[np.ndarray], None]) -> None:
@@ -80,49 +106,44 @@ def interruptible(work: Callable[[np.ndarray], None]) -> None:
 
     Python looks for signals in the main thread, between its own instructions; so another thread does the work meanwhile.
     """
-    stop, helpers = np.array([0, 0, 1, 0], np.int64), []  # type: ignore[var-annotated]
-    if threading.current_thread() is threading.main_thread():
-        _call_for_help(helpers, work, stop, 1)
-    if helpers:
-        _wait(helpers, stop)
-    else:
-        work(stop)
+    stop: np.ndarray = np.zeros(1, np.int64)
+    begun, ended = threading.Event(), threading.Event()
 
-
-def _call_for_help(helpers: list[Future], work: Callable[[np.ndarray], None], order: np.ndarray, count: int) -> None:
-    """Have other threads call work(order) too; none where no thread can be had, as at the interpreter's end."""
-    global _pool
-    with _lock:
+    def whole() -> None:
+        begun.set()
         try:
-            if _pool is None:
-                _pool = ThreadPoolExecutor(max(1, thread_count() - 1), thread_name_prefix="diffkit")
-            for _ in range(count):
-                helpers.append(_pool.submit(work, order))
-        except RuntimeError:
-            return
+            work(stop)
+        finally:
+            ended.set()
 
-
-def _wait(helpers: list[Future], order: np.ndarray) -> None:
-    """Until all are done, whatever comes between (Ctrl-C): they write into arrays that the caller goes on to use."""
+    if threading.current_thread() is not threading.main_thread():
+        work(stop)
+        return
     interruption: BaseException | None = None
-    for helper in helpers:
-        while not helper.done():
-            try:
-                wait([helper])
-            except BaseException as problem:
-                interruption = problem
-                order[0] = order[2] + order[3]  # nothing is left to take
+    running = True
+    try:
+        threading.Thread(target=whole, name="diffkit-long").start()
+    except RuntimeError:  # at the interpreter's end
+        work(stop)
+        return
+    except BaseException as problem:  # the thread may be about to begin
+        interruption, stop[0] = problem, 1
+        running = begun.wait(1)
+    while running and not ended.is_set():
+        try:
+            ended.wait()
+        except BaseException as problem:  # it writes into arrays that the caller goes on to use
+            interruption, stop[0] = problem, 1
     if interruption is not None:
         raise interruption
-    for helper in helpers:
-        helper.result()
 
 
 def _after_fork() -> None:
     """A forked child has none of its parent's threads."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    global _team, _lock
+    _team, _lock = None, threading.Lock()
 
 
+atexit.register(_dismiss)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

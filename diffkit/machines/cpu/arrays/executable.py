@@ -17,14 +17,15 @@ from ...protocol import Signature
 from ..blocks import block_size
 from ..library import library
 from ..plan import LETTER, NUMPY, SIZE
-from ..threads import PARALLEL_WORK, interruptible, share
+from ..team import PARALLEL_WORK
+from ..threads import WAKING_WORK, gather, interruptible, thread_count
 from .axes import best_axis, is_native, over_loop
 from .compiling.tiers import Tiers
-from .memory import SMALL, Core, Memory, address_of, working, zeroed
-from .opcodes import LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES, TOTALS_AT_ONCE
+from .memory import SMALL, Core, Memory, address_of
+from .opcodes import LEAST_PRODUCT_LANES, MOST_PRODUCT_LANES
 from .planning.loops import has_loops
 from .planning.planner import plan_arrays
-from .program import Host, Lanes, Program, Whole
+from .program import Host, Lanes, Phase, Program, Whole
 
 #: registers of a block that multiplies by matrices: more lanes make better use of a matrix than the nearest cache does
 PRODUCT_BYTES = 2 * 1024 * 1024
@@ -138,7 +139,7 @@ class Ready:
     ) -> None:
         """groups: addresses of the kernels that a program with groups calls."""
         from .interpreting import blas
-        from .interpreting.interpreter import run_serially, table_for
+        from .interpreting.interpreter import run_phases, table_for
         from .interpreting.tiling import table
 
         #: lanes < 0: as many as there are points
@@ -146,19 +147,11 @@ class Ready:
         own = {s: address_of(table(s)) for s in program.symbols if s.startswith(("gemm_", "tiles_"))}
         own.update(groups or {})
         self.addresses = table_for(program, [own.get(s) or library().address(s) for s in program.symbols])
-        self._tables = (address_of(program.code), address_of(self.addresses), address_of(program.table))
         self._tiers = Tiers(program, lambda p, found: Ready(p, lanes, takes, gives, found)) if groups is None else None
-        self._resting = blas.OneThread if program.uses_products else nullcontext
-        self._run_serially = run_serially
+        self._resting = blas.OneThread if program.largest_product > blas.SHARED else nullcontext
+        self._run_phases = run_phases
         self._spare: list[Memory] = []
-        self._workspaces: list[tuple[np.ndarray, int]] = []
-        #: whether it always runs on one thread: short, and of native code alone
-        self._serial = lanes >= 0 and all(
-            phase.parts is None and phase.looped < LONG
-            if isinstance(phase, Whole)
-            else isinstance(phase, Lanes) and phase.work * lanes < PARALLEL_WORK
-            for phase in program.phases
-        )
+        self._segments = _segments(program.phases)
 
     def bytes_for(self, points: int) -> int:
         """Bytes of memory that a call works in, on one thread."""
@@ -257,47 +250,22 @@ class Ready:
             for phase in program.phases:
                 block = self._block(phase, lanes) if isinstance(phase, Lanes) else 1
                 cuts.append((block, self._pieces(phase, lanes, block) if isinstance(phase, Lanes) else 1))
-            memory.cut(cuts, lanes)
+            memory.cut(cuts, lanes, sum(_work(phase, lanes) for phase in program.phases))
         memory.tabulate()
-        if self._serial:
-            self._run_serially(*(memory.serial or memory.describe(self.addresses, lanes)))
-            return
-        for k, phase in enumerate(program.phases):
-            if isinstance(phase, Whole):
-                self._whole(phase, memory, memory.slots[k])
-            elif isinstance(phase, Lanes):
-                self._over_lanes(phase, memory, k, lanes)
-            else:
-                self._host(phase, memory, lanes)
-
-    def _whole(self, phase: Whole, memory: Memory, slots: np.ndarray) -> None:
-        from .interpreting.interpreter import run_parts, run_whole
-
-        (code, addresses, table), base = self._tables, int(memory.where[0])
-        if phase.parts is None:
-
-            def all_of_it(stop: np.ndarray) -> None:
-                run_whole(
-                    code, phase.begin, phase.end, addresses, table, address_of(slots), len(slots), base, memory.scratch,
-                    address_of(stop),
-                )  # fmt: skip
-
-            if phase.looped < LONG:
-                all_of_it(np.zeros(1, np.int64))
-            else:
-                interruptible(all_of_it)
-            return
-        parts = phase.parts
-
-        def work(order: np.ndarray) -> None:
-            workspace = self._workspace(len(slots), 0)
-            run_parts(
-                code, address_of(parts), len(parts), addresses, table, address_of(slots), len(slots), base, workspace[1],
-                address_of(order),
-            )  # fmt: skip
-            self._workspaces.append(workspace)
-
-        share(work, len(parts), 1, PARALLEL_WORK)
+        team = gather(memory.work, thread_count()) if memory.work >= PARALLEL_WORK else None
+        try:
+            run = memory.describe(self.addresses, lanes, 1 if team is None else team.size)
+            for first, end in self._segments:
+                phase = program.phases[first]
+                if isinstance(phase, Host):
+                    self._host(phase, memory, lanes)
+                elif isinstance(phase, Whole) and phase.looped >= LONG:
+                    interruptible(lambda stop, k=first: self._run_phases(run, k, k + 1, 0, address_of(stop)))  # type: ignore[misc]
+                else:
+                    self._run_phases(run, first, end, 0 if team is None else team.address, 0)
+        finally:
+            if team is not None:
+                team.leading.release()
 
     def _block(self, phase: Lanes, lanes: int) -> int:
         if not phase.products:
@@ -313,32 +281,6 @@ class Ready:
             return blocks
         return max(1, min(blocks, MOST_PIECES, TOTAL_BYTES // phase.total_bytes))
 
-    def _over_lanes(self, phase: Lanes, memory: Memory, k: int, lanes: int) -> None:
-        from .interpreting.interpreter import add_up, run_lanes
-
-        (code, addresses, table), (block, pieces), slots = self._tables, memory.cuts[k], memory.slots[k]  # type: ignore[index]
-        size = phase.lane_bytes * block
-
-        def work(order: np.ndarray) -> None:
-            workspace = self._workspace(len(slots), size)
-            run_lanes(
-                code, phase.begin, phase.end, addresses, table, address_of(slots), len(slots), workspace[1] + working(len(slots)),
-                workspace[1], block, lanes, pieces, address_of(order),
-            )  # fmt: skip
-            self._workspaces.append(workspace)
-
-        share(work, pieces, 1, phase.work * lanes // pieces)
-        if phase.totals:
-            base, wanted = int(memory.where[2]), memory.wanted[k]
-            sizes = [n for _, n, *_ in phase.totals]
-            runs = sum(-(-n // TOTALS_AT_ONCE) for n in sizes)
-            share(
-                lambda order: add_up(base, pieces, phase.total_bytes, address_of(wanted), address_of(order)),
-                runs,
-                1,
-                4 * sum(sizes) * pieces // runs,
-            )
-
     def _host(self, phase: Host, memory: Memory, lanes: int) -> None:
         memory.check()  # lest its function meets with what means nothing
         count = lanes if phase.loop else None
@@ -351,14 +293,21 @@ class Ready:
             result = call(phase.kind, operands)
         memory.array(phase.result, phase.kind.shape, phase.letter, count)[...] = result if phase.loop else result[0]
 
-    def _workspace(self, slots: int, size: int) -> tuple[np.ndarray, int]:
-        """Memory for one thread, registers of `size` bytes included."""
-        size += working(slots)
-        while self._workspaces:
-            try:
-                found = self._workspaces.pop()
-            except IndexError:
-                break
-            if len(found[0]) >= size + 64:
-                return found
-        return zeroed(size)
+
+def _segments(phases: Sequence[Phase]) -> list[tuple[int, int]]:
+    """Runs of phases that native code does in one go; those that it does not, or that take long, by themselves."""
+    segments: list[tuple[int, int]] = []
+    together = False
+    for k, phase in enumerate(phases):
+        alone = isinstance(phase, Host) or (isinstance(phase, Whole) and phase.looped >= LONG)
+        begin = segments.pop()[0] if together and not alone else k
+        segments.append((begin, k + 1))
+        together = not alone
+    return segments
+
+
+def _work(phase: Phase, lanes: int) -> int:
+    """Instructions · points that threads may share."""
+    if isinstance(phase, Lanes):
+        return phase.work * lanes
+    return WAKING_WORK * len(phase.parts) if isinstance(phase, Whole) and phase.parts is not None else 0

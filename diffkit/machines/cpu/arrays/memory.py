@@ -14,7 +14,8 @@ import numpy as np
 
 from ....ops.indexing import out_of_range
 from ..plan import NUMPY, SIZE
-from .opcodes import IN_RANGE, MOST_SLOTS, TOTALS_AT_ONCE, WORKING
+from ..threads import WAKING_WORK
+from .opcodes import IN_RANGE, LANES, MOST_SLOTS, PARTS, PHASE, RUN_CODE, TOTALS_AT_ONCE, WHOLE, WORKING
 from .program import FIRST_INPUT, Host, Lanes, Phase, Program
 from .views import View
 
@@ -48,8 +49,7 @@ class Memory:
         self.program, self.lanes = program, lanes
         self.where: np.ndarray = np.zeros(FIRST_INPUT + count + len(program.streams), np.int64)
         work, self.where[0] = zeroed(program.work_bytes)
-        scratch, self.scratch = zeroed(working(self._slots(program) + MOST_SLOTS))
-        self.held: list[np.ndarray] = [work, scratch, program.constants]
+        self.held: list[np.ndarray] = [work, program.constants]
         self.where[1] = address_of(program.constants)
         #: the first index out of range that every check has found
         self.faults: np.ndarray = np.full(max(1, len(program.checks)), IN_RANGE)
@@ -73,9 +73,11 @@ class Memory:
         ]
         #: (lanes in a block, pieces) of every phase, for so many lanes
         self.cuts: list[tuple[int, int]] | None = None
-        self.cut_for = 0
-        #: where and how many the words are that tell the interpreter the whole program, if it is run on one thread
-        self.serial: tuple[int, int] | None = None
+        self.cut_for, self.work = 0, 0
+        #: what tells the interpreter the whole program, and for how many threads there is room
+        self.described: np.ndarray | None = None
+        self.threads = 0
+        self._in_use: list[np.ndarray] = []
         self._placed = False
 
     @staticmethod
@@ -91,9 +93,9 @@ class Memory:
         slots[:, 2] = phase.slots[:, 3] * (phase.total_bytes if isinstance(phase, Lanes) else 0)
         return slots
 
-    def cut(self, cuts: list[tuple[int, int]], lanes: int) -> None:
-        """Memory for the totals of all pieces."""
-        self.cuts, self.cut_for = cuts, lanes
+    def cut(self, cuts: list[tuple[int, int]], lanes: int, work: int) -> None:
+        """Memory for the totals of all pieces; work: what threads may share."""
+        self.cuts, self.cut_for, self.work = cuts, lanes, work
         sizes = [
             phase.total_bytes * pieces
             for phase, (_, pieces) in zip(self.program.phases, cuts, strict=True)
@@ -101,7 +103,7 @@ class Memory:
         ]
         totals, self.where[2] = zeroed(max(sizes, default=0))
         self.held.append(totals)
-        self._placed, self.serial = False, None
+        self._placed, self.described = False, None
 
     def place(self, at: int, array: np.ndarray) -> None:
         """An argument or result where it lies."""
@@ -124,35 +126,38 @@ class Memory:
                     row[3] = where[view.buffer] + view.offset
         self._placed = True
 
-    def describe(self, addresses: np.ndarray, lanes: int) -> tuple[int, int]:
-        """The whole program as the interpreter takes it when it runs it from end to end (interpreter.run_serially)."""
+    def describe(self, addresses: np.ndarray, lanes: int, threads: int) -> int:
+        """Where the words are that tell the interpreter the whole program (opcodes: RUN_…), for up to so many threads."""
+        if self.described is not None and threads <= self.threads:
+            return address_of(self.described)
         program, cuts = self.program, self.cuts or []
-        size = max(
-            (p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)), default=0
-        )
-        before = working(self._slots(program))
-        workspace, base = zeroed(before + size)
-        self.held += [workspace, addresses]
-        words = [
-            0,
-            0,
-            0,
-            0,
-            *map(address_of, (program.code, addresses, program.table)),
-        ]  # room for what threads.share calls order
-        words += [int(self.where[0]), self.scratch, base + before, base, int(self.where[2])]
+        registers = [p.lane_bytes * c[0] for p, c in zip(program.phases, cuts, strict=True) if isinstance(p, Lanes)]
+        # the bodies of loops, of which there are none over lanes, have slots of their own behind a program's
+        before = working(self._slots(program) + MOST_SLOTS)
+        size = before + -(-max(registers, default=0) // 64) * 64
+        workspaces, at = zeroed(size * threads)
+        words = [0] * RUN_CODE + [address_of(program.code), address_of(addresses), address_of(program.table)]
+        words += [int(self.where[0]), int(self.where[2]), at, size, before]
+        held = [workspaces, addresses]
         for phase, slots, wanted, (block, pieces) in zip(program.phases, self.slots, self.wanted, cuts, strict=True):
-            assert not isinstance(phase, Host)
-            over = isinstance(phase, Lanes)
+            if isinstance(phase, Host):
+                words += [0] * PHASE
+                continue
+            kind, work, parts, total_bytes, runs, run_work = WHOLE, 0, 0, 0, 0, 0
+            if isinstance(phase, Lanes):
+                kind, work, total_bytes = LANES, phase.work * lanes // pieces, phase.total_bytes
+                elements = sum(wanted[:, 1].tolist())
+                runs = sum(-(-n // TOTALS_AT_ONCE) for n in wanted[:, 1].tolist())
+                run_work = 4 * elements * pieces // max(1, runs)
+            elif phase.parts is not None:
+                kind, pieces, work, parts = PARTS, len(phase.parts), WAKING_WORK, address_of(phase.parts)
             words += [
-                int(over), phase.begin, phase.end, address_of(slots), len(slots), block, lanes, pieces,
-                phase.total_bytes if isinstance(phase, Lanes) else 0, address_of(wanted),
-                sum(-(-n // TOTALS_AT_ONCE) for n in wanted[:, 1].tolist()),
+                kind, phase.begin, phase.end, address_of(slots), len(slots), block, lanes, pieces, work, parts, total_bytes,
+                address_of(wanted), runs, run_work,
             ]  # fmt: skip
-        described: np.ndarray = np.array(words, np.int64)
-        self.held.append(described)
-        self.serial = address_of(described), len(words)
-        return self.serial
+        self.described, self.threads = np.array(words, np.int64), threads
+        self._in_use = held
+        return address_of(self.described)
 
     def check(self) -> None:
         """ShapeError if an index was out of range."""

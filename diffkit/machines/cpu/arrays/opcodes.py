@@ -20,9 +20,24 @@
     SCATTER_ADD,
 ) = range(17)
 #: called by address as instructions are: what runs code, copies a run, sums up a run; and the kinds of phases
-EXECUTE, COPY, SUM, WHOLE, LANES, ADD_UP = range(17, 23)
+EXECUTE, COPY, SUM, WHOLE, PARTS, LANES, ADD_UP = range(17, 24)
 #: functions that are called by address
-SHARED = 23
+SHARED = 24
+
+#: words of a run of a program (Memory.describe): room for a job's order (threads.share) and for what it is told: the run and the
+#: phase; addresses of the code, of the functions
+#: and kernels, of the table, of whole arrays, of totals, of what threads work in; bytes of that for each, and of those before its
+#: registers; and the phases
+RUN_ORDER, RUN_TOLD = 0, 4
+RUN_CODE, RUN_ADDRESSES, RUN_TABLE, RUN_BASE, RUN_TOTALS, RUN_WORKSPACES, RUN_WORKSPACE, RUN_BEFORE = range(8, 16)
+RUN_PHASES = 16
+#: words of a phase: what kind it is (WHOLE, PARTS, LANES), begin and end of its code, its slots, lanes in a block and in all,
+#: pieces, instructions · points of each; where its parts are; bytes of the totals of a piece, where they are added up to, in how
+#: many runs
+(
+    KIND, BEGIN, END, SLOTS, SLOT_COUNT, LANES_IN_BLOCK, LANES_IN_ALL, PIECES, PIECE_WORK, PARTS_AT, TOTAL_BYTES, WANTED, RUNS,
+    RUN_WORK, PHASE,
+) = range(15)  # fmt: skip
 
 #: words of the state of a run: addresses of the functions of instructions (by opcode), of kernels and of the table, of the memory
 #: that places count from, lanes in a block and in use, whether nothing has been added to the totals yet, addresses of the slots, of

@@ -93,7 +93,8 @@ class Program:
     outputs: int
     #: bytes a lane of each stream: laned values that outlive their loop
     streams: list[int]
-    uses_products: bool
+    #: multiplications of the largest product of matrices, at most
+    largest_product: int
     #: memory that nobody reads any more: position in the code, whether registers of lanes, begin, end
     freed: list[tuple[int, bool, int, int]] = field(default_factory=list)
     #: bodies of loops, by the number before their code: slots, and memory that nobody reads any more

@@ -16,6 +16,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+#: products of no more multiplications are done by the thread that asks for them, however many the library may use
+#: (OpenBLAS's SMP_THRESHOLD_MIN · GEMM_MULTITHREAD_THRESHOLD)
+SHARED = 65536 * 4
+
 _lock = threading.Lock()
 _users = 0
 _before = 1

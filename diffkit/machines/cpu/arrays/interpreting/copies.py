@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import call, items, move, read, words, write
+from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, ODOMETER, TABLE
-from .shared import Shared, part
 from .state import copy, kernel_of, place_of, step_on
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...addresses import call, words
+from ...shared import Shared
 from ..opcodes import BLOCK, COUNT, ODOMETER, RUN, SCRATCH_AT
-from .shared import Shared
 from .state import copy, kernel_of, least, place_of, step_on
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import call, enter, items, read, words, write
+from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, FIRST, FUNCTIONS, ODOMETER, RUN, SCRATCH_AT, SUM
-from .shared import Shared, part
 from .state import copy, kernel_of, least, place_of, step_on
 
 

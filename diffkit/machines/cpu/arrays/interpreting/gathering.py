@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import items, read, words, write
+from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, GATHER, IN_RANGE, RUN, SCRATCH_AT
-from .shared import Shared, part
 from .state import copy, least, place_of, step_on
 
 

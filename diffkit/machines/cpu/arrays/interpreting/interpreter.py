@@ -9,14 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import enter, items, move, take, words
+from ...shared import Shared, part
+from ...team import PARALLEL_WORK, shared_out
 from ..opcodes import (
     ADD_AT,
     ADD_UP,
     BASE,
+    BEGIN,
     BLOCK,
     COPY,
     COUNT,
     EACH,
+    END,
     EXECUTE,
     FILL,
     FIRST,
@@ -26,31 +30,55 @@ from ..opcodes import (
     GROUP,
     HERE,
     KERNELS,
+    KIND,
     LANES,
+    LANES_IN_ALL,
+    LANES_IN_BLOCK,
     LOOP,
     MOVE,
     NATIVE_LOOP,
     NATIVE_REVERSAL,
+    PARTS,
+    PARTS_AT,
+    PHASE,
+    PIECE_WORK,
+    PIECES,
     PRODUCT,
     REDUCE,
     REVERSAL,
     ROOM,
+    RUN_ADDRESSES,
+    RUN_BASE,
+    RUN_BEFORE,
+    RUN_CODE,
+    RUN_ORDER,
+    RUN_PHASES,
+    RUN_TABLE,
+    RUN_TOLD,
+    RUN_TOTALS,
+    RUN_WORK,
+    RUN_WORKSPACE,
+    RUN_WORKSPACES,
+    RUNS,
     SCATTER_ADD,
     SCRATCH,
     SCRATCH_AT,
     SHARED,
+    SLOT_COUNT,
+    SLOTS,
     STOP,
     SUM,
     TABLE,
     TAKE,
     TOTAL,
+    TOTAL_BYTES,
     TOTALS_AT_ONCE,
+    WANTED,
     WHOLE,
     WORKING,
 )
 from ..program import Host, Lanes, Program
 from . import copies, elementwise, folding, gathering, loop_drivers, looping, multiplying
-from .shared import Shared, part
 from .state import execute, least
 
 
@@ -59,7 +87,7 @@ def table_for(program: Program, kernels: list[int]) -> np.ndarray:
     code, used, pc = program.code.tolist(), {EXECUTE, COPY}, 0
     for phase in program.phases:
         if not isinstance(phase, Host):
-            used.add(LANES if isinstance(phase, Lanes) else WHOLE)
+            used |= {LANES} if isinstance(phase, Lanes) else {WHOLE} if phase.parts is None else {WHOLE, PARTS}
             used |= {ADD_UP} if isinstance(phase, Lanes) and phase.totals else set()
     while pc < len(code):
         used |= {code[pc], SUM} if code[pc] in (REDUCE, TOTAL) else {code[pc]}
@@ -70,56 +98,61 @@ def table_for(program: Program, kernels: list[int]) -> np.ndarray:
 
 
 @part
-def _begin(addresses, table, base, block, slots, scratch, stop):  # type: ignore[no-untyped-def]
-    """Where the state of a run is; the addresses of its slots are to be put behind the states."""
+def _begin(run, phase, base, block, who, stop):  # type: ignore[no-untyped-def]
+    """Where the state of thread `who` is. The addresses of slots are behind the states, registers and other memory behind them."""
+    scratch = run[RUN_WORKSPACES] + who * run[RUN_WORKSPACE]
     state = words(scratch + SCRATCH)
-    state[FUNCTIONS], state[KERNELS], state[TABLE] = addresses, addresses + 8 * SHARED, table
+    state[FUNCTIONS], state[KERNELS], state[TABLE] = (
+        run[RUN_ADDRESSES],
+        run[RUN_ADDRESSES] + 8 * SHARED,
+        run[RUN_TABLE],
+    )
     state[BASE], state[BLOCK] = base, block
     state[COUNT], state[FIRST] = 1, 1
-    state[HERE], state[ROOM], state[SCRATCH_AT] = scratch + WORKING, scratch + WORKING + 8 * slots, scratch
+    state[HERE], state[ROOM], state[SCRATCH_AT] = scratch + WORKING, scratch + WORKING + 8 * phase[SLOT_COUNT], scratch
     state[STOP] = stop
     return scratch + SCRATCH
 
 
 @Shared
-def run_whole(code, begin, end, addresses, table, slots_at, slots, base, scratch, stop):  # type: ignore[no-untyped-def]
-    """Instructions begin … end on whole arrays.
-
-    slots_at: for every slot (address, …). scratch: where scratch memory is, with the states and the addresses of slots behind it.
-    stop: the address of a word that says whether to stop (0: none).
-    """
-    state_at, here, slot = (
-        _begin(addresses, table, base, 1, slots, scratch, stop),
-        words(scratch + WORKING),
-        words(slots_at),
-    )
-    for s in range(slots):
+def run_whole(run_at, phase_at, who, begin, end, stop):  # type: ignore[no-untyped-def]
+    """Instructions begin … end on whole arrays. stop: the address of a word that says whether to stop (0: none)."""
+    run, phase = words(run_at), words(phase_at)
+    state_at = _begin(run, phase, run[RUN_BASE], 1, who, stop)
+    here, slot = words(words(state_at)[HERE]), words(phase[SLOTS])
+    for s in range(phase[SLOT_COUNT]):
         here[s] = slot[3 * s]
-    execute(code + 8 * begin, code + 8 * end, state_at)
+    execute(run[RUN_CODE] + 8 * begin, run[RUN_CODE] + 8 * end, state_at)
 
 
 @Shared
-def run_parts(code, parts_at, parts, addresses, table, slots_at, slots, base, scratch, order_at):  # type: ignore[no-untyped-def]
-    """Parts of whole arrays, for each (begin, end) of instructions, until none are left."""
-    order, part_at, functions = words(order_at), words(parts_at), words(addresses)
+def run_parts(told, order_at, who):  # type: ignore[no-untyped-def]
+    """A job (../../team.py): parts of whole arrays, each (begin, end) of instructions."""
+    given, order = words(told), words(order_at)
+    phase, functions = words(given[1]), words(words(given[0])[RUN_ADDRESSES])
+    part_at, parts = words(phase[PARTS_AT]), phase[PIECES]
     while True:
         taken = take(order_at)
         if taken >= parts:
             break
         for p in range(taken, least(taken + order[1], parts)):
-            begin, end = part_at[2 * p], part_at[2 * p + 1]
-            enter(functions[WHOLE], code, begin, end, addresses, table, slots_at, slots, base, scratch, 0)
+            enter(functions[WHOLE], given[0], given[1], who, part_at[2 * p], part_at[2 * p + 1], 0)
 
 
 @Shared
-def run_lanes(code, begin, end, addresses, table, slots_at, slots, base, scratch, block, lanes, pieces, order_at):  # type: ignore[no-untyped-def]
-    """Instructions over blocks of lanes, piece by piece until none are left.
+def run_lanes(told, order_at, who):  # type: ignore[no-untyped-def]
+    """A job: instructions over blocks of lanes, piece by piece.
 
-    slots_at: for every slot (address, bytes from lane to lane, bytes from piece to piece). A piece is a run of blocks with totals
-    of its own. base: where the registers are.
+    Slots are (address, bytes from lane to lane, bytes from piece to piece). A piece is a run of blocks with totals of its own.
     """
-    state_at, here = _begin(addresses, table, base, block, slots, scratch, 0), words(scratch + WORKING)
-    state, slot, order = words(state_at), words(slots_at), words(order_at)
+    given, order = words(told), words(order_at)
+    run, phase = words(given[0]), words(given[1])
+    block, lanes, pieces = phase[LANES_IN_BLOCK], phase[LANES_IN_ALL], phase[PIECES]
+    base = run[RUN_WORKSPACES] + who * run[RUN_WORKSPACE] + run[RUN_BEFORE]
+    state_at = _begin(run, phase, base, block, who, 0)
+    state, slot = words(state_at), words(phase[SLOTS])
+    here, slots = words(state[HERE]), phase[SLOT_COUNT]
+    begin, end = run[RUN_CODE] + 8 * phase[BEGIN], run[RUN_CODE] + 8 * phase[END]
     blocks = (lanes + block - 1) // block
     while True:
         taken = take(order_at)
@@ -132,23 +165,24 @@ def run_lanes(code, begin, end, addresses, table, slots_at, slots, base, scratch
                 for s in range(slots):
                     here[s] = slot[3 * s] + lane * slot[3 * s + 1] + piece * slot[3 * s + 2]
                 state[COUNT], state[FIRST] = least(block, lanes - lane), b == start
-                execute(code + 8 * begin, code + 8 * end, state_at)
+                execute(begin, end, state_at)
 
 
 @Shared
-def add_up(totals, pieces, stride, wanted_at, order_at):  # type: ignore[no-untyped-def]
-    """The totals of all pieces, added up in runs until none are left (`order`: see threads.share), each as a binary tree whose last
-    sum goes to the target.
+def add_up(told, order_at, who):  # type: ignore[no-untyped-def]
+    """A job: the totals of all pieces, added up in runs, each as a binary tree whose last sum goes to the target.
 
-    wanted_at: for every total (offset, elements, bytes an element in the totals, address, bytes an element of the result).
+    They are (offset, elements, bytes an element in the totals, address of the target, bytes an element there).
     """
-    order = words(order_at)
+    given, order = words(told), words(order_at)
+    totals, phase = words(given[0])[RUN_TOTALS], words(given[1])
+    pieces, stride, runs = phase[PIECES], phase[TOTAL_BYTES], phase[RUNS]
     while True:
         taken = take(order_at)
-        if taken >= order[2]:
+        if taken >= runs:
             break
-        for run in range(taken, least(taken + order[1], order[2])):
-            left, one_at, wanted = run * TOTALS_AT_ONCE, wanted_at, words(wanted_at)
+        for run in range(taken, least(taken + order[1], runs)):
+            left, one_at, wanted = run * TOTALS_AT_ONCE, phase[WANTED], words(phase[WANTED])
             while left >= wanted[1]:
                 left -= (wanted[1] + TOTALS_AT_ONCE - 1) // TOTALS_AT_ONCE * TOTALS_AT_ONCE
                 one_at += 40
@@ -183,28 +217,32 @@ def add_up(totals, pieces, stride, wanted_at, order_at):  # type: ignore[no-unty
                     narrow[i] = np.float32(x[i])
 
 
+@part
+def _job(function, run_at, phase_at, pieces, work, team):  # type: ignore[no-untyped-def]
+    """So many pieces, alone or (team) with others where there is enough to do."""
+    run = words(run_at)
+    run[RUN_ORDER], run[RUN_ORDER + 1] = 0, 1
+    told = run_at + 8 * RUN_TOLD
+    words(told)[0], words(told)[1] = run_at, phase_at
+    if team != 0 and pieces > 1 and pieces * work >= PARALLEL_WORK:
+        shared_out(team, function, told, run_at + 8 * RUN_ORDER)
+    else:
+        enter(function, told, run_at + 8 * RUN_ORDER, 0)
+
+
 @Shared
-def run_serially(at, count):  # type: ignore[no-untyped-def]
-    """A whole program on one thread, in one call (Memory.describe writes the words)."""
-    given, order = words(at), words(at)
-    code, addresses, table = given[4], given[5], given[6]
-    functions = words(addresses)
-    for p in range(12, count, 11):
-        phase = words(at + 8 * p)
-        begin, end = phase[1], phase[2]
-        slots_at, slots = phase[3], phase[4]
-        if phase[0] == 0:
-            enter(functions[WHOLE], code, begin, end, addresses, table, slots_at, slots, given[7], given[8], 0)
+def run_phases(run_at, first, end, team, stop):  # type: ignore[no-untyped-def]
+    """Phases first … end of a program (Memory.describe). team: whom to share them with (0: nobody)."""
+    functions = words(words(run_at)[RUN_ADDRESSES])
+    for p in range(first, end):
+        phase_at = run_at + 8 * (RUN_PHASES + p * PHASE)
+        phase = words(phase_at)
+        if phase[KIND] == WHOLE:
+            enter(functions[WHOLE], run_at, phase_at, 0, phase[BEGIN], phase[END], stop)
             continue
-        pieces, totals = phase[7], phase[9]
-        order[0], order[1] = 0, pieces
-        enter(
-            functions[LANES], code, begin, end, addresses, table, slots_at, slots, given[9], given[10], phase[5], phase[6],
-            pieces, at,
-        )  # fmt: skip
-        if phase[10]:
-            order[0], order[1], order[2] = 0, phase[10], phase[10]
-            enter(functions[ADD_UP], given[11], pieces, phase[8], totals, at)
+        _job(functions[phase[KIND]], run_at, phase_at, phase[PIECES], phase[PIECE_WORK], team)
+        if phase[RUNS]:
+            _job(functions[ADD_UP], run_at, phase_at, phase[RUNS], phase[RUN_WORK], team)
 
 
 #: what is called by address (CALL is done in `execute`)
@@ -229,6 +267,7 @@ FUNCTIONS_OF = {
     COPY: copies.copied,
     SUM: folding.summed,
     WHOLE: run_whole,
+    PARTS: run_parts,
     LANES: run_lanes,
     ADD_UP: add_up,
 }

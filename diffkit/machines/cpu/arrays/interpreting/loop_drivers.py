@@ -7,8 +7,8 @@ that step and writes it after the last, so a carry may stay where it is, or go t
 from __future__ import annotations
 
 from ...addresses import call, words
+from ...shared import Shared, part
 from ..opcodes import AFTER, BEFORE, PLACE, SCRATCH_AT
-from .shared import Shared, part
 from .state import copy, kernel_of, least, place_of, stopped
 
 #: where in scratch memory the addresses are that places of carries count from, behind those of a kernel's pointers

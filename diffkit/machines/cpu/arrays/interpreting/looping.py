@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...addresses import call, enter, words
+from ...shared import Shared, part
 from ..opcodes import BASE, BLOCK, CALL, COUNT, FIRST, FUNCTIONS, HERE, KERNELS, ROOM, SCRATCH_AT, STATE, STOP, TABLE
 from .loop_drivers import split
-from .shared import Shared, part
 from .state import copy, execute, kernel_of, place_of, stopped
 
 

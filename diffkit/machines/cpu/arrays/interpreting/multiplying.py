@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import enter, read, words, write
+from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
 from .blas import gemm
-from .shared import Shared, part
 from .state import kernel_of, place_of, step_on
 from .tiling import in_tiles
 

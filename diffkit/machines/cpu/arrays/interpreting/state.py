@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import enter, read, words
+from ...shared import part
 from ..opcodes import BASE, BLOCK, COPY, EXECUTE, FUNCTIONS, HERE, KERNELS, STOP
-from .shared import part
 
 
 @part

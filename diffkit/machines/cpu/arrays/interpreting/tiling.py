@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...addresses import call, words
+from ...shared import Shared, part
 from ...tiles import (
     A_STEP,
     ADDS,
@@ -27,7 +28,6 @@ from ...tiles import (
 )
 from ..opcodes import LEAST_TILED
 from . import blas
-from .shared import Shared, part
 from .state import least
 
 #: a part of what is summed over is at most so long: rows of a tile and columns of B for it stay in the nearest cache

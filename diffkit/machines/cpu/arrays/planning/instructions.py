@@ -29,7 +29,7 @@ from .lookups import write_lookup
 from .loops import write_loop
 from .movements import write_joined, write_movement, write_overlap_add, write_scatter
 from .products import can_be_added_up, write_product, write_sum_of_products
-from .reductions import write_reduction
+from .reductions import can_be_contracted, write_contraction, write_reduction
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -47,7 +47,8 @@ class Writer:
         self.table: list[int] = []
         self.symbols: dict[str, int] = {}
         self._parts: list[tuple[int, int]] = []
-        self.uses_products = False
+        #: multiplications of the largest product of matrices (at most: where lanes are its rows, of the largest block)
+        self.largest_product = 0
         #: products that are computed where they are added up
         self.deferred: set[int] = set()
 
@@ -87,10 +88,12 @@ class Writer:
             view = p.view[args[1]]
             p.shared(i, args[1], view)
             self.fill(view, elements(kind.shape), math.nan, p.letters[i], unless=args[0])
+        elif i in p.contracted and can_be_contracted(self, i):
+            self.deferred.add(i)
         elif op.family == "elementwise":
             self._elementwise(i, kind, args)
         elif op.name in FOLDS and args[0] in self.deferred:
-            write_sum_of_products(self, i, args[0])
+            (write_contraction if args[0] in p.contracted else write_sum_of_products)(self, i, args[0])
         elif op.name in FOLDS:
             write_reduction(self, i, kind, args[0])
         elif op.name == "matmul" and i in p.added_up and can_be_added_up(self, i):
@@ -153,14 +156,7 @@ class Writer:
             symbol = str(cast_symbol(p.tape.kinds[args[0]], kind))
         else:
             symbol = symbol_of(kind.op, p.letters[args[-1]])
-        operands = []
-        for a, axis in zip(args, self.axes_of(i), strict=True):
-            view = self.rows_of_lanes(a, axis)
-            shape = p.tape.kinds[a].shape
-            lane = (p.lane[a] if p.lane[a] is not None else axis) if p.in_lanes else None
-            operands.append(
-                (view, self._stretched(view, shape, lane, kind.shape, p.lane[i] if p.in_lanes else None), p.sizes[a])
-            )
+        operands = self.operands_of(i)
         home = p.home(i)
         p.view[i] = home
         rest = rest_of(kind.shape, p.lane[i] if p.in_lanes else None)
@@ -169,6 +165,18 @@ class Writer:
             self.each(symbol, rest, [(wide, wide.strides, p.sizes[i]), *operands], cut=False)
             symbol, operands = "trunc_d", [(wide, wide.strides, p.sizes[i])]
         self.each(symbol, rest, [(home, home.strides, p.sizes[i]), *operands])
+
+    def operands_of(self, i: int) -> list[tuple[View, tuple[int, ...], int]]:
+        """Of an elementwise operation: view, a stride for each axis of the result but the one over lanes, bytes an element."""
+        p = self.planner
+        kind, operands = p.tape.kinds[i], []
+        for a, axis in zip(p.tape.args[i], self.axes_of(i), strict=True):
+            view = self.rows_of_lanes(a, axis)
+            shape = p.tape.kinds[a].shape
+            lane = (p.lane[a] if p.lane[a] is not None else axis) if p.in_lanes else None
+            strides = self._stretched(view, shape, lane, kind.shape, p.lane[i] if p.in_lanes else None)
+            operands.append((view, strides, p.sizes[a]))
+        return operands
 
     @staticmethod
     def _stretched(

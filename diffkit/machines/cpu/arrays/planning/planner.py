@@ -18,6 +18,7 @@ from .instructions import Writer
 from .loops import instructions
 
 _MATMUL, _RESHAPE, _WHERE = TABLE["matmul"], TABLE["reshape"], TABLE["where"]
+_SUM, _MULTIPLY, _SQUARE = TABLE["sum"], TABLE["multiply"], TABLE["square"]
 
 
 class Storage:
@@ -78,6 +79,11 @@ class Planner:
         self.added_up = {
             a for i in self.axes.totals for a in tape.args[i][:1] if tape.kinds[a].op is _MATMUL and self.uses[a] == 1
         }
+        #: products and squares that are read once, by a sum: which one
+        self.contracted = {
+            a: i for i, args in enumerate(tape.args) if tape.kinds[i].op is _SUM and i not in self.axes.totals for a in args
+            if tape.kinds[a].op in (_MULTIPLY, _SQUARE) and self.uses[a] == 1 and self.letters[a] == "d"
+        }  # fmt: skip
         self.writer = Writer(self)
 
     # ---- the whole road ----
@@ -102,7 +108,7 @@ class Planner:
         return Program(
             np.array(writer.code, np.int64), np.array(writer.table, np.int64), list(writer.symbols), self.phases,
             self.work.size, self._memory_of_constants(), len(tape.inputs), delivered, len(tape.outputs), self.streams,
-            writer.uses_products, self.freed, self.inner, self.checks,
+            writer.largest_product, self.freed, self.inner, self.checks,
         )  # fmt: skip
 
     def _write_in_place(self, k: int, o: int) -> None:
@@ -201,7 +207,7 @@ class Planner:
         self.in_lanes, self.local, self.totals, self.slots = True, Arena(), Arena(), Slots()
         self.turned, self.gathered, self.lane_work = {}, [], 0
         writer = self.writer
-        begin, before, writer.uses_products = len(writer.code), writer.uses_products, False
+        begin, before, writer.largest_product = len(writer.code), writer.largest_product, 0
         for i in values:
             writer.write(i)
             self._read(i)
@@ -210,10 +216,10 @@ class Planner:
             if self.lane[i] is not None and i in self.view:
                 self._keep(i)
         self.phases.append(
-            Lanes(begin, len(writer.code), self._slots(), self.local.size, self.lane_work, writer.uses_products,
+            Lanes(begin, len(writer.code), self._slots(), self.local.size, self.lane_work, writer.largest_product > 0,
                   self.totals.size, self.gathered)
         )  # fmt: skip
-        writer.uses_products |= before
+        writer.largest_product = max(writer.largest_product, before)
         self.in_lanes, self.slots = False, Slots()
 
     def _keep(self, i: int) -> None:
@@ -358,5 +364,6 @@ class BodyPlanner(Planner):
                 shape = tape.kinds[o].shape
                 target = View(self.first_output + k, 0, row_major(shape, self.sizes[o]))
                 writer.move(self.view[o], target, shape, self.sizes[o])
-        self._outer.writer.uses_products |= writer.uses_products
+        outer = self._outer.writer
+        outer.largest_product = max(outer.largest_product, writer.largest_product)
         return writer.code

@@ -172,7 +172,7 @@ def _put(
         ends = [(size, 0) if length == 1 else end for length, end in ((r, rows), (c, columns))]
         words += [place, scaled, *ends[0], *ends[1], *strides]
     w.put(PRODUCT, *words)
-    w.uses_products = True
+    w.largest_product = max(w.largest_product, most)
 
 
 def _whole(

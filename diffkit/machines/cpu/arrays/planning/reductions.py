@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 def write_reduction(w: Writer, i: int, kind: Kind, a: int) -> None:
     p = w.planner
     operand, lane = p.tape.kinds[a], (p.lane[a] if p.in_lanes else None)
-    axes = {x % len(operand.shape) for x in kind.kwargs["axes"]}
     shape = rest_of(operand.shape, lane)
-    if lane is not None and lane != LOOP:
-        axes = {x - (x > lane) for x in axes if x != lane}
-    kept = [x for x in range(len(shape)) if x not in axes]
-    folded = [x for x in range(len(shape)) if x in axes]
+    kept, folded = _kept_and_folded(kind, operand, lane)
     view = w.rows_of_lanes(a, None)
     if p.in_lanes and view.step == 0 and p.lane[a] is not None:
         view = w.registers_of(a, None, view)
@@ -46,6 +42,49 @@ def write_reduction(w: Writer, i: int, kind: Kind, a: int) -> None:
     p.view[i] = home
     # the result has no gaps, whatever axes of length 1 it keeps
     _folded(w, kind, letter, home, row_major(tuple(sizes), size), view, shape, kept, folded)
+
+
+def can_be_contracted(w: Writer, a: int) -> bool:
+    """Whether a product of values a lane need not be written down to be added up: all that is read lies in rows of lanes."""
+    p = w.planner
+    if not p.in_lanes or p.lane[a] is None or elements(p.tape.kinds[a].shape) == 0:
+        return False
+    _, folded = _kept_and_folded(p.tape.kinds[p.contracted[a]], p.tape.kinds[a], p.lane[a])
+    return len(folded) == 1 and all(view.step == size for view, _, size in w.operands_of(a))
+
+
+def write_contraction(w: Writer, i: int, a: int) -> None:
+    """The sum of x·y (or x²) over axes that are not lanes, in the order in which it would be added up."""
+    p = w.planner
+    operands, size, lane = w.operands_of(a), p.sizes[i], p.lane[a]
+    pair = operands if len(operands) == 2 else operands * 2
+    shape = rest_of(p.tape.kinds[a].shape, lane)
+    kept, folded = _kept_and_folded(p.tape.kinds[i], p.tape.kinds[a], lane)
+    sizes, terms = [shape[x] for x in kept], [shape[x] for x in folded]
+    home = p.home(i)
+    p.view[i] = home
+    steps = row_major(tuple(sizes), size) if home.buffer == LOCAL else (0,) * len(sizes)
+
+    def put(symbol: str, first: int, sums: Sequence[int], fold: bool) -> None:
+        reads = [
+            (view._replace(offset=view.offset + (first * s[folded[0]] if first else 0)),
+             [*(s[x] for x in kept), *(s[x] for x in folded[: len(sums)])], size)
+            for view, s, _ in pair
+        ]  # fmt: skip
+        w.each(symbol, [*sizes, *sums], [(home, [*steps, *(0 for _ in sums)], size), *reads], fold=fold)
+
+    put("multiply_d", 0, [], False)
+    if elements(terms) > 1:
+        put("fold_product_d", 1, [terms[0] - 1], True)
+
+
+def _kept_and_folded(kind: Kind, operand: Kind, lane: int | None) -> tuple[list[int], list[int]]:
+    """Which axes of the operand, but for the one over lanes, a reduction keeps and which it goes over."""
+    axes = {x % len(operand.shape) for x in kind.kwargs["axes"]}
+    if lane is not None and lane != LOOP:
+        axes = {x - (x > lane) for x in axes if x != lane}
+    count = len(rest_of(operand.shape, lane))
+    return [x for x in range(count) if x not in axes], [x for x in range(count) if x in axes]
 
 
 def _folded(

@@ -1,4 +1,4 @@
-"""How the interpreter is compiled: as functions that call each other by address, each once, and only those that a program needs."""
+"""How interpreters are compiled: as functions that call each other by address, each once, and only those that are needed."""
 
 from __future__ import annotations
 
@@ -18,30 +18,39 @@ from numba.extending import register_jitable
 part = register_jitable(nogil=True, error_model="numpy")
 
 
-class Shared:
-    """A function of words (int64), called by its address in native code (addresses.enter), and in Python as it is, without the
-    interpreter's lock."""
+class Native:
+    """A native function of so many words (int64): called by its address in native code (addresses.enter), and in Python as it is,
+    without the interpreter's lock."""
 
-    def __init__(self, function: Callable) -> None:
-        self._function = function
-        self._words = function.__code__.co_argcount
-        self._compiling = threading.Lock()
+    def __init__(self, words: int, address: int | None = None) -> None:
+        self._words = words
+        if address is not None:
+            self.address = address
+
+    @cached_property
+    def address(self) -> int:
+        raise NotImplementedError
 
     def __call__(self, *words: int) -> None:
         self._call(*words)
-
-    @property
-    def address(self) -> int:
-        return int(self._compiled.address)
 
     @cached_property
     def _call(self) -> Callable[..., None]:
         return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * self._words)(self.address)
 
-    @property
-    def _compiled(self) -> Any:
+
+class Shared(Native):
+    """One that is compiled when it is needed."""
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function.__code__.co_argcount)
+        self._function = function
+        self._compiling = threading.Lock()
+
+    @cached_property
+    def address(self) -> int:
         with self._compiling:
-            return self._code
+            return int(self._code.address)
 
     @cached_property
     def _code(self) -> Any:
@@ -65,13 +74,15 @@ def _marked(function: Callable) -> Callable:
 def _sources() -> str:
     here, digest = Path(__file__).parent, hashlib.sha256()
     for name in (
-        "../../addresses.py",
-        "../../tiles.py",
-        "../opcodes.py",
-        "blas.py",
-        "loop_drivers.py",
-        "state.py",
-        "tiling.py",
+        "addresses.py",
+        "plan.py",
+        "team.py",
+        "tiles.py",
+        "arrays/opcodes.py",
+        "arrays/interpreting/blas.py",
+        "arrays/interpreting/loop_drivers.py",
+        "arrays/interpreting/state.py",
+        "arrays/interpreting/tiling.py",
     ):
         digest.update((here / name).read_bytes())
     return digest.hexdigest()

@@ -1,0 +1,160 @@
+"""Threads that share native work: every piece is done once, nobody waits for helpers who are late, and all of them leave."""
+
+import ctypes
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import diffkit as dk
+from diffkit.machines.cpu import set_threads, threads
+from diffkit.machines.cpu.team import Team, lead
+from diffkit.machines.cpu.threads import gather
+
+
+def native(function):
+    """A Python function as a job: (data, order, who). The one that holds it keeps it alive."""
+    called = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(function)
+    return called, ctypes.cast(called, ctypes.c_void_p).value
+
+
+@pytest.fixture
+def team():
+    made = Team(2)
+    yield made
+    made.dismiss()
+
+
+def test_a_job_is_joined_by_helpers_that_are_awake(team):
+    seen, turns = [], 40
+
+    def job(data, order, who):
+        seen.append((data, order, who, threading.get_ident()))
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until and sum(o == order for _, o, *_ in seen) < 3:
+            time.sleep(1e-4)
+
+    held, address = native(job)
+    for turn in range(turns):
+        with team.leading:
+            team.wake()
+            lead(team.address, address, 7, turn)
+    assert held is not None
+    assert len(set(seen)) == len(seen), "nobody does a job twice"
+    assert {data for data, *_ in seen} == {7} and [o for _, o, who, _ in seen if who == 0] == list(range(turns))
+    for helper in (1, 2):
+        threads_of = [thread for *_, who, thread in seen if who == helper]
+        assert len(threads_of) > turns // 4 and len(set(threads_of)) == 1
+
+
+def test_nobody_waits_for_a_helper_that_sleeps(team):
+    time.sleep(0.2)
+    assert not team.awake
+    seen = []
+    held, address = native(lambda data, order, who: seen.append(who))
+    with team.leading:
+        lead(team.address, address, 0, 0)
+    assert seen == [0] and held is not None
+
+
+def test_many_short_jobs_are_each_done_before_the_next(team):
+    """What a job writes must be there when its leader goes on, whoever wrote it."""
+    counts, wrong = np.zeros(4, np.int64), []
+
+    def job(data, order, who):
+        counts[who] += 1
+
+    held, address = native(job)
+    total = 0
+    with team.leading:
+        team.wake()
+        for _ in range(3000):
+            lead(team.address, address, 0, 0)
+            total += 1
+            wrong += [total] if counts[0] != total or counts[1] > total or counts[2] > total else []
+    assert not wrong and held is not None
+
+
+def test_helpers_leave():
+    made = Team(2)
+    names = {t.name for t in threading.enumerate()}
+    assert {"diffkit-1", "diffkit-2"} <= names
+    made.dismiss()
+    assert not any(t.is_alive() for t in made._threads)
+
+
+def test_one_leader_at_a_time():
+    set_threads(2)
+    try:
+        first = gather(10**9, 8)
+        assert first is not None and gather(10**9, 8) is None
+        first.leading.release()
+        assert gather(10**9, 1) is None, "more threads than there is room for"
+        again = gather(10**9, 2)
+        assert again is first
+        again.leading.release()
+    finally:
+        set_threads(None)
+
+
+def test_the_same_number_of_threads_keeps_the_team():
+    set_threads(3)
+    try:
+        found = gather(10**9, 8)
+        found.leading.release()
+        set_threads(3)
+        assert threads._team is found
+        set_threads(2)
+        assert threads._team is None and not any(t.is_alive() for t in found._threads)
+    finally:
+        set_threads(None)
+
+
+def _in_child(queue):
+    dk.set_threads(2)
+    x = np.linspace(0, 1, 200_000)
+    queue.put(float(dk.grad("sin(x)*exp(x)")(x)["x"].sum()))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork while threads exist is what is tested
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_a_team_of_its_own():
+    set_threads(2)
+    try:
+        x = np.linspace(0, 1, 200_000)
+        wanted = float(dk.grad("sin(x)*exp(x)")(x)["x"].sum())
+        context = multiprocessing.get_context("fork")
+        queue = context.Queue()
+        child = context.Process(target=_in_child, args=(queue,))
+        child.start()
+        assert queue.get(timeout=60) == wanted
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        set_threads(None)
+
+
+def test_a_program_ends_while_helpers_are_awake():
+    code = "import numpy as np, diffkit as dk; dk.set_threads(4); dk.grad('sin(x)*exp(x)')(np.linspace(0, 1, 10**6))"
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
+def test_helpers_may_use_the_processors_of_their_leader_again():
+    set_threads(2)
+    try:
+        found = gather(10**9, 8)
+        time.sleep(0.1)
+        found.wake()
+        time.sleep(0.1)
+        assert os.sched_getaffinity(found._threads[0].native_id) == os.sched_getaffinity(0)
+        found.leading.release()
+    finally:
+        set_threads(None)
