@@ -179,6 +179,10 @@ class MissingAttributeError(LocatedError, AttributeError):
     """An attribute or method that an expression has not. `where`: the line of the user's code."""
 
 
+class UnavailableError(DiffkitError, RuntimeError):
+    """What was asked for needs something that is not here: a package, a GPU, its driver."""
+
+
 class ExceededError(DiffkitError, RuntimeError):
     """A stated budget (operations, seconds, nodes) that was used up, with how far the work got."""
 

@@ -8,11 +8,11 @@ from ..errors import ArgumentError
 from .protocol import Executable, Machine
 
 #: name -> module with a `MACHINE`
-MACHINES = {"cpu": ".cpu", "numpy": ".numpy"}
+MACHINES = {"cpu": ".cpu", "cuda": ".cuda", "numpy": ".numpy"}
 
 
 def machine(name: str | Machine) -> Machine:
-    """A machine by name, "cpu" or "numpy". Loaded at first use."""
+    """A machine by name, "cpu", "cuda" or "numpy". Loaded at first use."""
     check_machine(name)
     return import_module(MACHINES[name], __name__).MACHINE if isinstance(name, str) else name
 

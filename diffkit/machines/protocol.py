@@ -30,12 +30,23 @@ class Machine(Protocol):
     def compile(self, tape: Tape) -> Executable: ...
 
 
+def is_on_device(value: Any) -> bool:
+    """Whether it lies in a GPU's memory: what has `__cuda_array_interface__` (CuPy, PyTorch, JAX, Numba), or is simulated."""
+    return not isinstance(value, np.ndarray) and (
+        hasattr(value, "__cuda_array_interface__") or (hasattr(value, "copy_to_host") and hasattr(value, "shape"))
+    )
+
+
 def as_input(value: Any, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """One argument as an array of the declared dtype whose last dims are the core shape."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DtypeError(
             f"the value of {name!r} has masked elements, of which nothing is known here: fill them, value.filled(…), or leave "
             "them out, value.compressed()"
+        )
+    if is_on_device(value):
+        raise DtypeError(
+            f'the value of {name!r} lies on a GPU, where machine="cuda" takes it; for another machine move it to the host first'
         )
     try:
         array = np.asarray(value)
@@ -77,15 +88,20 @@ class Signature:
         self.takes = [(k.kwargs["name"], k.shape, np.dtype(k.dtype)) for k in takes]
         self.gives = [(k.shape, np.dtype("float64" if k.dtype == WEAK else k.dtype)) for k in gives]
 
-    def bind(self, values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int, ...]]:
-        """The arguments as arrays, and the loop shape they broadcast to."""
+    def bind(self, values: Sequence[Any], device: bool = False) -> tuple[list[Any], tuple[int, ...]]:
+        """The arguments as arrays, and the loop shape they broadcast to. device: what lies on one is let through as it is."""
         arrays, loops = [], []
         for (name, shape, dtype), array in zip(self.takes, values, strict=True):
             core = len(shape)
-            if type(array) is not np.ndarray or array.dtype is not dtype or array.shape[array.ndim - core :] != shape:
+            if device and is_on_device(array):
+                if len(array.shape) < core or tuple(array.shape[len(array.shape) - core :]) != shape:
+                    raise ShapeError(
+                        f"{name!r} has core shape {shape}, but the value on the device has shape {tuple(array.shape)}"
+                    )
+            elif type(array) is not np.ndarray or array.dtype is not dtype or array.shape[array.ndim - core :] != shape:
                 array = as_input(array, name, shape, dtype.name)
             arrays.append(array)
-            loops.append(array.shape[: array.ndim - core])
+            loops.append(tuple(array.shape[: len(array.shape) - core]))
         different = set(loops) - {()}
         if len(different) < 2:
             return arrays, next(iter(different), ())
@@ -107,10 +123,14 @@ class Signature:
 Wanted = tuple[str, tuple[int, ...], np.dtype]
 
 
-def check_buffers(buffers: Sequence[Any], wanted: Sequence[Wanted], loop: tuple[int, ...]) -> None:
-    """ShapeError unless each is a writable array of loop dims, then the core shape, and of the dtype."""
+def check_buffers(
+    buffers: Sequence[Any], wanted: Sequence[Wanted], loop: tuple[int, ...], device: bool = False
+) -> None:
+    """ShapeError unless each is a writable array of loop dims, then the core shape, and of the dtype. device: or lies on one."""
     for buffer, (name, core, dtype) in zip(buffers, wanted, strict=True):
         shape = (*loop, *core)
+        if device and is_on_device(buffer) and tuple(buffer.shape) == shape:
+            continue
         if not isinstance(buffer, np.ndarray):
             got = "None" if buffer is None else f"a value of type {type(buffer).__name__}"
         elif buffer.shape != shape or buffer.dtype != dtype:

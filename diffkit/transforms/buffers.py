@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..expr.node import Expr
-from ..machines.protocol import Wanted, check_buffers
+from ..machines.protocol import Wanted, check_buffers, is_on_device
 
 
 def out_buffers(
@@ -19,25 +19,28 @@ def out_buffers(
     arranged: Callable[[Any], Sequence[Any]],
     loop: tuple[int, ...],
     with_value: bool,
-) -> list[np.ndarray]:
+) -> list[Any]:
     """The arrays of `out` in the order of a program's outputs: the values first, then the derivatives.
 
-    with_value: `out` is a pair (value, derivatives); otherwise the values go where nobody looks. arranged: the arrays of the
-    derivatives in order, from the structure that they were given in. Raises ArgumentError for a wrong structure, ShapeError for a
-    wrong array.
+    with_value: `out` is a pair (value, derivatives); otherwise the values go where nobody looks (None, beside arrays on a device).
+    arranged: the arrays of the derivatives in order, from the structure that they were given in. Raises ArgumentError for a
+    wrong structure, ShapeError for a wrong array.
     """
+    unseen = 0 if with_value else len(values)
+    buffers: list[Any]
     if not with_value:
-        buffers = [*(np.empty((*loop, *core), dtype) for _, core, dtype in values), *arranged(out)]
+        buffers = list(arranged(out))
     elif isinstance(out, (tuple, list)) and len(out) == 2:
         buffers = [out[0], *arranged(out[1])]
     else:
         given = f"{len(out)} items" if isinstance(out, (tuple, list)) else f"a value of type {type(out).__name__}"
         raise ArgumentError(f"out= of value_and_grad is a pair (array for the value, gradient), not {given}")
-    wanted = [*values, *derivatives]
-    check_buffers(buffers, wanted, loop)
-    unseen = 0 if with_value else len(values)
-    _check_apart(buffers[unseen:], [name for name, _, _ in wanted[unseen:]])
-    return buffers
+    wanted = [*values, *derivatives][unseen:]
+    check_buffers(buffers, wanted, loop, device=True)
+    if any(map(is_on_device, buffers)):  # whose machine has room for what nobody looks at
+        return [*(None for _ in range(unseen)), *buffers]
+    _check_apart(buffers, [name for name, _, _ in wanted])
+    return [*(np.empty((*loop, *core), dtype) for _, core, dtype in values[:unseen]), *buffers]
 
 
 def _check_apart(buffers: Sequence[np.ndarray], names: Sequence[str]) -> None:

@@ -159,7 +159,7 @@ class ExprCall:
 
     def _with_buffers(self, values: list[Any], out: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The values as arrays, and the arrays of out= in the order of the tape's outputs."""
-        bound, loop = self._signature.bind(values)
+        bound, loop = self._signature.bind(values, device=True)
         return bound, out_buffers(out, *self._wanted, self._arranged, loop, self.value)
 
     @cached_property

@@ -19,7 +19,7 @@ from .access import MEMORY, POINTER, load, store
 from .blocks import Given
 from .emit import by_symbol, is_own
 from .library import Loaded, cache_folder, compiled, fingerprint, keep, kept, library, packed, unpacked
-from .plan import ADD, CALL, COPY, FOLD, SIZE, Place, Plan
+from .plan import CALL, COPY, SIZE, Place, Plan, follow
 from .shared import Native
 from .vectors import ELEMENT, I8, I32, I64, WIDTH, splat
 from .writer import CALL_LENGTH, LIMITS, LONGEST, SHORT, UNROLL, KernelWriter, body_length
@@ -93,8 +93,7 @@ class FusedWriter(KernelWriter):
         for pointer, place, same in zip(self.pointers, self.plan.inputs, self.uniform, strict=False):
             if not same:
                 self._load(pointer, place)
-        for row in self.plan.code.tolist():
-            self._instruction(*row)
+        follow(self.plan, self.registers, lambda symbol, values: self.apply(by_symbol()[symbol], values))
         for pointer, place in zip(self.pointers[len(self.plan.inputs) :], self.plan.outputs, strict=True):
             self._store(pointer, place)
         first = b.icmp_signed("==", start, ir.Constant(I64, 0))
@@ -105,40 +104,6 @@ class FusedWriter(KernelWriter):
         b.ret_void()
         self.link()
         return str(self.module)
-
-    # ---- instructions ----
-    def _instruction(
-        self, opcode: int, symbol: int, dst: int, a: int, b: int, c: int, rows: int, first: int, size: int
-    ) -> None:
-        registers, table = self.registers, self.plan.table
-        if opcode == CALL:
-            primitive = self.chosen[symbol]
-            places = (a, b, c)[: len(primitive.operands)]
-            sizes, step = [SIZE[t] for t in primitive.operands], SIZE[primitive.result]
-            for r in range(rows):
-                values = [registers[p + r * s] for p, s in zip(places, sizes, strict=True)]
-                registers[dst + r * step] = self.apply(primitive, values)
-        elif opcode == COPY:
-            values = [registers[p] for p in table[first : first + rows].tolist()]
-            registers.update((dst + r * size, v) for r, v in enumerate(values))
-        elif opcode in (FOLD, ADD):
-            fold, terms = self.chosen[symbol], c
-            for r in range(rows):
-                places = table[first + r * terms : first + (r + 1) * terms].tolist()
-                total = registers[places.pop(0)] if opcode == FOLD else registers[dst]
-                for p in places:
-                    total = self.apply(fold, [total, registers[p]])
-                registers[dst + r * size] = total
-        else:
-            fold, multiply = self.chosen[symbol], self.chosen[int(table[first + 1])]
-            terms, columns = c, int(table[first])
-            for r in range(rows):
-                left, right = a + (r // columns) * terms * size, b + (r % columns) * size
-                total = self.apply(multiply, [registers[left], registers[right]])
-                for k in range(1, terms):
-                    pair = [registers[left + k * size], registers[right + k * columns * size]]
-                    total = self.apply(fold, [total, *pair])
-                registers[dst + r * size] = total
 
     # ---- memory ----
     def _constants(self) -> None:

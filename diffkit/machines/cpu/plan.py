@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ...ops import CAST, CONSTANT, TABLE
 from ...tape import Tape
 from ...tape.lower import lower
 from ..numpy import call
+from .emit import by_symbol as primitives_by_symbol
 from .emit import joinable, pair_name, symbol_of
 
 #: opcodes of the interpreter (driver.py)
@@ -62,6 +64,46 @@ class Plan:
     slots: int
     #: bytes of all registers for one lane
     lane_bytes: int
+
+
+V = TypeVar("V")
+
+
+def follow(plan: Plan, registers: dict[int, V], apply: Callable[[str, list[V]], V]) -> None:
+    """Run the code once, row by row, on values of any sort: `apply` does a primitive, given its symbol and its operands.
+
+    registers: values by place (Place.at, further rows of it SIZE bytes apart); those of the code are added.
+    """
+    table, symbols = plan.table, plan.symbols
+    by_symbol = primitives_by_symbol()
+    for opcode, symbol, dst, a, b, c, rows, first, size in plan.code.tolist():
+        if opcode == CALL:
+            primitive = by_symbol[symbols[symbol]]
+            places = (a, b, c)[: len(primitive.operands)]
+            sizes, step = [SIZE[t] for t in primitive.operands], SIZE[primitive.result]
+            for r in range(rows):
+                values = [registers[p + r * s] for p, s in zip(places, sizes, strict=True)]
+                registers[dst + r * step] = apply(symbols[symbol], values)
+        elif opcode == COPY:
+            copied = [registers[p] for p in table[first : first + rows].tolist()]
+            registers.update((dst + r * size, v) for r, v in enumerate(copied))
+        elif opcode in (FOLD, ADD):
+            terms = c
+            for r in range(rows):
+                places = table[first + r * terms : first + (r + 1) * terms].tolist()
+                total = registers[places.pop(0)] if opcode == FOLD else registers[dst]
+                for p in places:
+                    total = apply(symbols[symbol], [total, registers[p]])
+                registers[dst + r * size] = total
+        else:
+            terms, columns, multiply = c, int(table[first]), symbols[int(table[first + 1])]
+            for r in range(rows):
+                left, right = a + (r // columns) * terms * size, b + (r % columns) * size
+                total = apply(multiply, [registers[left], registers[right]])
+                for k in range(1, terms):
+                    pair = [registers[left + k * size], registers[right + k * columns * size]]
+                    total = apply(symbols[symbol], [total, *pair])
+                registers[dst + r * size] = total
 
 
 def cast_symbol(source: Kind, target: Kind) -> str | None:

@@ -1,0 +1,89 @@
+"""A tape made ready for a GPU: binds arguments, launches, gives arrays back where the arguments lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from ...tape import Tape
+from ..cpu.plan import NUMPY, Plan, plan
+from ..protocol import Signature
+from .elementwise import LONGEST, function, written
+from .package import package
+from .transfer import flat, targets, used
+
+#: threads of a block; and blocks a multiprocessor, of which each thread takes several points
+BLOCK, BLOCKS_EACH = 128, 16
+
+
+class CudaExecutable:
+    """May be called from several threads at once.
+
+    Where an argument or a buffer of `out` lies on the device, the results are device arrays (with `__cuda_array_interface__`), on
+    the default stream, and nothing is waited for; otherwise they are NumPy arrays.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.signature = Signature(tape)
+        self.plan: Plan = plan(tape)
+        #: values stay in the registers of the processor
+        self.register_bytes = 0
+        self._kernels: dict[tuple[bool, ...], Any] = {}
+
+    def kernel(self, uniform: Sequence[bool]) -> Any:
+        """The kernel, by which inputs have one value for all points; compiled when it is first launched."""
+        key = tuple(uniform)
+        found = self._kernels.get(key)
+        if found is None:
+            source = written(self.plan, key)
+            if len(source.lines) > LONGEST:
+                raise UnsupportedError(
+                    f'a tape of {len(source.lines):,} lines of source is too long for machine="cuda", which takes {LONGEST:,}; '
+                    'use machine="cpu"'
+                )
+            numba = package()
+            found = self._kernels.setdefault(key, numba.cuda.jit(function(source, numba)))
+        return found
+
+    def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any]:
+        takes, gives = self.signature.takes, self.signature.gives
+        given, loop = self.signature.bind(values, device=True)
+        arrays = [used(v, name, dtype) for v, (name, _, dtype) in zip(given, takes, strict=True)]
+        points = math.prod(loop)
+        on_device = any(not isinstance(a, np.ndarray) for a in arrays) or any(
+            package().on_device(b) is not None for b in out or ()
+        )
+        if out is not None and not on_device:
+            self.signature.check_out(out, loop)
+        cuda = package().cuda
+        stream = cuda.default_stream() if on_device else cuda.stream()
+        results = targets(out if on_device else None, gives, loop, stream)
+        if points:
+            inputs, uniform = [], []
+            for array, (_, core, _), place in zip(arrays, takes, self.plan.inputs, strict=True):
+                laid, same = flat(array, loop, core, NUMPY[place.letter], stream)
+                inputs.append(laid)
+                uniform.append(same)
+            lines = [r.reshape(r.size) for r in results]
+            self.kernel(uniform)[grid(points), BLOCK, stream](points, *inputs, *lines)
+        if on_device:
+            return results if out is None else [r if b is None else b for r, b in zip(results, out, strict=True)]
+        on_host = [np.empty((*loop, *core), dtype) for core, dtype in gives] if out is None else list(out)
+        for result, target in zip(results, on_host, strict=True):
+            if target.flags.c_contiguous and target.size:
+                result.copy_to_host(target, stream)
+            elif target.size:
+                target[...] = result.copy_to_host(stream=stream)
+        stream.synchronize()
+        return on_host
+
+
+def grid(points: int) -> int:
+    """Blocks for so many points."""
+    used = package()
+    most = 2 if used.simulated else BLOCKS_EACH * used.cuda.get_current_device().MULTIPROCESSOR_COUNT
+    return max(1, min(-(-points // BLOCK), most))

@@ -1,0 +1,144 @@
+"""Which package compiles for NVIDIA's GPUs, and what of it the kernels use: the part that all of them, and the simulator, share.
+
+NVIDIA's numba-cuda takes the place of Numba's built-in module where it is installed; numba-cuda-mlir is its successor. With
+NUMBA_ENABLE_CUDASIM=1 in the environment Numba's simulator runs kernels as Python functions, a thread of Python for each of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnavailableError
+
+#: packages, and the module of each; the first that is there is used
+PACKAGES = {"numba-cuda": "numba.cuda", "numba-cuda-mlir": "numba_cuda_mlir.cuda", "numba": "numba.cuda"}
+#: functions of both precisions, by their name for doubles, and in libdevice
+_NAMES = {
+    "mul": ("dmul_rn", "fmul_rn"), "floor": ("floor", "floorf"), "ceil": ("ceil", "ceilf"), "trunc": ("trunc", "truncf"),
+    "rint": ("rint", "rintf"), "fabs": ("fabs", "fabsf"), "sqrt": ("sqrt", "sqrtf"), "copysign": ("copysign", "copysignf"),
+    "fma": ("fma", "fmaf"), "bits": ("double_as_longlong", "float_as_int"), "floats": ("longlong_as_double", "int_as_float"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Package:
+    #: as it is installed: "numba-cuda 0.30.4"
+    name: str
+    #: the module `cuda`
+    cuda: Any
+    simulated: bool
+    #: functions of a kernel by the names that its source has for them
+    functions: Mapping[str, Callable]
+
+    def on_device(self, value: Any) -> Any:
+        """An array that lies on the device (of CuPy, PyTorch, JAX, Numba) as Numba's; None for anything else."""
+        if isinstance(value, np.ndarray):
+            return None
+        if self.simulated:
+            return value if hasattr(value, "copy_to_host") else None
+        return self.cuda.as_cuda_array(value) if hasattr(value, "__cuda_array_interface__") else None
+
+    def line(self, array: Any) -> Any:
+        """The memory from a device array's first element on, as a flat array."""
+        length = 1 + sum((n - 1) * s // array.dtype.itemsize for n, s in zip(array.shape, array.strides, strict=True))
+        if self.simulated:
+            return type(array)(np.lib.stride_tricks.as_strided(array._ary, (length,), (array.dtype.itemsize,)))
+        return self.cuda.as_cuda_array(_Line(array, length))
+
+
+class _Line:
+    def __init__(self, array: Any, length: int) -> None:
+        self._held = array  # whose memory it is
+        self.__cuda_array_interface__ = {**array.__cuda_array_interface__, "shape": (length,), "strides": None}
+
+
+@lru_cache(maxsize=1)
+def package() -> Package:
+    """UnavailableError where none is installed."""
+    for name, path in PACKAGES.items():
+        try:
+            found = f"{name} {version(name)}"
+            cuda = import_module(path)
+        except (PackageNotFoundError, ImportError):
+            continue
+        simulated = bool(getattr(import_module("numba.core.config"), "ENABLE_CUDASIM", 0)) and path == "numba.cuda"
+        if simulated:
+            return Package(f"the simulator of {found}", cuda, True, _SIMULATED)
+        libdevice = import_module(f"{path}.libdevice")
+        functions = {
+            name + letter: getattr(libdevice, own)
+            for name, pair in _NAMES.items()
+            for letter, own in zip("df", pair, strict=True)
+        }
+        return Package(found, cuda, False, functions)
+    raise UnavailableError('machine="cuda" needs a package that compiles for GPUs: pip install "diffkit[cuda]"')
+
+
+def problem() -> str:
+    """What is missing to run anything on a GPU here; empty where nothing is."""
+    try:
+        found = package()
+    except UnavailableError as missing:
+        return str(missing)
+    if found.simulated:
+        return ""
+    try:
+        if not found.cuda.is_available():
+            return f"{found.name} finds no NVIDIA GPU, or no driver for one (nvidia-smi shows both)"
+        found.cuda.current_context()
+    except Exception as failure:  # whatever a driver raises
+        return f"{found.name} cannot use the GPU: {failure}"
+    return ""
+
+
+# ---- what the simulator, which runs kernels in Python, has for libdevice's functions: the very same results ----
+def _fma(x: Any, y: Any, z: Any) -> Any:
+    """x·y + z with one rounding."""
+    kind = type(x)
+    plain = kind(x) * kind(y) + kind(z)
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)) or not math.isfinite(plain):
+        return plain
+    exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
+    return kind(_rounded(exact, kind)) if exact else plain
+
+
+def _rounded(exact: Fraction, kind: type) -> float:
+    if kind is np.float64:
+        return float(exact)
+    near = np.float32(float(exact))  # rounded twice: the neighbours may be nearer
+    candidates = [near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))]
+    even = lambda c: int(c.view(np.int32)) & 1
+    return float(min(candidates, key=lambda c: (abs(Fraction(float(c)) - exact), even(c))))
+
+
+def _quietly(function: Callable, kind: type) -> Callable:
+    def call(*args: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*(kind(a) for a in args))
+
+    return call
+
+
+def _simulated() -> dict[str, Callable]:
+    made: dict[str, Callable] = {}
+    numpys: dict[str, Callable] = {
+        "mul": np.multiply, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint, "fabs": np.abs,
+        "sqrt": np.sqrt, "copysign": np.copysign, "fma": _fma,
+    }  # fmt: skip
+    for letter, kind, integer in (("d", np.float64, np.int64), ("f", np.float32, np.int32)):
+        made.update({name + letter: _quietly(function, kind) for name, function in numpys.items()})
+        made["bits" + letter] = lambda x, kind=kind, integer=integer: kind(x).view(integer)
+        made["floats" + letter] = lambda x, kind=kind, integer=integer: integer(x).view(kind)
+    return made
+
+
+_SIMULATED = _simulated()
