@@ -102,7 +102,7 @@ define(
     "sech_squared", 1, "1/cosh², the slope of tanh", _sech_squared_numpy,
     partials=lambda o, out, x: (-2 * o.tanh(x) * out,),  # of _sech_squared it would be wrong at 0, from the second on
     lower=_sech_squared,
-    sympy=lambda s, x: 1 / s.cosh(x) ** 2,
+    sympy=lambda s, x: 1 - s.tanh(x) ** 2,  # of 1/cosh² the derivative overflows
     spelling={
         "numpy": "(1 / numpy.cosh({0}) ** 2)", "jax": "(1 / jax.numpy.cosh({0}) ** 2)", "torch": "(1 / torch.cosh({0}) ** 2)",
         "c": "pow(cosh({0}), -2)",

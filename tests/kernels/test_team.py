@@ -16,6 +16,8 @@ from diffkit.machines.cpu import set_threads, threads
 from diffkit.machines.cpu.team import Team, lead
 from diffkit.machines.cpu.threads import gather
 
+two_processors = pytest.mark.skipif(threads.available() < 2, reason="one processor")
+
 
 def native(function):
     """A Python function as a job: (data, order, who). The one that holds it keeps it alive."""
@@ -41,9 +43,8 @@ def test_a_job_is_joined_by_helpers_that_are_awake(team):
 
     held, address = native(job)
     for turn in range(turns):
-        with team.leading:
-            team.wake()
-            lead(team.address, address, 7, turn)
+        team.wake()
+        lead(team.address, address, 7, turn)
     assert held is not None
     assert len(set(seen)) == len(seen), "nobody does a job twice"
     assert {data for data, *_ in seen} == {7} and [o for _, o, who, _ in seen if who == 0] == list(range(turns))
@@ -57,8 +58,7 @@ def test_nobody_waits_for_a_helper_that_sleeps(team):
     assert not team.awake
     seen = []
     held, address = native(lambda data, order, who: seen.append(who))
-    with team.leading:
-        lead(team.address, address, 0, 0)
+    lead(team.address, address, 0, 0)
     assert seen == [0] and held is not None
 
 
@@ -70,13 +70,10 @@ def test_many_short_jobs_are_each_done_before_the_next(team):
         counts[who] += 1
 
     held, address = native(job)
-    total = 0
-    with team.leading:
-        team.wake()
-        for _ in range(3000):
-            lead(team.address, address, 0, 0)
-            total += 1
-            wrong += [total] if counts[0] != total or counts[1] > total or counts[2] > total else []
+    team.wake()
+    for total in range(1, 3001):
+        lead(team.address, address, 0, 0)
+        wrong += [total] if counts[0] != total or counts[1] > total or counts[2] > total else []
     assert not wrong and held is not None
 
 
@@ -88,31 +85,78 @@ def test_helpers_leave():
     assert not any(t.is_alive() for t in made._threads)
 
 
-def test_one_leader_at_a_time():
+def test_one_leader_at_a_time(team):
+    """A job that leads a job of the same team does it alone."""
+    inner, seen = [], []
+    held_inner, inner_address = native(lambda data, order, who: inner.append(who))
+
+    def job(data, order, who):
+        seen.append(who)
+        if who == 0:
+            lead(team.address, inner_address, 0, 0)
+
+    held, address = native(job)
+    team.wake()
+    lead(team.address, address, 0, 0)
+    assert inner == [0] and 0 in seen and held is not None and held_inner is not None
+
+
+@two_processors
+def test_helpers_are_gathered_where_there_is_room_for_them():
     set_threads(2)
     try:
-        first = gather(10**9, 8)
-        assert first is not None and gather(10**9, 8) is None
-        first.leading.release()
-        assert gather(10**9, 1) is None, "more threads than there is room for"
-        again = gather(10**9, 2)
-        assert again is first
-        again.leading.release()
+        assert gather(10**9, 1) is None
+        assert gather(10**9, 2) is gather(10**9, 8)
+        assert gather(10, 8) is None
     finally:
         set_threads(None)
 
 
+@two_processors
 def test_the_same_number_of_threads_keeps_the_team():
-    set_threads(3)
+    set_threads(2)
     try:
         found = gather(10**9, 8)
-        found.leading.release()
-        set_threads(3)
-        assert threads._team is found
         set_threads(2)
+        assert threads._team is found
+        set_threads(1)
         assert threads._team is None and not any(t.is_alive() for t in found._threads)
     finally:
         set_threads(None)
+
+
+@two_processors
+@pytest.mark.parametrize("where", ["gather", "wake", "share"])
+def test_an_interruption_anywhere_loses_nothing(where):
+    """Ctrl-C as a function returns: the next call shares its work again, and the program ends."""
+    code = f"""
+import sys, time
+import numpy as np, diffkit as dk
+from diffkit.machines.cpu import threads
+dk.set_threads(2)
+x = np.linspace(0, 1, 300_000)
+g = dk.grad("sin(x)*y + exp(-x*x)", wrt="x")
+right = g(x=x, y=2.0)
+time.sleep(0.05)
+def interrupt(frame, event, argument):
+    if frame.f_code.co_name == {where!r} and event == "return":
+        sys.settrace(None)
+        raise KeyboardInterrupt
+    return interrupt
+sys.settrace(interrupt)
+try:
+    g(x=x, y=2.0)
+    raise SystemExit("not interrupted")
+except KeyboardInterrupt:
+    pass
+finally:
+    sys.settrace(None)
+assert (g(x=x, y=2.0) == right).all()
+assert threads._team._words[20] == 0
+dk.set_threads(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _in_child(queue):
@@ -146,6 +190,7 @@ def test_a_program_ends_while_helpers_are_awake():
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@two_processors
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
 def test_helpers_may_use_the_processors_of_their_leader_again():
     set_threads(2)
@@ -155,6 +200,5 @@ def test_helpers_may_use_the_processors_of_their_leader_again():
         found.wake()
         time.sleep(0.1)
         assert os.sched_getaffinity(found._threads[0].native_id) == os.sched_getaffinity(0)
-        found.leading.release()
     finally:
         set_threads(None)

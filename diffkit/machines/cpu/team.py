@@ -2,8 +2,10 @@
 
 A *job* is a native function of (data, order, who): it takes pieces of the work from the words at `order` until none are left, and
 what it writes for itself lies where no other `who` writes. The thread that leads publishes a job, does it itself, and waits for
-those that have joined it; a helper that comes too late is not waited for. A helper that has nothing to do stays awake for a while
-and looks for the next job: it begins within a microsecond, while a thread that sleeps needs some 80 µs to wake up.
+those that have joined it; a helper that comes too late is not waited for. Who leads is settled in native code too, where no
+exception (Ctrl-C) comes between; a thread that finds another one leading works alone. A helper that has nothing to do stays
+awake for a while and looks for the next job: it begins within a microsecond, while a thread that sleeps needs some 80 µs to
+wake up.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -20,10 +23,11 @@ import numpy as np
 from .addresses import change, enter, look, pause, raised, tell, words
 from .shared import Shared, part
 
-#: words of a team: which job, whether it is open and how many helpers do it; then, in another line of the cache, what the job is
-STATE, FUNCTION, DATA, ORDER, YIELD, WORDS = 0, 16, 17, 18, 19, 32
-#: the state: the number of the job, whether it is open to helpers, whether they are to leave, how many there are
-JOB, OPEN, LEAVE, JOINED = 32, 1 << 16, 1 << 17, 0xFFFF
+#: words of a team: which job, whether it is open and how many helpers do it; then, in another line of the cache, what the job is,
+#: whether somebody leads, whether helpers are to leave
+STATE, FUNCTION, DATA, ORDER, YIELD, LED, LEAVING, WORDS = 0, 16, 17, 18, 19, 20, 21, 32
+#: the state: the number of the job, whether it is open to helpers, how many there are
+JOB, OPEN, JOINED = 32, 1 << 16, 0xFFFF
 #: instructions · points (10 µs) that are worth sharing with a thread that is awake
 PARALLEL_WORK = 50_000
 #: a helper stays awake for so many seconds; a leader gives its processor away after looking so often for the others to finish
@@ -34,15 +38,13 @@ AWAKE_SECONDS, PATIENCE = 4e-3, 4096
 def help_out(team, who, turns):  # type: ignore[no-untyped-def]
     """Join jobs until there has been none for so many turns."""
     at = words(team)  # type: ignore[call-arg,var-annotated]
-    done, idle = 0, 0
-    while idle < turns:
+    seen, idle = 0, 0
+    while idle < turns and not look(team + 8 * LEAVING):
         state = look(team)
-        if state & LEAVE:
-            break
-        if state & OPEN and state >> JOB != done:
+        if state & OPEN and state >> JOB != seen:
             if change(team, state, state + 1):
                 enter(at[FUNCTION], at[DATA], at[ORDER], who)
-                done = state >> JOB
+                seen = state >> JOB
                 raised(team, -1)
         else:
             pause()
@@ -65,14 +67,29 @@ def shared_out(team, function, data, order):  # type: ignore[no-untyped-def]
             enter(at[YIELD], 0)
 
 
+@part
+def leads(team):  # type: ignore[no-untyped-def]
+    """Whether the caller may share out jobs, until it says that it is `done`."""
+    return team != 0 and change(team + 8 * LED, 0, 1)  # type: ignore[call-arg]
+
+
+@part
+def done(team):  # type: ignore[no-untyped-def]
+    tell(team + 8 * LED, 0)  # type: ignore[call-arg]
+
+
 @Shared
 def lead(team, function, data, order):  # type: ignore[no-untyped-def]
-    """Do a job, and have it done."""
-    shared_out(team, function, data, order)
+    """Do a job, and have it done by those helpers that are awake, unless somebody else leads them."""
+    if leads(team):
+        shared_out(team, function, data, order)
+        done(team)
+    else:
+        enter(function, data, order, 0)
 
 
 class Team:
-    """Helpers of one leader at a time, who holds `leading`."""
+    """Helpers of one leader at a time."""
 
     def __init__(self, helpers: int) -> None:
         self._memory: np.ndarray = np.zeros(WORDS + 8, np.int64)
@@ -80,7 +97,6 @@ class Team:
         self.address = address + -address % 64
         self._words = self._memory[(self.address - address) // 8 :]
         self._words[YIELD] = _yield_address()
-        self.leading = threading.Lock()
         self.size = helpers + 1
         self._asleep = [False] * helpers
         self._allowed: set[int] = set()
@@ -97,12 +113,12 @@ class Team:
 
     def _help(self, k: int) -> None:
         turns = _turns_awake(self.address, k + 1)
-        while not self._words[STATE] & LEAVE:
+        while not self._words[LEAVING]:
             help_out(self.address, k + 1, turns)
             self._asleep[k] = True
             self._gates[k].acquire()
             if self._allowed:
-                os.sched_setaffinity(0, self._allowed)
+                _move(0, self._allowed)
 
     @property
     def awake(self) -> bool:
@@ -110,8 +126,11 @@ class Team:
         return not all(self._asleep)
 
     def wake(self) -> None:
-        """By the leader. On virtual machines Linux takes a processor that sleeps for one that is taken away, and would have the
-        helper wait for the leader's: so that one is forbidden to it until it is awake."""
+        """By the one who is about to lead.
+
+        On virtual machines Linux takes a processor that sleeps for one that is taken away, and would have the helper wait for the
+        leader's: so that one is forbidden to it until it is awake.
+        """
         if True not in self._asleep:
             return
         here = _processor()
@@ -120,18 +139,18 @@ class Team:
         for k, asleep in enumerate(self._asleep):
             if asleep:
                 if elsewhere:
-                    os.sched_setaffinity(self._threads[k].native_id or 0, elsewhere)
-                self._asleep[k] = False
-                self._gates[k].release()
+                    _move(self._threads[k].native_id or 0, elsewhere)
+                with suppress(RuntimeError):  # somebody else has opened it just now
+                    self._gates[k].release()
+                self._asleep[k] = False  # only now: lest an exception leaves one behind that nobody wakes
 
     def dismiss(self) -> None:
-        """Once nobody leads: all helpers leave."""
-        with self.leading:
-            self._words[STATE] |= LEAVE
-            while any(t.is_alive() for t in self._threads):
-                self.wake()
-                for thread in self._threads:
-                    thread.join(0.001)
+        """All helpers leave, once they have done what they do."""
+        self._words[LEAVING] = 1
+        while any(t.is_alive() for t in self._threads):
+            self.wake()
+            for thread in self._threads:
+                thread.join(0.001)
 
 
 def _turns_awake(team: int, who: int) -> int:
@@ -150,6 +169,12 @@ def _whereabouts() -> Callable[[], int] | None:
         return ctypes.CDLL(None).sched_getcpu if hasattr(os, "sched_setaffinity") else None
     except (AttributeError, OSError):
         return None
+
+
+def _move(thread: int, processors: set[int]) -> None:
+    """Where a thread may run; as it is where that is not allowed."""
+    with suppress(OSError):
+        os.sched_setaffinity(thread, processors)
 
 
 def _processor() -> int:

@@ -35,6 +35,11 @@ def thread_count() -> int:
     return _count or available()
 
 
+def _useful() -> int:
+    """Threads that have a processor each: more would wait for each other."""
+    return min(thread_count(), available())
+
+
 def set_threads(n: int | None) -> None:
     """Use `n` threads on the cpu machine; None for all processors this process may use."""
     global _count
@@ -42,7 +47,7 @@ def set_threads(n: int | None) -> None:
         raise ArgumentError(f"set_threads takes a whole number of at least 1, or None, not {n!r}")
     with _lock:
         _count = int(n or 0)
-    _dismiss(but=thread_count())
+    _dismiss(but=_useful())
 
 
 def _dismiss(but: int = 1) -> None:
@@ -57,12 +62,12 @@ def _dismiss(but: int = 1) -> None:
 
 
 def gather(work: int, most: int) -> Team | None:
-    """The helpers for so many instructions · points, to be led by the caller, who lets go of `leading` when done.
+    """The helpers for so many instructions · points, woken if need be.
 
-    None where they would not pay, where they and the caller are more than `most`, or where another thread leads them.
+    None where they would not pay, or where they and the caller are more than `most`.
     """
     global _team
-    threads = thread_count()
+    threads = _useful()
     if threads == 1 or work < PARALLEL_WORK:
         return None
     team = _team
@@ -73,11 +78,11 @@ def gather(work: int, most: int) -> Team | None:
             if _team is None:
                 _team = Team(threads - 1)
             team = _team
-    if team.size <= most and (work >= WAKING_WORK or team.awake) and team.leading.acquire(blocking=False):
-        if work >= WAKING_WORK:
-            team.wake()
-        return team
-    return None
+    if team.size > most or (work < WAKING_WORK and not team.awake):
+        return None
+    if work >= WAKING_WORK:
+        team.wake()
+    return team
 
 
 def share(
@@ -95,10 +100,7 @@ def share(
     if team is None:
         job(data.ctypes.data, order.ctypes.data, 0)
         return
-    try:
-        lead(team.address, job.address, data.ctypes.data, order.ctypes.data)
-    finally:
-        team.leading.release()
+    lead(team.address, job.address, data.ctypes.data, order.ctypes.data)
 
 
 def interruptible(work: Callable[[np.ndarray], None]) -> None:

@@ -13,8 +13,8 @@ from ..cpu.plan import SIZE, Place, Plan, follow
 from .package import Package
 from .scalars import TYPES, Scalar, Scalars, Source
 
-#: lines of source that are compiled as one kernel: Numba takes some 2 ms for each
-LONGEST = 6000
+#: lines of source that are compiled as one kernel, for each of which Numba takes some 4 ms; longer tapes are interpreted
+LONGEST = 3000
 #: how an element of an input is read, by the letter of its place
 _AS = {"d": "f64", "f": "f32", "b": "bool"}
 

@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ...errors import UnsupportedError
 from ...tape import Tape
 from ..cpu.plan import NUMPY, Plan, plan
 from ..protocol import Signature
 from .elementwise import LONGEST, function, written
+from .interpreter import interpreted
 from .package import package
 from .transfer import flat, targets, used
 
 #: threads of a block; and blocks a multiprocessor, of which each thread takes several points
 BLOCK, BLOCKS_EACH = 128, 16
+#: memory for the registers of the device's interpreter
+REGISTER_BYTES = 1 << 30
+
+
+#: (points, inputs and outputs as flat arrays on the device, stream)
+Launch = Callable[[int, Sequence[Any], Any], None]
+
+
+class Compiled:
+    """A tape as one kernel."""
+
+    def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
+        used = package()
+        self._kernel = used.cuda.jit(function(written(plan, uniform), used))
+
+    def __call__(self, points: int, arrays: Sequence[Any], stream: Any) -> None:
+        self._kernel[grid(points), BLOCK, stream](points, *arrays)
+
+
+class Stepwise:
+    """A tape that the device interprets."""
+
+    def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
+        used = package()
+        self._program = interpreted(plan, uniform)
+        self._kernel = used.cuda.jit(function(self._program.source, used))
+        self._code = used.cuda.to_device(self._program.code)
+        self._constants = [used.cuda.to_device(self._program.constants[t]) for t in "dfb"]
+
+    def __call__(self, points: int, arrays: Sequence[Any], stream: Any) -> None:
+        cuda, program = package().cuda, self._program
+        blocks = max(1, min(grid(points), REGISTER_BYTES // (program.bytes_each * BLOCK)))
+        registers = [cuda.device_array(program.registers[t] * blocks * BLOCK, NUMPY[t], stream=stream) for t in "dfb"]
+        self._kernel[blocks, BLOCK, stream](points, *arrays, self._code, *registers, *self._constants)
 
 
 class CudaExecutable:
@@ -32,22 +67,21 @@ class CudaExecutable:
         self.plan: Plan = plan(tape)
         #: values stay in the registers of the processor
         self.register_bytes = 0
-        self._kernels: dict[tuple[bool, ...], Any] = {}
+        self._kernels: dict[tuple[bool, ...], Launch] = {}
 
-    def kernel(self, uniform: Sequence[bool]) -> Any:
+    def kernel(self, uniform: Sequence[bool]) -> Launch:
         """The kernel, by which inputs have one value for all points; compiled when it is first launched."""
         key = tuple(uniform)
         found = self._kernels.get(key)
         if found is None:
-            source = written(self.plan, key)
-            if len(source.lines) > LONGEST:
-                raise UnsupportedError(
-                    f'a tape of {len(source.lines):,} lines of source is too long for machine="cuda", which takes {LONGEST:,}; '
-                    'use machine="cpu"'
-                )
-            numba = package()
-            found = self._kernels.setdefault(key, numba.cuda.jit(function(source, numba)))
+            found = self._kernels.setdefault(key, Compiled(self.plan, key) if self._short else Stepwise(self.plan, key))
         return found
+
+    @cached_property
+    def _short(self) -> bool:
+        return (
+            len(self.plan.code) <= LONGEST and len(written(self.plan, [False] * len(self.plan.inputs)).lines) <= LONGEST
+        )
 
     def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any]:
         takes, gives = self.signature.takes, self.signature.gives
@@ -69,7 +103,7 @@ class CudaExecutable:
                 inputs.append(laid)
                 uniform.append(same)
             lines = [r.reshape(r.size) for r in results]
-            self.kernel(uniform)[grid(points), BLOCK, stream](points, *inputs, *lines)
+            self.kernel(uniform)(points, [*inputs, *lines], stream)
         if on_device:
             return results if out is None else [r if b is None else b for r, b in zip(results, out, strict=True)]
         on_host = [np.empty((*loop, *core), dtype) for core, dtype in gives] if out is None else list(out)

@@ -103,21 +103,25 @@ def problem() -> str:
 # ---- what the simulator, which runs kernels in Python, has for libdevice's functions: the very same results ----
 def _fma(x: Any, y: Any, z: Any) -> Any:
     """x·y + z with one rounding."""
-    kind = type(x)
-    plain = kind(x) * kind(y) + kind(z)
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)) or not math.isfinite(plain):
+    plain = x * y + z
+    if not (math.isfinite(x) and math.isfinite(y)):
         return plain
+    if not math.isfinite(z):
+        return z
     exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
-    return kind(_rounded(exact, kind)) if exact else plain
+    return _rounded(exact, type(x)) if exact else plain  # which has the sign that a zero should have
 
 
-def _rounded(exact: Fraction, kind: type) -> float:
-    if kind is np.float64:
-        return float(exact)
-    near = np.float32(float(exact))  # rounded twice: the neighbours may be nearer
-    candidates = [near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))]
-    even = lambda c: int(c.view(np.int32)) & 1
-    return float(min(candidates, key=lambda c: (abs(Fraction(float(c)) - exact), even(c))))
+def _rounded(exact: Fraction, kind: type) -> Any:
+    try:
+        near = float(exact)
+    except OverflowError:
+        return kind(math.inf if exact > 0 else -math.inf)
+    if kind is np.float32 and Fraction(near) != exact and not int(np.float64(near).view(np.int64)) & 1:
+        near = math.nextafter(
+            near, math.inf if exact > near else -math.inf
+        )  # to odd: what rounds it again has a sticky bit
+    return kind(near)
 
 
 def _quietly(function: Callable, kind: type) -> Callable:

@@ -253,19 +253,15 @@ class Ready:
             memory.cut(cuts, lanes, sum(_work(phase, lanes) for phase in program.phases))
         memory.tabulate()
         team = gather(memory.work, thread_count()) if memory.work >= PARALLEL_WORK else None
-        try:
-            run = memory.describe(self.addresses, lanes, 1 if team is None else team.size)
-            for first, end in self._segments:
-                phase = program.phases[first]
-                if isinstance(phase, Host):
-                    self._host(phase, memory, lanes)
-                elif isinstance(phase, Whole) and phase.looped >= LONG:
-                    interruptible(lambda stop, k=first: self._run_phases(run, k, k + 1, 0, address_of(stop)))  # type: ignore[misc]
-                else:
-                    self._run_phases(run, first, end, 0 if team is None else team.address, 0)
-        finally:
-            if team is not None:
-                team.leading.release()
+        run = memory.describe(self.addresses, lanes, 1 if team is None else team.size)
+        for first, end in self._segments:
+            phase = program.phases[first]
+            if isinstance(phase, Host):
+                self._host(phase, memory, lanes)
+            elif isinstance(phase, Whole) and phase.looped >= LONG:
+                interruptible(lambda stop, k=first: self._run_phases(run, k, k + 1, 0, address_of(stop)))  # type: ignore[misc]
+            else:
+                self._run_phases(run, first, end, 0 if team is None else team.address, 0)
 
     def _block(self, phase: Lanes, lanes: int) -> int:
         if not phase.products:

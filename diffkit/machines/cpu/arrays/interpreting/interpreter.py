@@ -10,7 +10,7 @@ import numpy as np
 
 from ...addresses import enter, items, move, take, words
 from ...shared import Shared, part
-from ...team import PARALLEL_WORK, shared_out
+from ...team import PARALLEL_WORK, done, leads, shared_out
 from ..opcodes import (
     ADD_AT,
     ADD_UP,
@@ -232,17 +232,20 @@ def _job(function, run_at, phase_at, pieces, work, team):  # type: ignore[no-unt
 
 @Shared
 def run_phases(run_at, first, end, team, stop):  # type: ignore[no-untyped-def]
-    """Phases first … end of a program (Memory.describe). team: whom to share them with (0: nobody)."""
+    """Phases first … end of a program (Memory.describe). team: whom to share them with (0: nobody), if nobody else leads it."""
     functions = words(words(run_at)[RUN_ADDRESSES])
+    helpers = team if leads(team) else 0
     for p in range(first, end):
         phase_at = run_at + 8 * (RUN_PHASES + p * PHASE)
         phase = words(phase_at)
         if phase[KIND] == WHOLE:
             enter(functions[WHOLE], run_at, phase_at, 0, phase[BEGIN], phase[END], stop)
             continue
-        _job(functions[phase[KIND]], run_at, phase_at, phase[PIECES], phase[PIECE_WORK], team)
+        _job(functions[phase[KIND]], run_at, phase_at, phase[PIECES], phase[PIECE_WORK], helpers)
         if phase[RUNS]:
-            _job(functions[ADD_UP], run_at, phase_at, phase[RUNS], phase[RUN_WORK], team)
+            _job(functions[ADD_UP], run_at, phase_at, phase[RUNS], phase[RUN_WORK], helpers)
+    if helpers:
+        done(team)
 
 
 #: what is called by address (CALL is done in `execute`)
