@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ SMALL_POINTS = 10_000
 LISTED = 12
 
 ENGINE = click.Choice(["symbolic", "forward", "reverse", "finite"])
+MACHINE = click.Choice(["cpu", "cuda", "numpy"])
 _FREE = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -55,7 +57,8 @@ def main() -> None:
     diffkit bench   p1 --peers jax                  # how fast, beside other frameworks
     diffkit doctor
 
-    Exit status: 0 all well, 1 a gradient is wrong, 2 the input could not be used, 3 could not be decided.
+    Exit status: 0 all well, 1 a gradient is wrong, 2 the input could not be used or a GPU that it asks for is not there,
+    3 could not be decided.
     """
 
 
@@ -139,14 +142,20 @@ def _inputs(function: Callable) -> Callable:
 @main.command(context_settings=_FREE)
 @_inputs
 @click.option("--engine", type=ENGINE, default="reverse", show_default=True, help="The way to differentiate.")
+@click.option(
+    "--machine", type=MACHINE, help=f"Where it runs; numpy up to {SMALL_POINTS:,} points and cpu beyond by default."
+)
 @click.option("--json", "as_json", is_flag=True, help="Plain data on standard output.")
-def grad(expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engine: str, as_json: bool) -> None:
+def grad(
+    expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engine: str, machine: str | None, as_json: bool
+) -> None:  # fmt: skip
     """Value and gradient of EXPRESSION at a point.
 
     \b
     diffkit grad "x**2*sin(y)" --at x=1 y=2
     diffkit grad "where(x > 0, log(x), 0)" --at x=0.5 --engine forward
     diffkit grad "exp(-t/tau)" --at t=0,1,2 tau=pi/2 --wrt tau --json
+    diffkit grad "sin(x)" --at x=1 --machine cuda           # an NVIDIA GPU: see diffkit doctor
     """
     import numpy as np
 
@@ -154,7 +163,7 @@ def grad(expression: str, assignments: tuple[str, ...], wrt: list[str] | None, e
 
     f, point = _expression(expression), _point(assignments)
     loop = _loop(point)
-    machine = "numpy" if int(np.prod(loop)) <= SMALL_POINTS else "cpu"
+    machine = machine or ("numpy" if int(np.prod(loop)) <= SMALL_POINTS else "cpu")
     value, gradient = value_and_grad(f, wrt=wrt, engine=engine, machine=machine)(point)
     if as_json:
         click.echo(
@@ -228,8 +237,9 @@ def _report_nonfinite(f: Any, point: dict[str, Any], value: Any, gradient: dict[
 @_inputs
 @click.option("--engines", metavar="NAMES", help="Some of symbolic,forward,reverse,finite; all by default.")
 @click.option("--peers", metavar="NAMES", help="Other frameworks beside them: sympy,jax,torch.")
+@click.option("--machine", type=MACHINE, default="cpu", show_default=True, help="Where all engines run.")
 @click.option(
-    "--machine", type=click.Choice(["cpu", "numpy"]), default="cpu", show_default=True, help="Where all engines run."
+    "--machines", metavar="NAMES", help="Further machines, where every engine has a column of its own: cuda,numpy."
 )
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page.")
 @click.option("--markdown", type=click.Path(dir_okay=False), help="Write Markdown.")
@@ -241,7 +251,7 @@ def _report_nonfinite(f: Any, point: dict[str, Any], value: Any, gradient: dict[
 )
 def compare(
     expression: str, assignments: tuple[str, ...], wrt: list[str] | None, engines: str | None, peers: str | None, machine: str,
-    html: str | None, markdown: str | None, json_path: str | None,
+    machines: str | None, html: str | None, markdown: str | None, json_path: str | None,
 ) -> None:  # fmt: skip
     """Differentiate EXPRESSION four ways at a point and judge each answer by the certified truth.
 
@@ -258,6 +268,7 @@ def compare(
         _point(assignments),
         wrt=wrt,
         machine=machine,
+        machines=machines.split(",") if machines else (),
         peers=peers.split(",") if peers else (),
         **names,
     )  # type: ignore[arg-type]
@@ -316,7 +327,6 @@ def benchmarks(module: str | None = None) -> Any:
     Loaded as `diffkit.benchmarks` in both places, so that no other package of that name can stand in their way.
     """
     import importlib.util
-    from pathlib import Path
 
     name, package = "diffkit.benchmarks", Path(__file__).parent
     if name not in sys.modules:
@@ -345,8 +355,17 @@ def benchmarks(module: str | None = None) -> Any:
     help="Folder to write into.",
 )
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of interleaved turns; 9 by default, 3 for tiny.")
+@click.option(
+    "--machine",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="cuda: p1 p2 p10 p13 on a GPU, their answers judged before; writes gpu.json.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def bench(workloads: tuple[str, ...], peers: str | None, size: str, out: str, repeats: int | None, quiet: bool) -> None:
+def bench(
+    workloads: tuple[str, ...], peers: str | None, size: str, out: str, repeats: int | None, machine: str, quiet: bool
+) -> None:
     """Time diffkit and other frameworks side by side: WORKLOADS among p1 p1c p2 … p17, all by default.
 
     Answers are compared before they are timed; frameworks that are not installed are skipped and said (pip install
@@ -358,10 +377,14 @@ def bench(workloads: tuple[str, ...], peers: str | None, size: str, out: str, re
     diffkit bench p1 p2 --peers heyoka,jax
     diffkit bench p3 --repeats 25 --out /tmp/bench
     diffkit bench --size tiny --peers none
+    diffkit bench --machine cuda
     """
     names = None if peers is None else [] if peers == "none" else peers.split(",")
     try:
-        sound = benchmarks("run").run_benchmarks(workloads, names, size, out, repeats, not quiet)
+        if machine == "cuda":
+            sound = benchmarks("gpu_all").run_all(size, Path(out), workloads=workloads, peers=names, rounds=repeats)
+        else:
+            sound = benchmarks("run").run_benchmarks(workloads, names, size, out, repeats, not quiet)
     except KeyboardInterrupt:
         click.echo(f"interrupted; the workloads that were finished are in {out}", err=True)
         sys.exit(INTERRUPTED)

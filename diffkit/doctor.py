@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from typing import Any
 
 from . import __version__
 
 #: what diffkit rests on, and what it can use where it is there
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "sympy", "python-flint", "lark", "optree", "matplotlib")
-OPTIONAL = ("jax", "torch")
+OPTIONAL = ("jax", "torch", "numba-cuda", "nvmath-python")
 
 
 def version_of(package: str) -> str:
@@ -38,8 +39,34 @@ def vectors(features: str) -> str:
 
 
 def cuda_state() -> str:
-    """Whether a GPU can be used."""
-    return "no cuda machine in this version; the cpu machine runs everything"
+    """Which package compiles for GPUs, and the GPU that `machine="cuda"` runs on; or what is missing."""
+    from .machines.cuda.package import package, problem
+
+    missing = problem()
+    if missing:
+        return missing
+    found = package()
+    if found.simulated:
+        return f"{found.name}: kernels run as Python, which is slow, and tests them without a GPU"
+    return f"{found.name}, {gpu(found.cuda)}"
+
+
+def gpu(cuda: Any) -> str:
+    """The current GPU as the package's module `cuda` tells it: name, compute capability, memory, what its driver supports."""
+    device = cuda.get_current_device()
+    name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
+    major, minor = device.compute_capability
+    memory = cuda.current_context().get_memory_info().total / 2**30
+    return f"{name} (compute capability {major}.{minor}, {memory:.0f} GiB, driver for CUDA {driver(cuda)})"
+
+
+def driver(cuda: Any) -> str:
+    """The newest version of CUDA that the driver supports."""
+    try:
+        major, minor = cuda.cudadrv.driver.driver.get_version()
+    except Exception:  # packages differ here
+        return "of an unknown version"
+    return f"{major}.{minor}"
 
 
 def examine() -> dict[str, str]:

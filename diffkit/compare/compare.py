@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..engines import ENGINES, check_engine
 from ..engines import engine as find_engine
 from ..engines.engine import TapeProgram
-from ..errors import ArgumentError, DiffkitError, ExceededError, UnsupportedError
+from ..errors import ArgumentError, DiffkitError, ExceededError, UnavailableError, UnsupportedError
 from ..expr.elements import scalar_work
 from ..expr.node import Expr, free_variables, topological
 from ..machines import check_machine
@@ -42,6 +43,7 @@ def compare(
     engines: Sequence[str] = ENGINES,
     peers: Sequence[str] = (),
     machine: str = "cpu",
+    machines: Sequence[str] | str = (),
     timing: bool = True,
     budget: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
@@ -51,6 +53,9 @@ def compare(
     at:      a dict name -> value or array (loop dims are points), a tuple by position, or a list of these.
     wrt:     the variables to differentiate by; all by default.
     peers:   other frameworks to show beside the engines: "sympy" (lambdify), "jax", "torch" (those that are installed).
+    machine: where the engines and the value run, "cpu", "cuda" or "numpy".
+    machines: others, on which every engine has a column of its own: "reverse on cuda". Its time is held against the value's there;
+             where there is no such machine (no GPU), the column is "unsupported" and its reason says what is missing.
     timing:  False leaves out the cost measurements.
     budget:  of the symbolic engine, ``{"max_ops": 20_000, "seconds": 20}`` unless said otherwise. Over it the outcome of its column
              is "exceeded", and the reason says how far it got. What has no symbolic form (eigh, qr, sort) is "unsupported".
@@ -67,7 +72,9 @@ def compare(
         )
     for name in engines:
         check_engine(name)
-    check_machine(machine)
+    others = [machines] if isinstance(machines, str) else list(machines)
+    for m in (machine, *others):
+        check_machine(m)
     for b in budget or {}:
         if b not in BUDGETS:
             raise ArgumentError(f"budget has no entry {b!r}; it is a dict with {' and '.join(BUDGETS)}")
@@ -94,24 +101,26 @@ def compare(
     truth = _truth(f, chosen, points)
     tape = record(f, variables)
     values = [points[n] for n in names]
-    run_machine = find_machine(machine)
-    executable = run_machine.compile(tape)
-    executable(values)  # the first run may load kernels: no engine's cost
-    seconds_value = median_seconds(lambda: executable(values)) if timing else float("nan")
-
-    case = _Case(f, tape, variables, names, chosen, values, truth, run_machine, seconds_value, timing, budget or {})
+    case = _Case(f, tape, variables, names, chosen, values, truth, find_machine(machine), timing, budget or {})
     columns = {}
     for name in engines:
         report(name)
         columns[name] = case.column(name)
+    for place in dict.fromkeys(m for m in others if m != machine):
+        beside = case.on(place)
+        for name in engines:
+            report(f"{name} on {place}")
+            columns[f"{name} on {place}"] = beside.column(name)
+        if truth.method == "none":
+            beside.judge_by_each_other([columns[f"{n} on {place}"] for n in engines])
     for name in peers:
         report(name)
         columns[name] = case.peer(name)
     if truth.method == "none":
         case.judge_by_each_other([columns[n] for n in engines])
     return Comparison(
-        f, points, tuple(chosen), columns, truth, np.asarray(truth.outcome), list(truth.why), machine, seconds_value, tape.counts(),
-        case.input_condition(), tuple(peers),
+        f, points, tuple(chosen), columns, truth, np.asarray(truth.outcome), list(truth.why), machine, case.seconds_value,
+        tape.counts(), case.input_condition(), tuple(peers),
     )  # fmt: skip
 
 
@@ -142,26 +151,49 @@ def _check_size(f: Expr, wrt: Sequence[str], limit: int, what: str) -> None:
 class _Case:
     def __init__(
         self, f: Expr, tape: Tape, variables: Sequence[Expr], names: Sequence[str], wrt: Sequence[str], values: list[np.ndarray],
-        truth: Any, machine: Any, seconds_value: float, timing: bool, budget: Mapping[str, float],
+        truth: Any, machine: Any, timing: bool, budget: Mapping[str, float],
     ) -> None:  # fmt: skip
         self.budget = dict(budget)
         self.f, self.tape, self.variables, self.names, self.wrt, self.values = f, tape, variables, names, wrt, values
-        self.truth, self.machine, self.seconds_value, self.timing = truth, machine, seconds_value, timing
+        self.truth, self.machine, self.timing = truth, machine, timing
         self.positions = [list(names).index(w) for w in wrt]
         self.dtypes = {v.name: v.dtype for v in variables}
+        #: what a column's name says after the engine's
+        self.place = ""
+        #: by engine: its program, and the seconds that making it took
+        self.programs: dict[str, tuple[Any, float]] = {}
+        self.seconds_value = self._value_seconds()
+
+    def on(self, place: str) -> _Case:
+        """The same programs on another machine."""
+        case = copy(self)
+        case.machine, case.place = find_machine(place), f" on {place}"
+        try:
+            case.seconds_value = case._value_seconds()
+        except DiffkitError:  # each column will say why
+            case.seconds_value = float("nan")
+        return case
+
+    def _value_seconds(self) -> float:
+        executable = self.machine.compile(self.tape)
+        executable(self.values)  # the first run may load kernels: no engine's cost
+        return median_seconds(lambda: executable(self.values)) if self.timing else float("nan")
 
     def column(self, name: str) -> Column:
         """One engine: made, run, timed, judged. What it cannot do becomes the column's outcome."""
         try:
             return self._engine_column(name)
-        except UnsupportedError as problem:
-            return Column(name, "unsupported", str(problem).removeprefix(f"{name}: "))
+        except (UnsupportedError, UnavailableError) as problem:
+            return Column(name + self.place, "unsupported", str(problem).removeprefix(f"{name}: "))
         except ExceededError as problem:
-            return Column(name, "exceeded", str(problem).removeprefix(f"{name}: "))
+            return Column(name + self.place, "exceeded", str(problem).removeprefix(f"{name}: "))
         except (DiffkitError, ArithmeticError, MemoryError, RecursionError, ValueError, TypeError) as problem:
-            return Column(name, "error", f"{type(problem).__name__}: {problem}")
+            return Column(name + self.place, "error", f"{type(problem).__name__}: {problem}")
 
-    def _engine_column(self, name: str) -> Column:
+    def _program(self, name: str) -> tuple[Any, float]:
+        """An engine's program, made once for all machines, and the seconds that it took."""
+        if name in self.programs:
+            return self.programs[name]
         start = perf_counter()
         maker: Any = find_engine(name)
         if self.budget and hasattr(maker, "within"):
@@ -172,10 +204,15 @@ class _Case:
         ):  # a pass for every element; reverse needs one, and symbolic has its own budget
             _check_size(self.f, self.wrt, ANSWERED, f"a pass of {name} for every element")
         program = maker.program(self.tape, self.positions)
+        counting = program.notes.get("seconds", {}).get("count", 0.0)  # of swell, which is not making
+        self.programs[name] = program, perf_counter() - start - counting
+        return self.programs[name]
+
+    def _engine_column(self, name: str) -> Column:
+        program, build = self._program(name)
+        start = perf_counter()
         run = program.on(self.machine)
-        build = (
-            perf_counter() - start - program.notes.get("seconds", {}).get("count", 0.0)
-        )  # counting swell is not making
+        build += perf_counter() - start
         try:
             _check_size(self.f, self.wrt, BARRED, "an error bar for every entry")
             outputs, blocks, bars, slopes = self._answers(program, run)
@@ -184,7 +221,7 @@ class _Case:
             (outputs, blocks), bars, slopes = run(self.values), [[]], {}
             outcome, reason = "exceeded", f"it answered, but nothing says how well: {problem}"
         column = Column(
-            name, outcome, reason, value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
+            name + self.place, outcome, reason, value=outputs[0], gradient=dict(zip(self.wrt, blocks[0], strict=True)),
             error_bar=dict(zip(self.wrt, bars[0], strict=False)), slopes=slopes,
             build_seconds=build, ops=_times(program.tape.counts(), program.evaluations), evaluations=program.evaluations,
             bytes=getattr(run, "register_bytes", 0), swell=program.notes.get("swell"), notes=dict(program.notes),

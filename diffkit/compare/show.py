@@ -69,7 +69,7 @@ def to_terminal(c: Comparison, width: int | None = None) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=width or 132, color_system=None)
+    console = Console(width=width or 144, color_system=None)
     table = Table(title=None, box=None, padding=(0, 2, 0, 0), header_style="bold")
     for k, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if k < 2 else "right", no_wrap=True)
@@ -100,7 +100,7 @@ def _entries(c: Comparison) -> list[str]:
     gradients = (g for column in c.columns.values() for g in column.gradient.values())
     if c.points > LISTED_POINTS or any(v.ndim > 1 for v in (*c.at.values(), *gradients)):
         return []
-    lines = [""]
+    lines, width = [""], max(map(len, c.columns), default=0)
     for k in range(c.points):
         lines.append("at " + ", ".join(f"{n} = {float(v[k])!r}" for n, v in c.at.items()))
         for w in c.wrt:
@@ -112,7 +112,7 @@ def _entries(c: Comparison) -> list[str]:
                     if c.point_outcome[k] == "kink" and w in column.slopes:
                         left, right = column.slopes[w]
                         bar += f"  (slope {left[k]:.6g} from the left, {right[k]:.6g} from the right)"
-                    lines.append(f"    {column.engine:<9} {float(column.gradient[w][k])!r}{bar}")
+                    lines.append(f"    {column.engine:<{width}}  {float(column.gradient[w][k])!r}{bar}")
     return lines
 
 

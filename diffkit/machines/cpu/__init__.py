@@ -7,27 +7,22 @@ array programs (arrays/).
 
 from __future__ import annotations
 
-import math
-
 from ...errors import UnsupportedError
 from ...tape import Tape
 from .arrays import ArrayExecutable
 from .executable import CpuExecutable
 from .on_demand import set_tier
+from .plan import has_large
 from .threads import set_threads, thread_count
 
 __all__ = ["MACHINE", "set_threads", "set_tier", "thread_count"]
-
-
-#: tapes whose arrays all have at most so many elements are run by registers, one an element
-SPREAD_SIZE = 64
 
 
 class CpuMachine:
     name = "cpu"
 
     def compile(self, tape: Tape) -> CpuExecutable | ArrayExecutable:
-        if any(math.prod(kind.shape) > SPREAD_SIZE for kind in set(tape.kinds)):
+        if has_large(tape):
             return ArrayExecutable(tape)
         try:
             return CpuExecutable(tape)

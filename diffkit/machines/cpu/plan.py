@@ -28,6 +28,9 @@ LETTER = {"float64": "d", "weak": "d", "int64": "d", "float32": "f", "bool": "b"
 SIZE = {"d": 8, "f": 4, "b": 1}
 NUMPY = {"d": np.float64, "f": np.float32, "b": np.bool_}
 
+#: elements of an array that may have a register each
+SPREAD_SIZE = 64
+
 _FOLD = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
@@ -112,6 +115,11 @@ def cast_symbol(source: Kind, target: Kind) -> str | None:
     if a == b:
         return "trunc_d" if target.dtype == "int64" and source.dtype in ("float64", "weak") else None
     return f"cast_{a}_{b}"
+
+
+def has_large(tape: Tape) -> bool:
+    """Whether there are arrays that are too large for a register an element."""
+    return any(rows_of(kind) > SPREAD_SIZE for kind in set(tape.kinds))
 
 
 def rows_of(kind: Kind) -> int:

@@ -11,7 +11,9 @@ from typing import Any
 from ...errors import UnavailableError
 from ..cpu.plan import Plan
 from .elementwise import function, written
+from .interpreter import interpreted
 from .package import package
+from .scalars import Source
 
 #: compute capabilities of the generations that are looked at: Turing, Ampere, Hopper
 GENERATIONS = ((7, 5), (8, 0), (9, 0))
@@ -25,7 +27,6 @@ _REPORT = re.compile(
 class Assembled:
     """A kernel for one compute capability. Bytes are those of one thread."""
 
-    ptx: str
     #: of 32 bits; a thread has at most 255
     registers: int
     stack: int
@@ -36,6 +37,34 @@ class Assembled:
     def spilled(self) -> int:
         """Bytes that registers have no room for, written and read."""
         return self.spill_stores + self.spill_loads
+
+
+def compiled(plan: Plan, capability: tuple[int, int], uniform: Sequence[bool] | None = None) -> str:
+    """PTX of a plan's kernel; by default every input has a value for each point. UnavailableError where nothing is compiled."""
+    source = written(plan, uniform or [False] * len(plan.inputs))
+    return _compiled(source, [place.letter for place in (*plan.inputs, *plan.outputs)], capability)
+
+
+def compiled_interpreter(plan: Plan, capability: tuple[int, int]) -> str:
+    """PTX of the kernel that interprets a plan on the device."""
+    letters = [place.letter for place in (*plan.inputs, *plan.outputs)]
+    source = interpreted(plan, [False] * len(plan.inputs)).source
+    return _compiled(source, [*letters, "code", *"dfb", *"dfb"], capability)
+
+
+def _compiled(source: Source, arrays: Sequence[str], capability: tuple[int, int]) -> str:
+    used = package()
+    if used.simulated:
+        raise UnavailableError("Numba's simulator compiles nothing: unset NUMBA_ENABLE_CUDASIM")
+    types = import_module("numba.core.types")
+    named = {
+        "d": types.float64[::1],
+        "f": types.float32[::1],
+        "b": types.boolean[::1],
+        "code": types.int32[:, ::1],
+    }
+    ptx, _ = used.cuda.compile_ptx(function(source, used), (types.int64, *(named[a] for a in arrays)), cc=capability)
+    return ptx
 
 
 def assembler() -> Any:
@@ -52,33 +81,19 @@ def assembler() -> Any:
     return found
 
 
-def assembled(plan: Plan, capability: tuple[int, int], uniform: Sequence[bool] | None = None) -> Assembled:
-    """The kernel of a plan, compiled and assembled for a compute capability; by default every input has a value for each point.
-
-    UnavailableError where that cannot be done here.
-    """
-    linker, used = assembler(), package()
-    types = import_module("numba.core.types")
-    named = {"d": types.float64, "f": types.float32, "b": types.boolean}
-    source = written(plan, uniform if uniform is not None else [False] * len(plan.inputs))
-    signature = (types.int64, *(named[place.letter][::1] for place in (*plan.inputs, *plan.outputs)))
-    ptx, _ = used.cuda.compile_ptx(function(source, used), signature, cc=capability)
-    report = _linked(linker, ptx.encode(), "sm_{}{}".format(*capability))
-    match = _REPORT.search(report)
-    if match is None:
-        raise UnavailableError(f"the assembler's report has another form than expected: {report[:400]}")
-    stack, stores, loads, registers = map(int, match.groups())
-    return Assembled(ptx, registers, stack, stores, loads)
-
-
-def _linked(linker: Any, ptx: bytes, architecture: str) -> str:
-    """What the assembler says of the kernels in this text."""
-    handle = linker.create(3, [f"-arch={architecture}", "-verbose", "-O3"])
+def assembled(ptx: str, capability: tuple[int, int]) -> Assembled:
+    """A kernel's text assembled for a compute capability, that of the text or a later one. UnavailableError as above."""
+    linker, text = assembler(), ptx.encode()
+    handle = linker.create(3, ["-arch=sm_{}{}".format(*capability), "-verbose", "-O3"])
     try:
-        linker.add_data(handle, linker.InputType.PTX, ptx, len(ptx), "kernel")
+        linker.add_data(handle, linker.InputType.PTX, text, len(text), "kernel")
         linker.complete(handle)
         log = bytearray(linker.get_info_log_size(handle))
         linker.get_info_log(handle, log)
-        return log.decode()
     finally:
         linker.destroy(handle)
+    found = _REPORT.search(log.decode())
+    if found is None:
+        raise UnavailableError(f"the assembler's report has another form than is known: {log.decode()[:400]}")
+    stack, stores, loads, registers = map(int, found.groups())
+    return Assembled(registers, stack, stores, loads)

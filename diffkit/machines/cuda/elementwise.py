@@ -13,8 +13,10 @@ from ..cpu.plan import SIZE, Place, Plan, follow
 from .package import Package
 from .scalars import TYPES, Scalar, Scalars, Source
 
-#: lines of source that are compiled as one kernel, for each of which Numba takes some 4 ms; longer tapes are interpreted
+#: lines of source that are compiled as one kernel, for each of which Numba takes some 2 ms; longer tapes are interpreted
 LONGEST = 3000
+#: lines of a basic block: Numba's time grows with the square of a block's length
+BLOCK_LINES = 100
 #: how an element of an input is read, by the letter of its place
 _AS = {"d": "f64", "f": "f32", "b": "bool"}
 
@@ -49,9 +51,16 @@ def written(plan: Plan, uniform: Sequence[bool]) -> Source:
             if not same:
                 read(k, place, "i")
 
+        ends = [len(source.lines)]
+
         def apply(symbol: str, values: list[Scalar]) -> Scalar:
             primitive = by_symbol()[symbol]
             k = spaces[primitive.letter]
+            if len(source.lines) >= ends[-1] + BLOCK_LINES:
+                source.line("if count < 0:")  # it ends the block, and leaves no instruction
+                with source.indented():
+                    source.line("pass")
+                ends.append(len(source.lines))
             return primitive.body(k, *(Scalar(k, v.text, v.kind) for v in values))  # type: ignore[return-value,arg-type]
 
         follow(plan, registers, apply)

@@ -94,7 +94,7 @@ class CudaExecutable:
         if out is not None and not on_device:
             self.signature.check_out(out, loop)
         cuda = package().cuda
-        stream = cuda.default_stream() if on_device else cuda.stream()
+        stream: Any = 0 if on_device else cuda.stream()  # 0: the default one
         results = targets(out if on_device else None, gives, loop, stream)
         if points:
             inputs, uniform = [], []

@@ -221,7 +221,10 @@ class Scalars:
     def select(self, mask: Scalar, x: Any, y: Any) -> Scalar:
         kind = next((v.kind for v in (x, y) if isinstance(v, Scalar)), self.kind)
         a, b = (v.text if isinstance(v, Scalar) else self.literal(v, kind) for v in (x, y))
-        return self.make(f"{a} if {mask.text} else {b}", kind)
+        if kind == MASK:
+            return self.make(f"{a} if {mask.text} else {b}", kind)
+        # one instruction; Numba would make four blocks of Python's own conditional, and compile for several times as long
+        return self.make(f"cuda.selp({mask.text}, {a}, {b})", kind)
 
     # ---- bits ----
     def as_int(self, x: Scalar) -> Scalar:
