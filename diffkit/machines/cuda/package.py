@@ -93,7 +93,12 @@ def problem() -> str:
         return ""
     try:
         if not found.cuda.is_available():
-            return f"{found.name} finds no NVIDIA GPU, or no driver for one (nvidia-smi shows both)"
+            own = (
+                ""
+                if found.name.startswith("numba-")
+                else '; NVIDIA\'s own compiler comes with pip install "diffkit[cuda]"'
+            )
+            return f"{found.name} finds no NVIDIA GPU, or no driver for one (nvidia-smi shows both){own}"
         found.cuda.current_context()
     except Exception as failure:  # whatever a driver raises
         return f"{found.name} cannot use the GPU: {failure}"
