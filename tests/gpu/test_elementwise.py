@@ -166,6 +166,59 @@ def test_out():
         CUDA.compile(tape)([points], [np.zeros((2, 2)), np.zeros((2, 3))])
 
 
+# ---- arrays on the device ------------------------------------------------------------------------------------------
+def on_device(array):
+    return package().cuda.to_device(np.ascontiguousarray(array))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_buffers_of_numpy_are_filled_beside_arguments_on_the_device(large):
+    """Of a tape as one kernel, and of an array program."""
+    x = dk.symbol("x", shape=(70,)) if large else dk.symbol("x")
+    tape = record([dk.sin(x), x * x], [x])
+    points = np.linspace(0, 1, 140).reshape(2, 70) if large else np.linspace(0, 1, 6)
+    expected = CPU.compile(tape)([points])
+    first, second = np.zeros(points.shape), on_device(np.zeros(points.shape))
+    CUDA.compile(tape)([on_device(points)], [first, second])
+    assert not difference([first, second.copy_to_host()], expected)
+
+
+@pytest.mark.parametrize("longest", [executable.LONGEST, 0])
+def test_buffers_may_be_arguments_on_the_device(longest, monkeypatch):
+    monkeypatch.setattr(executable, "LONGEST", longest)
+    x, y = dk.symbols("x y")
+    tape = record([dk.sin(x) * y, x * x + y], [x, y])
+    points, others = np.linspace(0, 1, 40), np.linspace(1, 3, 40)
+    expected = CPU.compile(tape)([points, others])
+    given, other = on_device(points), on_device(others)
+    CUDA.compile(tape)([given, other], [other, given])
+    assert not difference([other.copy_to_host(), given.copy_to_host()], expected)
+    line = on_device(np.concatenate([points, [0.0]]))  # written one element behind where it is read
+    CUDA.compile(tape)([line[:-1], on_device(others)], [line[1:], on_device(others)])
+    assert not difference([line.copy_to_host()[1:]], expected[:1])
+
+
+@pytest.mark.skipif(not package().simulated, reason="Numba's arrays on a GPU have no views that run backwards")
+def test_arrays_on_the_device_may_run_backwards():
+    x, y = dk.symbols("x y")
+    tape = record([x * y, x + y], [x, y])
+    points = np.arange(30.0).reshape(5, 6)
+    for cut in (np.s_[::-1], np.s_[:, ::-2], np.s_[::-1, ::2], np.s_[1:4, ::-1]):
+        values = points[cut], points[cut][:1] + 0.5
+        found = CUDA.compile(tape)([on_device(points)[cut], values[1]])
+        assert not difference([f.copy_to_host() for f in found], CPU.compile(tape)(list(values)))
+
+
+@pytest.mark.parametrize("text", ["sin(x)*exp(y) + tanh(x*y)", "where(x > 0, x*y, y)^2", "x + 1", "erf(x) + lgamma(y)"])
+def test_long_tapes_are_interpreted_on_the_device(text, monkeypatch):
+    """To the same bits; with one value of y for all points, too."""
+    monkeypatch.setattr(executable, "LONGEST", 0)
+    f = dk.parse(text)
+    program = find_engine("reverse").program(record(f, [dk.symbol(v) for v in f.variables]), range(len(f.variables)))
+    columns = {"x": np.linspace(-2, 2, 2 * FEW_THREADS + 3), "y": np.float64(1.25)}
+    same_derivative(program, [columns[v] for v in f.variables])
+
+
 def test_the_same_kernel_serves_any_number_of_points():
     x = dk.symbol("x")
     run = CUDA.compile(record([dk.tan(x), dk.erf(x)], [x]))

@@ -41,7 +41,7 @@ def test_every_engine_has_a_column_a_machine() -> None:
     assert c.agree and c.machine == "cpu"
     for name, column in c.columns.items():
         assert column.engine == name and column.outcome == "ok" and column.coverage == 1 and column.max_ulp < 1e6
-        assert column.seconds > 0 and column.ratio_to_value > 0 and column.build_seconds >= 0
+        assert column.seconds > 0 and column.ratio_to_value > 0
     assert c["reverse on numpy"].ops == c["reverse"].ops
 
 

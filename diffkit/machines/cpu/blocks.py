@@ -8,7 +8,7 @@ import numpy as np
 
 from .library import library
 from .plan import SIZE, Plan
-from .threads import share, thread_count
+from .threads import share, useful_threads
 
 #: registers of a block should stay in the second-level cache
 CACHE_BYTES = 256 * 1024
@@ -72,7 +72,7 @@ class Blocks:
                 slots[-1 - at] = address, size
             else:
                 stores.append((address, at, size, rows))
-        threads, size = thread_count(), -(-end * block // 64) * 64
+        threads, size = useful_threads(), -(-end * block // 64) * 64
         workspace = self._workspace(size * threads)
         tables = (plan.code, plan.table, self.addresses, *(
             np.array(rows, np.int64).reshape(-1, width)

@@ -35,7 +35,7 @@ def thread_count() -> int:
     return _count or available()
 
 
-def _useful() -> int:
+def useful_threads() -> int:
     """Threads that have a processor each: more would wait for each other."""
     return min(thread_count(), available())
 
@@ -47,7 +47,7 @@ def set_threads(n: int | None) -> None:
         raise ArgumentError(f"set_threads takes a whole number of at least 1, or None, not {n!r}")
     with _lock:
         _count = int(n or 0)
-    _dismiss(but=_useful())
+    _dismiss(but=useful_threads())
 
 
 def _dismiss(but: int = 1) -> None:
@@ -67,7 +67,7 @@ def gather(work: int, most: int) -> Team | None:
     None where they would not pay, or where they and the caller are more than `most`.
     """
     global _team
-    threads = _useful()
+    threads = useful_threads()
     if threads == 1 or work < PARALLEL_WORK:
         return None
     team = _team

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from ..protocol import Signature
 from .elementwise import LONGEST, function, written
 from .interpreter import interpreted
 from .package import package
-from .transfer import flat, targets, used
+from .scalars import Source
+from .transfer import deliver, flat, targets, used
 
 #: threads of a block; and blocks a multiprocessor, of which each thread takes several points
 BLOCK, BLOCKS_EACH = 128, 16
 #: memory for the registers of the device's interpreter
 REGISTER_BYTES = 1 << 30
-
 
 #: (points, inputs and outputs as flat arrays on the device, stream)
 Launch = Callable[[int, Sequence[Any], Any], None]
@@ -30,9 +29,9 @@ Launch = Callable[[int, Sequence[Any], Any], None]
 class Compiled:
     """A tape as one kernel."""
 
-    def __init__(self, plan: Plan, uniform: Sequence[bool]) -> None:
+    def __init__(self, source: Source) -> None:
         used = package()
-        self._kernel = used.cuda.jit(function(written(plan, uniform), used))
+        self._kernel = used.cuda.jit(function(source, used))
 
     def __call__(self, points: int, arrays: Sequence[Any], stream: Any) -> None:
         self._kernel[grid(points), BLOCK, stream](points, *arrays)
@@ -74,14 +73,10 @@ class CudaExecutable:
         key = tuple(uniform)
         found = self._kernels.get(key)
         if found is None:
-            found = self._kernels.setdefault(key, Compiled(self.plan, key) if self._short else Stepwise(self.plan, key))
+            source = written(self.plan, key) if len(self.plan.code) <= LONGEST else None
+            short = source is not None and len(source.lines) <= LONGEST
+            found = self._kernels.setdefault(key, Compiled(source) if short else Stepwise(self.plan, key))  # type: ignore[arg-type]
         return found
-
-    @cached_property
-    def _short(self) -> bool:
-        return (
-            len(self.plan.code) <= LONGEST and len(written(self.plan, [False] * len(self.plan.inputs)).lines) <= LONGEST
-        )
 
     def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any]:
         takes, gives = self.signature.takes, self.signature.gives
@@ -95,7 +90,7 @@ class CudaExecutable:
             self.signature.check_out(out, loop)
         cuda = package().cuda
         stream: Any = 0 if on_device else cuda.stream()  # 0: the default one
-        results = targets(out if on_device else None, gives, loop, stream)
+        results = targets(out if on_device else None, gives, loop, arrays, stream)
         if points:
             inputs, uniform = [], []
             for array, (_, core, _), place in zip(arrays, takes, self.plan.inputs, strict=True):
@@ -105,7 +100,7 @@ class CudaExecutable:
             lines = [r.reshape(r.size) for r in results]
             self.kernel(uniform)(points, [*inputs, *lines], stream)
         if on_device:
-            return results if out is None else [r if b is None else b for r, b in zip(results, out, strict=True)]
+            return deliver(results, out, stream)
         on_host = [np.empty((*loop, *core), dtype) for core, dtype in gives] if out is None else list(out)
         for result, target in zip(results, on_host, strict=True):
             if target.flags.c_contiguous and target.size:

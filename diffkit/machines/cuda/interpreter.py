@@ -58,11 +58,12 @@ class _Trace:
         self.steps: list[tuple[tuple[str, int | str], list[int]]] = []
         self.constants: list[tuple[float, str]] = []
         registers: dict[int, int] = {}
+        counts = dict.fromkeys("dfb", 0)
         for value, place in plan.constants:
             for x, at in zip(value.ravel().tolist(), rows_of(place), strict=True):
-                position = sum(letter == place.letter for _, letter in self.constants)
+                registers[at] = self._add(("constant", place.letter), [counts[place.letter]], place.letter)
                 self.constants.append((x, place.letter))
-                registers[at] = self._add(("constant", place.letter), [position], place.letter)
+                counts[place.letter] += 1
         for k, place in enumerate(plan.inputs):
             for r, at in enumerate(rows_of(place)):
                 registers[at] = self._add(("load", k), [r], place.letter)

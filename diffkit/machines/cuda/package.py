@@ -47,18 +47,38 @@ class Package:
             return value if hasattr(value, "copy_to_host") else None
         return self.cuda.as_cuda_array(value) if hasattr(value, "__cuda_array_interface__") else None
 
-    def line(self, array: Any) -> Any:
-        """The memory from a device array's first element on, as a flat array."""
-        length = 1 + sum((n - 1) * s // array.dtype.itemsize for n, s in zip(array.shape, array.strides, strict=True))
+    def line(self, array: Any) -> tuple[Any, int]:
+        """All memory that a device array has elements in, as a flat array, and where in it the first element is."""
+        steps = [(n - 1) * s // array.dtype.itemsize for n, s in zip(array.shape, array.strides, strict=True)]
+        length, first = 1 + sum(map(abs, steps)), -sum(s for s in steps if s < 0)
         if self.simulated:
-            return type(array)(np.lib.stride_tricks.as_strided(array._ary, (length,), (array.dtype.itemsize,)))
-        return self.cuda.as_cuda_array(_Line(array, length))
+            lowest = array._ary[tuple(slice(None, None, -1 if s < 0 else 1) for s in array.strides)]
+            return type(array)(np.lib.stride_tricks.as_strided(lowest, (length,), (array.dtype.itemsize,))), first
+        return self.cuda.as_cuda_array(_Line(array, length, first)), first
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether two device arrays have memory in common (or, with gaps in them, may have)."""
+        if self.simulated:
+            return bool(np.may_share_memory(a._ary, b._ary))
+        (begin, end), (first, last) = _extent(a), _extent(b)
+        return begin < last and first < end
+
+
+def _extent(array: Any) -> tuple[int, int]:
+    """The bytes that an array's elements lie within."""
+    ends = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+    begin = array.__cuda_array_interface__["data"][0]
+    low = begin + sum(e for e in ends if e < 0)
+    return low, begin + sum(e for e in ends if e > 0) + array.dtype.itemsize if array.size else low
 
 
 class _Line:
-    def __init__(self, array: Any, length: int) -> None:
+    def __init__(self, array: Any, length: int, first: int) -> None:
         self._held = array  # whose memory it is
-        self.__cuda_array_interface__ = {**array.__cuda_array_interface__, "shape": (length,), "strides": None}
+        described = dict(array.__cuda_array_interface__)
+        address, read_only = described["data"]
+        described.update(shape=(length,), strides=None, data=(address - first * array.dtype.itemsize, read_only))
+        self.__cuda_array_interface__ = described
 
 
 @lru_cache(maxsize=1)
@@ -93,12 +113,10 @@ def problem() -> str:
         return ""
     try:
         if not found.cuda.is_available():
-            own = (
-                ""
-                if found.name.startswith("numba-")
-                else '; NVIDIA\'s own compiler comes with pip install "diffkit[cuda]"'
-            )
-            return f"{found.name} finds no NVIDIA GPU, or no driver for one (nvidia-smi shows both){own}"
+            said = f"{found.name} finds no NVIDIA GPU, or no driver for one (nvidia-smi shows both)"
+            if found.name.startswith("numba-"):
+                return said
+            return said + '; NVIDIA\'s own compiler comes with pip install "diffkit[cuda]"'
         found.cuda.current_context()
     except Exception as failure:  # whatever a driver raises
         return f"{found.name} cannot use the GPU: {failure}"

@@ -49,14 +49,20 @@ def flat(array: Any, loop: tuple[int, ...], core: tuple[int, ...], dtype: type, 
     result = cuda.device_array(math.prod(full), array.dtype, stream=stream)
     sizes = cuda.to_device(np.array(full or [1], np.int64), stream)
     steps = cuda.to_device(np.array(strides or [0], np.int64), stream)
-    spread[min(-(-result.size // BLOCK), 1024), BLOCK, stream](package().line(array), sizes, steps, result)
+    line, first = package().line(array)
+    spread[min(-(-result.size // BLOCK), 1024), BLOCK, stream](line, first, sizes, steps, result)
     return result, same
 
 
 def targets(
-    out: Sequence[Any] | None, gives: Sequence[tuple[tuple[int, ...], np.dtype]], loop: tuple[int, ...], stream: Any
+    out: Sequence[Any] | None,
+    gives: Sequence[tuple[tuple[int, ...], np.dtype]],
+    loop: tuple[int, ...],
+    read: Sequence[Any],
+    stream: Any,
 ) -> list[Any]:
-    """Arrays on the device for the outputs: those of `out` that lie there, new ones for others. ShapeError where one is unfit."""
+    """Arrays on the device for the outputs: those of `out` that lie there, unless they share memory with what is `read`; new ones
+    for others. ShapeError where one is unfit."""
     if out is not None and len(out) != len(gives):
         raise ShapeError(f"out= needs {len(gives)} arrays, {len(out)} given")
     found = []
@@ -70,5 +76,31 @@ def targets(
                 f"out= needs a device array without gaps of {dtype}{list(shape)} for output {k}, not "
                 f"{array.dtype}{list(array.shape)}"
             )
+        elif any(package().overlap(array, r) for r in read if not isinstance(r, np.ndarray)):
+            array = package().cuda.device_array(shape, dtype, stream=stream)
         found.append(array)
     return found
+
+
+def deliver(results: Sequence[Any], out: Sequence[Any] | None, stream: Any) -> list[Any]:
+    """The results, written into the buffers of `out` that they do not lie in already: those of NumPy are waited for."""
+    if out is None:
+        return list(results)
+    for result, buffer in zip(results, out, strict=True):
+        if buffer is None or not result.size:
+            continue
+        if isinstance(buffer, np.ndarray):
+            to_host(result, buffer, stream)
+        elif package().overlap(result, target := package().on_device(buffer)):
+            continue
+        else:
+            target.copy_to_device(result, stream)
+    return [r if b is None else b for r, b in zip(results, out, strict=True)]
+
+
+def to_host(result: Any, buffer: np.ndarray, stream: Any) -> None:
+    """Into an array of NumPy, of any layout and dtype; it is there when this returns."""
+    found = result.copy_to_host(stream=stream)
+    if stream:
+        stream.synchronize()
+    buffer[...] = found

@@ -18,7 +18,7 @@ from ..blocks import block_size
 from ..library import library
 from ..plan import LETTER, NUMPY, SIZE
 from ..team import PARALLEL_WORK
-from ..threads import WAKING_WORK, gather, interruptible, thread_count
+from ..threads import WAKING_WORK, gather, interruptible, useful_threads
 from .axes import best_axis, is_native, over_loop
 from .compiling.tiers import Tiers
 from .memory import SMALL, Core, Memory, address_of
@@ -252,7 +252,7 @@ class Ready:
                 cuts.append((block, self._pieces(phase, lanes, block) if isinstance(phase, Lanes) else 1))
             memory.cut(cuts, lanes, sum(_work(phase, lanes) for phase in program.phases))
         memory.tabulate()
-        team = gather(memory.work, thread_count()) if memory.work >= PARALLEL_WORK else None
+        team = gather(memory.work, useful_threads()) if memory.work >= PARALLEL_WORK else None
         run = memory.describe(self.addresses, lanes, 1 if team is None else team.size)
         for first, end in self._segments:
             phase = program.phases[first]

@@ -19,7 +19,7 @@ from ...cpu.arrays.program import FIRST_INPUT, Lanes, Program
 from ...cpu.plan import LETTER, NUMPY
 from ...protocol import Signature
 from ..package import package
-from ..transfer import flat, targets, used
+from ..transfer import deliver, flat, targets, used
 from .lowering import Lowering
 from .memory import DEFAULT_STREAM, Layout, Memory
 from .planning import planned
@@ -72,17 +72,16 @@ class CudaArrayExecutable:
             self.signature.check_out(out, loop)
         gives = self.signature.gives
         if on_device:
-            results = targets(out, gives, loop, DEFAULT_STREAM)
+            results = targets(out, gives, loop, arrays, DEFAULT_STREAM)
         else:
             results = [np.empty((*loop, *core), dtype) for core, dtype in gives]
         if math.prod(loop):
             self._run(arrays, loop, results, on_device)
-        if out is None:
-            return results
-        for buffer, result in zip(out, results, strict=True):
-            if not on_device:
-                buffer[...] = result
-        return [r if b is None else b for r, b in zip(results, out, strict=True)]
+        if on_device:
+            return deliver(results, out, DEFAULT_STREAM)
+        for buffer, result in zip(out or (), results, strict=False):
+            buffer[...] = result
+        return results if out is None else list(out)
 
     def _run(self, arrays: Sequence[Any], loop: tuple[int, ...], results: Sequence[Any], on_device: bool) -> None:
         points = math.prod(loop)
