@@ -19,7 +19,7 @@ from diffkit.errors import UnavailableError as Missing
 from .array_peers import Loss, functions
 from .gpu_harness import gpu, on_device
 from .harness import Contestant, Run, UnavailableError
-from .peers import Problem, jax_modules, namespace, peer
+from .peers import Problem, jax_modules, namespace, peer, torch_eager_run
 
 #: of PyTorch's tensors
 DEVICE = "cuda"
@@ -150,20 +150,8 @@ def torch_functions() -> SimpleNamespace:
 
 
 def torch_eager_columns(p: Problem) -> Run:
-    torch = torch_on_gpu()
-    m = namespace("torch", "torch.erf")
-    moving, fixed = p.split(_tensors(p.inputs))
-    leaves = [c.requires_grad_() for c in moving]
-
-    def run() -> list[Any]:
-        values = p.function(m, *leaves, *fixed)
-        rows = [
-            torch.autograd.grad(v, leaves, torch.ones_like(v), retain_graph=k + 1 < p.outputs, materialize_grads=True)
-            for k, v in enumerate(values)
-        ]
-        return p.in_order([v.detach() for v in values], rows)
-
-    return run
+    torch_on_gpu()
+    return torch_eager_run(p, device=DEVICE)
 
 
 def torch_compiled_columns(p: Problem) -> Run:

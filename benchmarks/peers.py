@@ -232,11 +232,11 @@ def torch_contestants(
     return made
 
 
-def torch_eager_run(p: Problem) -> Run:
+def torch_eager_run(p: Problem, device: str = "cpu") -> Run:
     import torch
 
     m = namespace("torch", "torch.erf")
-    moving, fixed = p.split([torch.from_numpy(c) for c in p.inputs])
+    moving, fixed = p.split([torch.as_tensor(c, device=device) for c in p.inputs])
     leaves = [c.requires_grad_() for c in moving]
 
     def run() -> list[Any]:
