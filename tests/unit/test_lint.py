@@ -7,10 +7,10 @@ import pytest
 
 import diffkit as dk
 from diffkit.check import lint, nan_origin
-from diffkit.check.findings import CODES, SEVERITIES
-from diffkit.check.match import find
-from diffkit.check.patterns import PATTERNS
-from diffkit.check.ranges import Range, ranges
+from diffkit.check.linting.findings import CODES, SEVERITIES
+from diffkit.check.linting.match import find
+from diffkit.check.linting.patterns import PATTERNS
+from diffkit.check.linting.ranges import Range, ranges
 from diffkit.tape import record
 
 

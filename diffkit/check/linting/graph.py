@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from ..expr.node import Expr, topological
-from ..ops import VARIABLE
+from ...expr.node import Expr, topological
+from ...ops import VARIABLE
 from .ranges import Range, ranges
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..expr.printing import brief
-from ..transforms.arguments import bind_names, distinct_variables, expression_of
+from ...expr.printing import brief
+from ...transforms.arguments import bind_names, distinct_variables, expression_of
 from .findings import SEVERITIES, LintReport
 from .graph import Graph
 from .pointwise import findings_at

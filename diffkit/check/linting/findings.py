@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from ..expr.node import Expr, topological
-from ..expr.printing import brief, length, spell, to_text
+from ...expr.node import Expr, topological
+from ...expr.printing import brief, length, spell, to_text
 
 CODES = ("unsafe-where", "zero-times-infinity", "cancellation", "overflow", "kink", "discontinuity", "domain")
 #: error: the answer at the given point is not usable; warning: it can go wrong; note: something to know

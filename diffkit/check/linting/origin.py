@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engines.rounding import evaluate_template
-from ..expr.kind import Kind
-from ..expr.node import Expr
-from ..expr.printing import brief
-from ..machines.numpy import laned_inputs, run
-from ..ops import Op
-from ..tape import Builder, Tape, expressions, templates
+from ...engines.rounding import evaluate_template
+from ...expr.kind import Kind
+from ...expr.node import Expr
+from ...expr.printing import brief
+from ...machines.numpy import laned_inputs, run
+from ...ops import Op
+from ...tape import Builder, Tape, expressions, templates
 from .singular import inside
 
 

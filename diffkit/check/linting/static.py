@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..expr.functions import RULES, as_expr
-from ..expr.node import Expr
-from ..expr.printing import brief
-from ..ops import TABLE
-from ..ops.kinks import current
-from ..ops.kinks import kinks as under
+from ...expr.functions import RULES, as_expr
+from ...expr.node import Expr
+from ...expr.printing import brief
+from ...ops import TABLE
+from ...ops.kinks import current
+from ...ops.kinks import kinks as under
 from .findings import Finding, place, text
 from .graph import Graph
 from .match import Hit, find

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..engines.rounding import evaluate_template
-from ..expr.node import Expr
-from ..machines.numpy import laned_inputs, run
-from ..numerics import unit_roundoff
-from ..ops import TABLE
-from ..tape import record, templates
-from ..transforms.arguments import distinct_variables
-from ..transforms.programs import make_program
+from ...engines.rounding import evaluate_template
+from ...expr.node import Expr
+from ...machines.numpy import laned_inputs, run
+from ...numerics import unit_roundoff
+from ...ops import TABLE
+from ...tape import record, templates
+from ...transforms.arguments import distinct_variables
+from ...transforms.programs import make_program
 from .findings import Finding, place
 from .graph import Graph
 from .origin import counting, finite_lanes, nan_origin

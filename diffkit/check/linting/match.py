@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from ..expr.functions import RULES, as_expr
-from ..expr.node import Expr, free_variables
-from ..expr.text import parse
-from ..transforms.arguments import substitute
+from ...expr.functions import RULES, as_expr
+from ...expr.node import Expr, free_variables
+from ...expr.text import parse
+from ...transforms.arguments import substitute
 from .patterns import PATTERNS, Pattern
 
 COMMUTATIVE = {"add", "multiply"}

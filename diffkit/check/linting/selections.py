@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..expr.functions import RULES
-from ..expr.node import Expr, free_variables, node, topological
-from ..expr.printing import brief
-from ..machines.numpy import run
-from ..ops import TABLE
-from ..tape import record
+from ...expr.functions import RULES
+from ...expr.node import Expr, free_variables, node, topological
+from ...expr.printing import brief
+from ...machines.numpy import run
+from ...ops import TABLE
+from ...tape import record
 from .findings import NODES, Finding, place, size, text
 from .graph import Graph
 from .singular import domains

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..expr.kind import constant_value
-from ..expr.node import Expr, topological
-from ..ops import CONSTANT
+from ...expr.kind import constant_value
+from ...expr.node import Expr, topological
+from ...ops import CONSTANT
 
 _INF = math.inf
 

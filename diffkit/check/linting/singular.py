@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engines.rounding import evaluate_template
-from ..expr.kind import Kind
-from ..expr.node import Expr
-from ..tape import templates
+from ...engines.rounding import evaluate_template
+from ...expr.kind import Kind
+from ...expr.node import Expr
+from ...tape import templates
 from .ranges import ALL, Range
 
 #: whole and half numbers on which an operation of one argument is tried outside its stated interval (a power with an
