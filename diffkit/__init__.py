@@ -32,6 +32,7 @@ _PLACES = {
         ("derivative", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"), ".transforms"
     ),
     "trace_table": ".explain",
+    "check_gradient": ".check",
     "lint": ".check",
     **dict.fromkeys(
         (

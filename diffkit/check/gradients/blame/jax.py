@@ -1,0 +1,141 @@
+"""JAX: the equations of a function's jaxpr, each checked alone at the operands it has in one call; and where a NaN was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..jax_functions import JaxFunction
+from ..jaxprs import CALLS, CUSTOM, Run, Value, applied, line_of
+from .blame import Blame, between, misfit
+
+#: equations of one primitive, or calls of one custom_vjp, that are looked at
+EACH = 4
+#: equations with a body, into which the search goes
+_LOOPS = ("cond", "scan")
+
+
+def blame_jax(function: JaxFunction, at: np.ndarray) -> list[Blame]:
+    """Of a JaxFunction without a gradient of its own."""
+    if function.grad is not None:
+        return []
+    found: dict[str, Blame] = {}
+    seen: Counter[str] = Counter()
+
+    def look(eqn: Any, given: Sequence[Value], results: Sequence[Value]) -> None:
+        if eqn is None or not any(v.varies for v in results):
+            return
+        what, defined = _called(eqn)
+        if what in found or seen[what] >= EACH or any(map(between, defined.split("/"))):
+            return
+        seen[what] += 1
+        wrong = _checked(eqn, given, seen[what])
+        if wrong:
+            place = "\n".join(p for p in (f"  defined at {defined}" if defined else "", line_of(eqn)) if p)
+            found[what] = Blame(what, place, wrong)
+
+    run = Run(look, lambda eqn: eqn.primitive.name in CALLS or eqn.primitive.name in _LOOPS, steps=1)
+    with suppress(Exception):  # what cannot be run so cannot be blamed
+        leaves = [jnp.array(a) for a in function.arrays(at)]
+        run.run(jax.make_jaxpr(function._flat)(*leaves), [run.value(a, True) for a in leaves])
+    # a path that is cut on purpose is the culprit only where nothing else is
+    stopped = found.pop("stop_gradient", None)
+    return list(found.values()) or ([stopped] if stopped else [])
+
+
+def _called(eqn: Any) -> tuple[str, str]:
+    """What an equation is, and where the function is defined that it calls by a rule of its own."""
+    name = eqn.primitive.name
+    if name not in CUSTOM:
+        return name, ""
+    info = getattr(getattr(eqn.params.get("call_jaxpr"), "jaxpr", None), "debug_info", None)
+    function, _, defined = str(getattr(info, "func_src_info", "") or "").partition(" at ")
+    kind = "custom_jvp" if "jvp" in name else "custom_vjp"
+    return f"the {kind} function {function or '(unnamed)'}", defined
+
+
+def _checked(eqn: Any, given: Sequence[Value], seed: int) -> str:
+    """What is wrong with an equation's gradient; "" where nothing is, or nothing can be told."""
+    floating = [v.floating for v in given]
+
+    def alone(*operands: Any) -> list[Any]:
+        return applied(eqn, operands)
+
+    with suppress(Exception):
+        function = JaxFunction(alone, tuple(v.data for v in given))
+        names = [f"arg{k}" for k, v in enumerate(given) if floating[k] and v.varies]
+        return str(misfit(function, seed, names) or "")
+    return ""
+
+
+# ---- NaN ----
+def origin(function: JaxFunction, z: np.ndarray) -> str | None:
+    """See JaxFunction.nan_origin."""
+    leaves = [jnp.array(a) for a in function.arrays(z)]
+
+    def gradient(*leaves: Any) -> Any:
+        outputs, pullback = jax.vjp(function._flat, *leaves)
+        return [*outputs, *pullback([jnp.ones_like(o) for o in outputs])]
+
+    made: dict[int, tuple[Any, Sequence[Value], Value]] = {}
+
+    def look(eqn: Any, given: Sequence[Value], results: Sequence[Value]) -> None:
+        for r in results:
+            if not r.finite:
+                made[r.number] = (eqn, given, r)
+
+    run = Run(look, lambda eqn: True, steps=1000)
+    results = run.run(jax.make_jaxpr(gradient)(*leaves), [run.value(a, True) for a in leaves])
+    guilty = _reaching(made, [r for r in results if not r.finite])
+    clean = [m for m in guilty if m[0] is not None and all(v.finite for v in m[1])]
+    infinite = [
+        m for m in guilty
+        if m[0] is not None and m not in clean and np.isnan(m[2].array).any() and not any(_has_nan(v) for v in m[1])
+    ]  # fmt: skip
+    if not clean and not infinite:
+        return None
+    told = []
+    if clean:
+        told.append(f"{_named(clean[0][0])} made {_first(clean[0][2]):g} of finite operands{_at(clean[0][0])}")
+    if infinite:
+        eqn, given, _ = infinite[0]
+        product = any(v.floating and bool((v.array == 0).any()) for v in given)
+        how = " (0 · inf: where a branch was not taken, say)" if eqn.primitive.name == "mul" and product else ""
+        told.append(f"{_named(eqn)} made nan of infinities{how}{_at(eqn)}")
+    return "\n".join(told)
+
+
+def _reaching(made: dict[int, tuple], bad: Sequence[Value]) -> list[tuple[Any, Sequence[Value], Value]]:
+    """Of the values that are not finite, those that these came from, in the order of the computation."""
+    stack, seen = [v.number for v in bad], set()
+    while stack:
+        number = stack.pop()
+        if number in seen or number not in made:
+            continue
+        seen.add(number)
+        stack += [v.number for v in made[number][1] if not v.finite]
+    return [made[n] for n in sorted(seen)]
+
+
+def _has_nan(value: Value) -> bool:
+    return value.floating and bool(np.isnan(value.array).any())
+
+
+def _first(value: Value) -> float:
+    line = value.array.reshape(-1)
+    return float(line[~np.isfinite(line)][0])
+
+
+def _named(eqn: Any) -> str:
+    return _called(eqn)[0]
+
+
+def _at(eqn: Any) -> str:
+    line = line_of(eqn)
+    return f"\n{line}" if line else ""

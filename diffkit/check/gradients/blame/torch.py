@@ -1,0 +1,362 @@
+"""PyTorch: autograd.Functions, then submodules, each checked alone at the arguments it has in one call; else what detaches.
+
+And where a NaN of the backward sweep was made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optree
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ....errors import Place
+from ..torch_functions import TorchFunction, modules_of
+from .blame import Blame, between, misfit, shown, users_line
+
+#: autograd.Functions and submodules that are checked, at most
+MOST = 200
+#: results that have no gradient by their nature
+_WITHOUT = {
+    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full", "new_empty",
+    "new_tensor", "bernoulli",
+}  # fmt: skip
+
+
+def blame_torch(function: TorchFunction, at: np.ndarray) -> list[Blame]:
+    """Of a TorchFunction without a gradient of its own."""
+    if function.grad is not None:
+        return []
+    parts = _Parts()
+    with suppress(Exception), parts.recorded(function):
+        function._graph(function.arrays(at))
+    found = _functions(parts) or _submodules(parts)
+    return found or _cuts(function, at)
+
+
+# ---- what a call is made of ----
+@dataclass
+class _Part:
+    """A call of a submodule or an autograd.Function, with copies of its arguments."""
+
+    name: str
+    call: Any
+    arguments: tuple
+    named: dict[str, Any]
+    place: str
+    #: whether it was called through an autograd.Function's apply
+    custom: bool
+    parents: tuple[str, ...]
+
+
+class _Parts:
+    """The calls of submodules and of the user's autograd.Functions during one call."""
+
+    def __init__(self) -> None:
+        self.submodules: list[_Part] = []
+        self.functions: list[_Part] = []
+        self._running: list[str] = []
+
+    @contextmanager
+    def recorded(self, function: TorchFunction) -> Iterator[None]:
+        with ExitStack() as undo:
+            for module in modules_of(function.fun):
+                for name, part in module.named_modules():
+                    if part is function.fun:
+                        continue
+                    own = name or type(part).__name__
+                    undo.callback(part.register_forward_pre_hook(self._entering(own), with_kwargs=True).remove)
+                    undo.callback(part.register_forward_hook(self._leaving, always_call=True).remove)
+            for kind in _users_functions():
+                undo.enter_context(self._watched(kind))
+            yield
+
+    def _entering(self, name: str) -> Callable:
+        def enter(module: torch.nn.Module, arguments: tuple, named: dict[str, Any]) -> None:
+            line = shown(users_line())
+            kept, kept_named = _copies((arguments, named))
+            self.submodules.append(
+                _Part(f"{name} ({type(module).__name__})", module, kept, kept_named, line, False, tuple(self._running))
+            )
+            self._running.append(name)
+
+        return enter
+
+    def _leaving(self, module: torch.nn.Module, arguments: tuple, output: Any) -> None:
+        if self._running:
+            self._running.pop()
+
+    @contextmanager
+    def _watched(self, kind: type) -> Iterator[None]:
+        """kind.forward notes its arguments: `apply` may be known by other names, forward is looked up at every call."""
+        own = kind.__dict__.get("forward")
+        forward = kind.forward  # type: ignore[attr-defined]
+        new_style = kind.setup_context is not torch.autograd.Function.setup_context  # type: ignore[attr-defined]
+
+        def noted(*arguments: Any) -> Any:
+            given = arguments if new_style else arguments[1:]
+            self.functions.append(
+                _Part(kind.__name__, kind.apply, _copies(given), {}, shown(users_line()), True, tuple(self._running))  # type: ignore[attr-defined]
+            )
+            return forward(*arguments)
+
+        kind.forward = staticmethod(noted)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            if own is None:
+                del kind.forward  # type: ignore[attr-defined]
+            else:
+                kind.forward = own  # type: ignore[attr-defined]
+
+
+def _users_functions() -> list[type]:
+    """All autograd.Functions there are but torch's own."""
+    found, stack = [], list(torch.autograd.Function.__subclasses__())
+    while stack:
+        kind = stack.pop()
+        stack += kind.__subclasses__()
+        if not between(kind.__module__):
+            found.append(kind)
+    return found
+
+
+def _copies(tree: Any) -> Any:
+    """Tensors as fresh leaves that require grad where they did."""
+    return optree.tree_map(  # type: ignore[arg-type]
+        lambda v: v.detach().clone().requires_grad_(v.requires_grad) if isinstance(v, torch.Tensor) else v,
+        tree, none_is_leaf=True,
+    )  # fmt: skip
+
+
+# ---- each alone ----
+def _functions(parts: _Parts) -> list[Blame]:
+    found: dict[str, Blame] = {}
+    for k, part in enumerate(parts.functions[:MOST]):
+        if part.name not in found and (wrong := _checked(part, k)):
+            backward = Place.definition(part.call.__self__.backward)
+            inside = f" in {part.parents[-1]}" if part.parents else ""
+            place = "\n".join(p for p in (shown(backward), part.place) if p)
+            found[part.name] = Blame(f"the autograd.Function {part.name}", place, f"its backward{inside}: {wrong}")
+    return list(found.values())
+
+
+def _submodules(parts: _Parts) -> list[Blame]:
+    """The innermost ones: those that hold no wrong one themselves."""
+    found: dict[str, Blame] = {}
+    blamed: set[str] = set()
+    for k, part in enumerate(reversed(parts.submodules[:MOST])):  # inner calls come after their parents'
+        name = part.name.rpartition(" (")[0]
+        if part.name in found or name in blamed:
+            continue
+        if _trusted(part.call) or not (wrong := _checked(part, k)):
+            continue
+        found[part.name] = Blame(f"the submodule {part.name}", _defined(part), wrong)
+        blamed.update(part.parents)
+    return list(reversed(found.values()))
+
+
+def _checked(part: _Part, seed: int) -> str:
+    """What is wrong with a part's gradient; "" where nothing is, or nothing can be told."""
+    if part.named:
+        names = list(inspect.signature(part.call.forward).parameters)
+        if len(part.arguments) > len(names):
+            return ""
+        at: Any = {**dict(zip(names, part.arguments, strict=False)), **part.named}
+    else:
+        at = part.arguments
+    with suppress(Exception):
+        return str(misfit(TorchFunction(part.call, at), seed) or "")
+    return ""
+
+
+def _trusted(module: torch.nn.Module) -> bool:
+    """One of torch's own layers, with no hook that could change its gradient."""
+    hooks = module._backward_hooks or module._backward_pre_hooks
+    own = {p for p in module.parameters(recurse=False) if p._backward_hooks}
+    return between(type(module).__module__) and not hooks and not own and not list(module.children())
+
+
+def _defined(part: _Part) -> str:
+    place = Place.definition(type(part.call).forward)
+    if place is not None and between(type(part.call).__module__):
+        place = None
+    return "\n".join(p for p in (shown(place), part.place) if p)
+
+
+# ---- what detaches ----
+@dataclass(frozen=True)
+class _Call:
+    name: str
+    place: Place | None
+    #: a result that does not require grad, of an argument that does
+    cuts: bool
+    #: it draws at random, as dropout that is on does
+    random: bool
+
+
+class Watch(TorchFunctionMode):
+    """Notes the functions of torch that a call makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[_Call] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", str(func))
+        if name == "__get__":  # an attribute: .data, .shape, …
+            name = getattr(getattr(func, "__self__", None), "__name__", name)
+        needs = any(_requires(v) for v in optree.tree_leaves((args, kwargs), none_is_leaf=True))  # type: ignore[arg-type]
+        cuts = needs and name not in _WITHOUT and _is_cut(result, name)
+        if cuts or name in ("dropout", "register_hook") or "dropout" in name or name == "rrelu":
+            self.calls.append(_Call(name, users_line(), cuts, _draws(func, args, kwargs)))
+        return result
+
+
+def _requires(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad and value.is_floating_point()
+
+
+def _is_cut(result: Any, name: str) -> bool:
+    if name in ("item", "tolist", "numpy", "__array__", "__float__"):
+        return True
+    return isinstance(result, torch.Tensor) and result.is_floating_point() and not result.requires_grad
+
+
+def _draws(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> bool:
+    try:
+        bound = inspect.signature(func).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        given = [v for v in args[1:3] if isinstance(v, (bool, float, int))]
+        return bool(given) and all(given)
+    bound.apply_defaults()
+    return bool(bound.arguments.get("p", 1.0)) and bool(bound.arguments.get("training", True))
+
+
+def _cuts(function: TorchFunction, at: np.ndarray) -> list[Blame]:
+    """Calls after which autograd has lost a value's dependence on the arguments, and hooks that change gradients."""
+    with Watch() as watch, suppress(Exception):
+        function._graph(function.arrays(at))
+    found: dict[tuple[str, str], Blame] = {}
+    for call in watch.calls:
+        place = shown(call.place)
+        if call.name == "register_hook":
+            told = "a hook on a tensor may change the gradient that passes"
+        elif call.cuts:
+            told = "its result depends on values that require grad, and does not require grad itself: autograd does not follow it"
+        else:
+            continue
+        found.setdefault((call.name, place), Blame(call.name, place, told))
+    return list(found.values())
+
+
+# ---- NaN ----
+def backward_origin(function: TorchFunction, z: np.ndarray) -> str | None:
+    """See TorchFunction.nan_origin."""
+    with torch.autograd.set_detect_anomaly(True, check_nan=False), np.errstate(all="ignore"):
+        outputs, leaves = function._graph(function.arrays(z))
+        live = [o for o in outputs if isinstance(o, torch.Tensor) and o.requires_grad]
+        bad = [o for o in outputs if isinstance(o, torch.Tensor) and not torch.isfinite(o).all()]
+        if not live:
+            return None
+        if bad:
+            return _forward_origin(function, z)
+        origin: list[str] = []
+        handles = [node.register_hook(_sentinel(node, origin)) for node in _nodes(live)]
+        try:
+            torch.autograd.grad(live, leaves, [torch.ones_like(o) for o in live], allow_unused=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return origin[0] if origin else None
+
+
+def _nodes(outputs: list[torch.Tensor]) -> list[Any]:
+    """All nodes of the graph below outputs."""
+    stack = [o.grad_fn for o in outputs if o.grad_fn is not None]
+    seen = {id(n): n for n in stack}
+    while stack:
+        for below, _ in stack.pop().next_functions:
+            if below is not None and id(below) not in seen:
+                seen[id(below)] = below
+                stack.append(below)
+    return list(seen.values())
+
+
+def _sentinel(node: Any, origin: list[str]) -> Callable:
+    def look(made: tuple, given: tuple) -> None:
+        if origin or not all(g is None or bool(torch.isfinite(g).all()) for g in given):
+            return
+        for g in made:
+            if g is not None and not bool(torch.isfinite(g).all()):
+                value = g[~torch.isfinite(g)].flatten()[0].item()
+                zeros = any(
+                    s is not None and s.shape == g.shape and bool((s[~torch.isfinite(g)] == 0).any()) for s in given
+                )
+                why = (
+                    " out of a gradient of 0 (0 · inf: where a branch was not taken, say)"
+                    if zeros and value != value
+                    else ""
+                )
+                origin.append(f"the backward of {_forward_name(node)} made {value:g}{why}{_line(node)}")
+                return
+
+    return look
+
+
+def _forward_name(node: Any) -> str:
+    """`log` of LogBackward0."""
+    return type(node).__name__.rstrip("0123456789").removesuffix("Backward") or type(node).__name__
+
+
+def _line(node: Any) -> str:
+    """The user's line of the forward call, which anomaly detection keeps."""
+    for entry in reversed(node.metadata.get("traceback_", [])):
+        head, _, source = entry.partition("\n")
+        if not any(f"/{package}/" in head for package in ("torch", "diffkit", "optree")):
+            return (
+                f"\n{head.rstrip()}\n    {source.strip().splitlines()[0]}" if source.strip() else f"\n{head.rstrip()}"
+            )
+    return ""
+
+
+class _Finite(TorchFunctionMode):
+    """Looks for the first function whose result is not finite though its arguments are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin: str | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self.origin is None and not _finite(result) and _finite((args, kwargs)):
+            value = next(v for v in _tensors(result) if not bool(torch.isfinite(v).all()))
+            first = value[~torch.isfinite(value)].flatten()[0].item()
+            place = shown(users_line())
+            self.origin = f"{getattr(func, '__name__', func)} made {first:g} of finite arguments" + (
+                f"\n{place}" if place else ""
+            )
+        return result
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    leaves = optree.tree_leaves(tree, none_is_leaf=True)  # type: ignore[arg-type]
+    return [v for v in leaves if isinstance(v, torch.Tensor) and v.is_floating_point()]
+
+
+def _finite(tree: Any) -> bool:
+    return all(bool(torch.isfinite(v).all()) for v in _tensors(tree))
+
+
+def _forward_origin(function: TorchFunction, z: np.ndarray) -> str | None:
+    with _Finite() as watch, torch.no_grad(), suppress(Exception):
+        function.evaluate(function.arrays(z))
+    return watch.origin

@@ -1,0 +1,250 @@
+"""Derivatives along directions by central differences, with error bars, in as few calls as will do.
+
+Two steps a direction (four calls) and Richardson's extrapolation do for a smooth function. Where the bar is still wide, further
+steps are added, larger ones where noise makes it wide, smaller ones where curvature does. Where the one-sided slopes do not
+approach each other, or values are missing, or somebody asks, a ladder of steps over many orders of magnitude is walked, and
+engines/steps.py says what the quotients tell: a limit, two one-sided limits (a kink), or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....engines import steps
+from ..function import Function
+from .directions import Directions
+
+#: what a direction was found to be: smooth; with unlike one-sided slopes; constant but for jumps; not to be told
+SMOOTH, KINK, STEP, VAGUE = range(4)
+STATES = ("smooth", "kink", "step", "vague")
+
+#: the second step is the first divided by this
+RATIO = 3.0
+#: a bar below this part of the derivative is good enough, and so is one that much below the largest derivative (times scales);
+#: by whether double precision is used
+GOAL = {True: 1e-6, False: 1e-3}
+#: the most steps that are added one by one, and the factors between them
+ADDED, LARGER, SMALLER = 4, 8.0, 12.0
+#: largest step, in units of the scale, that is tried unasked
+FARTHEST = 1.0
+#: steps of the ladder, from the largest to the smallest in units of the scale
+RUNGS, TOP, BOTTOM = 16, 2.0, {True: 2.0**-40, False: 2.0**-17}
+#: one-sided slopes of a smooth function approach each other by RATIO; this much less is looked into
+APPROACH = 0.6
+#: so many times the noise is no noise
+CLEAR = 8.0
+
+
+@dataclass
+class Estimates:
+    """Arrays (directions, outputs)."""
+
+    value: np.ndarray
+    bar: np.ndarray
+    state: np.ndarray
+    #: one-sided slopes; NaN where nobody looked
+    left: np.ndarray
+    right: np.ndarray
+    left_bar: np.ndarray
+    right_bar: np.ndarray
+    #: (directions,): a ladder was walked
+    examined: np.ndarray
+
+    @classmethod
+    def empty(cls, directions: int, outputs: int) -> Estimates:
+        shape = (directions, outputs)
+        nan, inf = np.full(shape, np.nan), np.full(shape, np.inf)
+        return cls(
+            nan.copy(), inf.copy(), np.zeros(shape, np.uint8), nan.copy(), nan.copy(), inf.copy(), inf.copy(),
+            np.zeros(directions, bool),
+        )  # fmt: skip
+
+
+@dataclass
+class Walk:
+    """Values at steps along one direction: distances (steps,), values (steps, outputs), largest step first."""
+
+    ahead: np.ndarray
+    behind: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+
+    def merged(self, other: Walk) -> Walk:
+        ahead = np.concatenate([self.ahead, other.ahead])
+        order = np.argsort(-ahead, kind="stable")
+        behind = np.concatenate([self.behind, other.behind])
+        up, down = np.concatenate([self.up, other.up]), np.concatenate([self.down, other.down])
+        return Walk(ahead[order], behind[order], up[order], down[order])
+
+    def quotients(self, at_x: np.ndarray) -> np.ndarray:
+        """Central ones, (steps, outputs), weighted so that the second derivative cancels though distances are unlike."""
+        ahead, behind = self.ahead[:, None], self.behind[:, None]
+        wide = ahead + behind
+        return (behind / wide) * ((self.up - at_x) / ahead) + (ahead / wide) * ((at_x - self.down) / behind)
+
+
+class Differences:
+    def __init__(self, function: Function, directions: Directions, at_x: np.ndarray, noise: np.ndarray) -> None:
+        """at_x, noise: (outputs,) values at the point, and the size of their errors."""
+        self.function, self.directions, self.at_x, self.noise = function, directions, at_x, noise
+        self.double = function.roundoff < 1e-10
+        self.walks: dict[int, Walk] = {}
+        self.estimates = Estimates.empty(directions.count, len(at_x))
+        with np.errstate(all="ignore"):
+            relative = float(np.max(np.where(at_x != 0, noise / np.abs(at_x), 0.0), initial=0.0))
+        #: the first step in units of the scale: rounding and the error of fourth order are alike
+        self.first = float(np.clip(max(relative, function.roundoff) ** 0.2, 5e-4, 0.1))
+
+    # ---- all directions ----
+    def measure(self, advance: object = None) -> Estimates:
+        """Two steps each, and more where they do not do. advance: called with the number of directions done."""
+        d, n = self.directions, self.directions.count
+        each = max(1, min(64, (1 << 22) // max(1, self.function.size)))
+        for start in range(0, n, each):
+            part = range(start, min(n, start + each))
+            for k, walk in zip(part, self._walk(part, [self.first, self.first / RATIO]), strict=True):
+                self.walks[k] = walk
+                self._two_steps(k)
+            if callable(advance):
+                advance(len(part))
+        with np.errstate(all="ignore"):
+            sizes = np.abs(self.estimates.value) * d.scale[:, None]
+            self._largest = np.max(np.where(np.isfinite(sizes), sizes, 0.0), axis=0, initial=0.0)
+        for k in range(n):
+            if not self.fine(k):
+                self._refine(k)
+        return self.estimates
+
+    def fine(self, k: int) -> bool:
+        """Whether the bars of direction k are as narrow as one may wish."""
+        e, goal = self.estimates, GOAL[self.double]
+        with np.errstate(all="ignore"):
+            narrow = e.bar[k] <= goal * np.abs(e.value[k])
+            narrow |= e.bar[k] * self.directions.scale[k] <= 1e-3 * goal * self._largest
+        return bool(narrow.all())
+
+    def _walk(self, which: Sequence[int], sizes: Sequence[float]) -> list[Walk]:
+        """Values at these steps (in units of the scales) along these directions."""
+        d = self.directions
+        points, distances = [], []
+        for k in which:
+            for size in sizes:
+                for sign in (1, -1):
+                    z, t = d.shifted(k, sign * size * float(d.scale[k]))
+                    points.append(z)
+                    distances.append(sign * t)
+        values = self.function.values(points).reshape(len(which), len(sizes), 2, -1)
+        apart = np.array(distances).reshape(len(which), len(sizes), 2)
+        found = []
+        for a, v in zip(apart, values, strict=True):
+            kept = (a > 0).all(axis=1) & np.isfinite(a).all(axis=1)  # a step may vanish in rounding
+            found.append(Walk(a[kept, 0], a[kept, 1], v[kept, 0], v[kept, 1]))
+        return found
+
+    def _two_steps(self, k: int) -> None:
+        walk, e = self.walks[k], self.estimates
+        if len(walk.ahead) < 2:
+            e.state[k] = VAGUE
+            return
+        with np.errstate(all="ignore"):
+            central = walk.quotients(self.at_x)
+            wide = walk.ahead + walk.behind
+            ratio = (wide[0] / wide[1]) ** 2
+            correction = (central[1] - central[0]) / (ratio - 1)
+            rounding = self._rounding(walk)[1] * (ratio + 1) / (ratio - 1)
+            value = central[1] + correction
+            bar = 2 * np.abs(correction) + rounding + 4 * steps.U * np.abs(value)
+            bend = (walk.up - self.at_x) / walk.ahead[:, None] - (self.at_x - walk.down) / walk.behind[:, None]
+            kinky = np.abs(bend[1]) > APPROACH * np.abs(bend[0])
+            kinky &= np.abs(bend[1]) > CLEAR * 4 * self.noise / min(walk.ahead[1], walk.behind[1])
+            kinky &= np.abs(bend[1]) > 1e-7 * np.abs(value)
+        usable = np.isfinite(value) & ~kinky
+        e.value[k] = np.where(usable, value, np.nan)
+        e.bar[k] = np.where(usable, bar, np.inf)
+        e.state[k] = np.where(usable, SMOOTH, VAGUE)
+
+    def _refine(self, k: int) -> None:
+        """Further steps, until the bars are fine or no longer gain; the ladder where values or slopes are odd."""
+        e, scale = self.estimates, float(self.directions.scale[k])
+        if (e.state[k] != SMOOTH).any():
+            self.examine(k)
+            return
+        noisy = False
+        for _ in range(ADDED):
+            walk, before = self.walks[k], e.bar[k].copy()
+            with np.errstate(all="ignore"):
+                worst = int(np.argmax(np.where(self._narrow(k), 0.0, e.bar[k] / (np.abs(e.value[k]) + 1e-300))))
+                noisy = bool(self._rounding(walk)[-1, worst] > 0.25 * e.bar[k, worst])
+            size = walk.ahead[0] / scale * LARGER if noisy else walk.ahead[-1] / scale / SMALLER
+            if noisy and size > FARTHEST:
+                break
+            (more,) = self._walk([k], [size])
+            self.walks[k] = walk.merged(more)
+            self._from_limit(k)
+            with np.errstate(all="ignore"):
+                gains = bool((e.bar[k] < 0.7 * before).any())
+            if self.fine(k) or not gains:
+                break
+        if (e.state[k] != SMOOTH).any() or not (noisy or self.fine(k)):
+            self.examine(k)
+
+    def _rounding(self, walk: Walk) -> np.ndarray:
+        """What errors of values can do to each quotient, (steps, outputs)."""
+        sizes = self.function.roundoff * (np.abs(walk.up) + np.abs(walk.down))
+        return (CLEAR * self.noise + 2 * sizes) / (walk.ahead + walk.behind)[:, None]
+
+    def _narrow(self, k: int) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return self.estimates.bar[k] <= GOAL[self.double] * np.abs(self.estimates.value[k])
+
+    def _from_limit(self, k: int) -> None:
+        """From three steps or more."""
+        walk, e = self.walks[k], self.estimates
+        with np.errstate(all="ignore"):
+            wide = (walk.ahead + walk.behind)[:, None]
+            shape = (len(wide), len(self.at_x))
+            found = steps.limit(walk.quotients(self.at_x), np.broadcast_to(wide / 2, shape), self._rounding(walk), 2)
+        e.value[k], e.bar[k] = found.value, found.bar
+
+    # ---- one direction, thoroughly ----
+    def sharpen(self, k: int) -> None:
+        """A third, smaller step."""
+        walk = self.walks[k]
+        if len(walk.ahead) == 2 and (self.estimates.state[k] == SMOOTH).all():
+            (more,) = self._walk([k], [walk.ahead[-1] / float(self.directions.scale[k]) / RATIO])
+            self.walks[k] = walk.merged(more)
+            self._from_limit(k)
+
+    def examine(self, k: int, rungs: int = RUNGS) -> None:
+        """Steps over many orders of magnitude; one-sided slopes, and whether there is a derivative."""
+        e = self.estimates
+        if e.examined[k]:
+            return
+        e.examined[k] = True
+        sizes = np.geomspace(TOP * 0.9515, BOTTOM[self.double], rungs)  # never exactly a multiple of a period
+        (more,) = self._walk([k], list(sizes))
+        walk = self.walks[k] = self.walks[k].merged(more)
+        levels, outputs = walk.up.shape
+        if not levels:
+            e.state[k] = VAGUE
+            return
+        x = np.zeros(outputs)
+        above = np.repeat(walk.ahead[:, None], outputs, axis=1)
+        below = -np.repeat(walk.behind[:, None], outputs, axis=1)
+        with np.errstate(all="ignore"):
+            found = steps.slopes(
+                x, above, below, self.at_x, walk.up, walk.down, steps.Noise.unknown_beside(CLEAR / 2 * self.noise)
+            )
+            still = (walk.up == self.at_x) & (walk.down == self.at_x)
+        settled = ~np.isnan(found.value) & np.isfinite(found.bar)
+        state = np.where(found.kink, KINK, np.where(settled, SMOOTH, VAGUE))
+        # nothing moves at the small steps, and something does at the large ones
+        flat = still[levels // 2 :].all(axis=0)
+        state = np.where(flat & ~still.all(axis=0), STEP, state)
+        e.state[k] = state
+        e.value[k] = np.where(flat, 0.0, found.value)
+        e.bar[k] = np.where(flat, CLEAR * self.noise / walk.ahead[levels // 2], found.bar)
+        e.left[k], e.right[k], e.left_bar[k], e.right_bar[k] = found.left, found.right, found.left_bar, found.right_bar

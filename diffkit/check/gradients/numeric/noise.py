@@ -1,0 +1,107 @@
+"""The surroundings of the point along one random direction: how noisy values are, and how fast a linear model goes wrong.
+
+Noise: tables of differences, after Moré and Wild, *Estimating computational noise*, SIAM J. Sci. Comput. 33 (2011):
+differences of a smooth function fall with their order, those of noise do not, and σ² = γ_k·mean(T_k²), γ_k = (k!)²/(2k)!, is its
+variance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..function import Function
+from .directions import Dense
+
+#: distances, in units of the scale, of neighbouring values of the table: near enough that a smooth function's fourth difference
+#: is below its rounding errors, by unit roundoff
+SPACING = {2.0**-53: 3e-5, 2.0**-24: 1.5e-3}
+#: places of the values in the table, and beyond it those that only Taylor's remainder is looked at
+TABLE = (-3, -2, -1, 1, 2, 3)
+BEYOND = (10, 30, 100)
+#: noise of so many unit roundoffs of the value, and of this part of the variation beyond the table, is looked at again, in a
+#: table with so much less spacing
+SUSPICIOUS, PART = 100.0, 1e-3
+NEARER = {2.0**-53: 1e-4, 2.0**-24: 0.05}
+#: estimates from differences of order 4, 5, 6 that are noise are within this factor of each other
+ALIKE = 10.0
+#: noise is at least so many unit roundoffs of the value
+LEAST = 0.5
+
+
+@dataclass
+class Surroundings:
+    #: (outputs,): the standard deviation of the error of values, or a bound of it
+    noise: np.ndarray
+    #: distances along the direction, and values there (distances, outputs)
+    distances: np.ndarray
+    values: np.ndarray
+    direction: Dense
+
+    def point(self, k: int) -> np.ndarray:
+        return self.direction.shifted(0, float(self.distances[k]))[0]
+
+    def remainders(self, at_x: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(distances, |f(x + tv) − f(x) − t·slope|): Taylor's remainders of first order, of all outputs together."""
+        with np.errstate(all="ignore"):
+            off = np.abs(self.values - at_x - self.distances[:, None] * slope)
+        return np.abs(self.distances), off.max(axis=1)
+
+    def order(self, at_x: np.ndarray, slope: np.ndarray) -> float:
+        """The power of the distance that remainders grow with: near 2 for the right slope, near 1 for a wrong one.
+
+        NaN where they are no more than noise (the function is linear, or very noisy).
+        """
+        distances, off = self.remainders(at_x, slope)
+        with np.errstate(all="ignore"):
+            size = np.abs(at_x).max()
+            seen = np.isfinite(off) & (off > 30 * self.noise.max() + 1e-15 * size)
+        if np.unique(distances[seen]).size < 3:
+            return math.nan
+        return float(np.polyfit(np.log(distances[seen]), np.log(off[seen]), 1)[0])
+
+
+def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: int) -> Surroundings:
+    """From nine values (fifteen where the first table leaves the domain)."""
+    direction = Dense(function, [(seed, 1)], [None], scale)
+    u = function.roundoff
+    spacing = SPACING[u]
+    floor = LEAST * u * np.abs(at_x)
+    table = _values(function, direction, spacing)
+    if not np.isfinite(table).all():
+        spacing *= 1e-4 if u < 1e-10 else 1e-2
+        table = _values(function, direction, spacing)
+    noise = _noise(np.insert(table, 3, at_x, axis=0))
+    far = function.values([direction.shifted(0, k * spacing)[0] for k in BEYOND])
+    with np.errstate(all="ignore"):
+        varies = np.fmax.reduce(np.abs(far - at_x), axis=0) * PART
+    if (noise > np.maximum(SUSPICIOUS * u * np.abs(at_x), varies)).any():
+        # not noise on a smooth function, but one that varies within the table: nearer by, only noise is left
+        fine = np.insert(_values(function, direction, spacing * NEARER[u]), 3, at_x, axis=0)
+        moves = np.diff(fine, axis=0).any(axis=0)  # unlike the values of a function that is rounded
+        noise = np.where(moves, np.minimum(noise, _noise(fine)), noise)
+    noise = np.maximum(noise, floor)
+    distances = spacing * np.array([*TABLE, *BEYOND], float)
+    return Surroundings(noise, distances, np.concatenate([table, far]), direction)
+
+
+def _values(function: Function, direction: Dense, spacing: float) -> np.ndarray:
+    return function.values([direction.shifted(0, k * spacing)[0] for k in TABLE])
+
+
+def _noise(values: np.ndarray) -> np.ndarray:
+    """(outputs,) from a table of values (places, outputs); 0 where it is not finite."""
+    with np.errstate(all="ignore"):
+        estimates = []
+        for k in (4, 5, 6):
+            gamma = math.factorial(k) ** 2 / math.factorial(2 * k)
+            estimates.append(np.sqrt(gamma * np.mean(np.diff(values, k, axis=0) ** 2, axis=0)))
+        found = np.array(estimates)
+        low, high = found.min(axis=0), found.max(axis=0)
+        # alike: noise; falling with the order: what is left of a smooth function
+        noise = np.where(high <= ALIKE * low, found.mean(axis=0), low)
+        # rising: the function varies faster than the table sees
+        noise = np.where((found[2] > found[1]) & (found[1] > found[0]) & (high > ALIKE * low), low, noise)
+    return np.where(np.isfinite(noise), noise, 0.0)
