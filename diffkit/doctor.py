@@ -38,6 +38,13 @@ def vectors(features: str) -> str:
     return "128 bits"
 
 
+def cublas_state() -> str:
+    """What multiplies matrices on a GPU, in words."""
+    from .machines.cuda.arrays.blas import state
+
+    return state()
+
+
 def cuda_state() -> str:
     """Which package compiles for GPUs, and the GPU that `machine="cuda"` runs on; or what is missing."""
     from .machines.cuda.package import package, problem
@@ -86,6 +93,7 @@ def examine() -> dict[str, str]:
         **{p: version_of(p) for p in PACKAGES},
         **{p: version_of(p) for p in OPTIONAL},
         "CUDA": cuda_state(),
+        "CUDA products": cublas_state(),
         "cache": str(folder),
         "kernels": "compiled and cached"
         if is_compiled()

@@ -132,9 +132,9 @@ class TapeProgram:
         def run(values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> tuple[list[np.ndarray], Blocks]:
             if self.layout == "blocks":
                 flat = executable(values, out)
-                return self._assemble(flat, flat[0].ndim - len(self.out_shapes[0]) if flat else 0)
+                return self.assemble(flat, flat[0].ndim - len(self.out_shapes[0]) if flat else 0)
             loop = self._loop(values)
-            outputs, blocks = self._assemble(self._passes(executable, values, loop), len(loop))
+            outputs, blocks = self.assemble(self._passes(executable, values, loop), len(loop))
             if out is not None:
                 for buffer, result in zip(out, [*outputs, *(b for row in blocks for b in row)], strict=True):
                     buffer[...] = result
@@ -193,7 +193,8 @@ class TapeProgram:
             start += n
         return found
 
-    def _assemble(self, flat: list[np.ndarray], rank: int) -> tuple[list[np.ndarray], Blocks]:
+    def assemble(self, flat: list[np.ndarray], rank: int) -> tuple[list[np.ndarray], Blocks]:
+        """(outputs, blocks) from what the executable gave, with so many loop dims."""
         count = len(self.out_shapes)
         outputs, rest = flat[:count], flat[count:]
         if self.layout.startswith("seeded"):

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DtypeError, ShapeError
 from ..expr.kind import WEAK
 from ..tape import Tape
+from .resident import Resident, is_on_device, resident
 
 
 class Executable(Protocol):
@@ -28,13 +29,6 @@ class Machine(Protocol):
     name: str
 
     def compile(self, tape: Tape) -> Executable: ...
-
-
-def is_on_device(value: Any) -> bool:
-    """Whether it lies in a GPU's memory: what has `__cuda_array_interface__` (CuPy, PyTorch, JAX, Numba), or is simulated."""
-    return not isinstance(value, np.ndarray) and (
-        hasattr(value, "__cuda_array_interface__") or (hasattr(value, "copy_to_host") and hasattr(value, "shape"))
-    )
 
 
 def as_input(value: Any, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -89,15 +83,12 @@ class Signature:
         self.gives = [(k.shape, np.dtype("float64" if k.dtype == WEAK else k.dtype)) for k in gives]
 
     def bind(self, values: Sequence[Any], device: bool = False) -> tuple[list[Any], tuple[int, ...]]:
-        """The arguments as arrays, and the loop shape they broadcast to. device: what lies on one is let through as it is."""
+        """The arguments as arrays, and the loop shape they broadcast to. device: what lies on one is given as a `Resident`."""
         arrays, loops = [], []
         for (name, shape, dtype), array in zip(self.takes, values, strict=True):
             core = len(shape)
             if device and is_on_device(array):
-                if len(array.shape) < core or tuple(array.shape[len(array.shape) - core :]) != shape:
-                    raise ShapeError(
-                        f"{name!r} has core shape {shape}, but the value on the device has shape {tuple(array.shape)}"
-                    )
+                array = _on_device(array, name, shape, dtype)
             elif type(array) is not np.ndarray or array.dtype is not dtype or array.shape[array.ndim - core :] != shape:
                 array = as_input(array, name, shape, dtype.name)
             arrays.append(array)
@@ -119,6 +110,17 @@ class Signature:
         check_buffers(out, [(n, *given) for n, given in zip(names, self.gives, strict=False)], loop)
 
 
+def _on_device(value: Any, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Resident:
+    """One argument that lies on the device; its dtype may be another that converts to the declared one."""
+    array = resident(value, f"the value of {name!r}")
+    assert array is not None
+    if dtype.kind != "f" and array.dtype.kind == "f":
+        raise DtypeError(f"{name!r} is declared {dtype} but was given {array.dtype}")
+    if array.ndim < len(shape) or array.shape[array.ndim - len(shape) :] != shape:
+        raise ShapeError(f"{name!r} has core shape {shape}, but the value on the device has shape {array.shape}")
+    return array
+
+
 #: what is to be written: its name, core shape and dtype
 Wanted = tuple[str, tuple[int, ...], np.dtype]
 
@@ -126,19 +128,48 @@ Wanted = tuple[str, tuple[int, ...], np.dtype]
 def check_buffers(
     buffers: Sequence[Any], wanted: Sequence[Wanted], loop: tuple[int, ...], device: bool = False
 ) -> None:
-    """ShapeError unless each is a writable array of loop dims, then the core shape, and of the dtype. device: or lies on one."""
-    for buffer, (name, core, dtype) in zip(buffers, wanted, strict=True):
+    """ShapeError unless each is a writable array of loop dims, then the core shape, and of the dtype.
+
+    device: arrays that lie on one will do, and no two may have memory in common.
+    """
+    places: list[tuple[str, np.ndarray]] = []
+    for given, (name, core, dtype) in zip(buffers, wanted, strict=True):
         shape = (*loop, *core)
-        if device and is_on_device(buffer) and tuple(buffer.shape) == shape:
-            continue
-        if not isinstance(buffer, np.ndarray):
-            got = "None" if buffer is None else f"a value of type {type(buffer).__name__}"
+        buffer = resident(given, f"the array of out= for {name}") if device else None
+        writable = (
+            not buffer.read_only if buffer is not None else isinstance(given, np.ndarray) and given.flags.writeable
+        )
+        if buffer is None:
+            buffer = given
+        if not isinstance(buffer, (np.ndarray, Resident)):
+            got = "None" if given is None else f"a value of type {type(given).__name__}"
         elif buffer.shape != shape or buffer.dtype != dtype:
             got = f"{buffer.dtype}{list(buffer.shape)}"
-        elif not buffer.flags.writeable:
+        elif not writable:
             got = "one that is read-only"
         else:
+            places.append((name, buffer if isinstance(buffer, np.ndarray) else buffer.shadow()))
             continue
         raise ShapeError(
             f"out= needs a writable array of {dtype}{list(shape)} (loop {loop} · core {core}) for {name}, not {got}"
         )
+    if device:
+        _check_apart(places)
+
+
+def _check_apart(places: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Nothing is written over: in the order of their first bytes, an array is compared with those that begin within it."""
+    if len(places) < 2:
+        return
+    lowest = [
+        b.__array_interface__["data"][0] + sum([(n - 1) * s for n, s in zip(b.shape, b.strides, strict=True) if s < 0])
+        for _, b in places
+    ]
+    order = sorted([k for k, (_, b) in enumerate(places) if b.size], key=lowest.__getitem__)
+    for place, k in enumerate(order):
+        for j in order[place + 1 :]:
+            (first, a), (second, b) = (places[i] for i in sorted((k, j)))
+            if not np.may_share_memory(a, b):
+                break
+            if np.shares_memory(a, b):
+                raise ShapeError(f"out= has the same memory for {first} and {second}; give each its own array")

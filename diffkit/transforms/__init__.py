@@ -18,11 +18,13 @@ from ..errors import ArgumentError
 from ..expr.functions import broadcast_to
 from ..expr.node import Expr, constant
 from ..machines import check_machine
+from ..machines.resident import is_on_device
 from ..tape import Tape, expressions, record
 from .arguments import bind_names, expression_of, is_text_or_expr, run_value
 from .by_name import ExprCall
 from .by_position import PythonCall
-from .mapping import Mapped
+from .device import Placed, apply
+from .mapping import Mapped, moved_first
 
 __all__ = [
     "derivative",
@@ -227,11 +229,14 @@ def _mapped_expression(f: Expr, in_axes: Any, out_axes: Any, machine: str) -> Ca
         if len(axes) != len(given):
             raise ArgumentError(f"vmap: in_axes has {len(axes)} entries for {len(given)} variables")
         moved = {
-            n: given[n] if ax is None else np.moveaxis(np.asarray(given[n]), ax, 0)
-            for n, ax in zip(f.variables, axes, strict=True)
+            n: given[n] if ax is None else moved_first(given[n], ax) for n, ax in zip(f.variables, axes, strict=True)
         }
         result = run_value(f, (moved,), {}, machine)
-        return result if out_axes == 0 else np.moveaxis(result, 0, out_axes)
+        if out_axes == 0:
+            return result
+        if is_on_device(result):
+            return apply(machine, Placed(True, out_axes, len(result)), result)[0]
+        return np.moveaxis(result, 0, out_axes)
 
     return mapped
 

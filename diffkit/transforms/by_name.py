@@ -18,10 +18,12 @@ from ..expr.functions import as_expr
 from ..expr.node import Expr
 from ..machines import machine as find_machine
 from ..machines.protocol import Signature, Wanted
+from ..machines.resident import is_on_device
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import bind_names, distinct_variables, fitting, plain, run_value
 from .buffers import check_out_applies, out_buffers
+from .device import SummedTo, apply, shape_of, with_device
 from .mapping import derivative_expressions
 from .programs import check_differentiable, check_scalar, make_program
 from .single import SinglePoint
@@ -87,7 +89,8 @@ class ExprCall:
         policy = kink_policy()
         if policy not in self._made:
             program = self.program()
-            self._made[policy] = (program, program.on(find_machine(self.machine)))
+            run = program.on(find_machine(self.machine))
+            self._made[policy] = (program, with_device(program, run, self.machine))
         return self._made[policy]
 
     @property
@@ -120,7 +123,8 @@ class ExprCall:
             return self._symbolic(values)
         program, run = self._runner()
         outputs, blocks = run(values, None) if out is None else run(*self._with_buffers(values, out))
-        if self.order == 1 and self.reduce is None and outputs[0].ndim == len(self.f.shape):
+        at_one = isinstance(outputs[0], np.ndarray) and outputs[0].ndim == len(self.f.shape)
+        if self.order == 1 and self.reduce is None and at_one:
             self._single = SinglePoint.of(program, run, self.value, None if self.single else self._gathered)
         if self.order == 2:
             result: Any = {
@@ -147,10 +151,14 @@ class ExprCall:
         if self.reduce is None:
             return block
         core = len(self.f.shape) + len(self.variables[self.names.index(name)].shape)
-        own = np.ndim(value) - len(self.variables[self.names.index(name)].shape)
+        shape = shape_of(value)
+        own = len(shape) - len(self.variables[self.names.index(name)].shape)
         loop = block.ndim - core
+        if is_on_device(block):
+            stretched = tuple(k for k in range(own) if shape[k] == 1 and block.shape[loop - own + k] != 1)
+            return apply(self.machine, SummedTo(loop - own, stretched, "float64"), block)[0]
         summed = block.sum(axis=tuple(range(loop - own)), dtype=np.float64)
-        stretched = tuple(k for k in range(own) if np.shape(value)[k] == 1 and summed.shape[k] != 1)
+        stretched = tuple(k for k in range(own) if shape[k] == 1 and summed.shape[k] != 1)
         return summed.sum(axis=stretched, keepdims=True).astype(block.dtype, copy=False)
 
     @cached_property
@@ -220,13 +228,14 @@ class ExprCall:
         out = run_value(self.f, (given,), {}, self.machine)
 
         def pullback(cotangent: Any) -> dict[str, Any]:
-            if np.shape(cotangent) != np.shape(out):
+            if shape_of(cotangent) != shape_of(out):
                 raise ShapeError(
-                    f"the cotangent has shape {np.shape(cotangent)}, the output {np.shape(out)}; they must be the same"
+                    f"the cotangent has shape {shape_of(cotangent)}, the output {shape_of(out)}; they must be the same"
                 )
             _, *adjoints = executable([*values, cotangent])
             return {
-                v.name: plain(_sum_to_shape(a, np.shape(given[v.name]))) for v, a in zip(floats, adjoints, strict=True)
+                v.name: plain(_sum_to_shape(a, shape_of(given[v.name]), self.machine))
+                for v, a in zip(floats, adjoints, strict=True)
             }
 
         return out, pullback
@@ -266,8 +275,11 @@ def described(f: str, mode: str, order: int, inputs: int, outputs: int, chosen: 
     return f"{what} of {f} by {mode}{' mode, chosen' * chosen} for {sizes}."
 
 
-def _sum_to_shape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Summed over the leading and stretched dims that broadcasting added."""
+def _sum_to_shape(array: Any, shape: tuple[int, ...], machine: Any) -> Any:
+    """Summed over the leading and stretched dims that broadcasting added; on the machine, where it lies on a device."""
     extra = array.ndim - len(shape)
+    if is_on_device(array):
+        stretched = tuple(k for k, n in enumerate(shape) if n == 1 and array.shape[extra + k] != 1)
+        return apply(machine, SummedTo(extra, stretched, array.dtype.name), array)[0]
     summed = array.sum(axis=tuple(range(extra)))
     return summed.sum(axis=tuple(k for k, n in enumerate(shape) if n == 1 and summed.shape[k] != 1), keepdims=True)

@@ -25,6 +25,7 @@ from ..tape import Tape, expressions, record
 from .arguments import plain
 from .buffers import check_out_applies, out_buffers
 from .by_name import described, mode_of
+from .device import example, examples, with_device
 from .mapping import derivative_expressions
 from .programs import check_scalar, make_program
 from .single import SinglePoint
@@ -116,11 +117,12 @@ class PythonCall:
         mode = mode_of(engine, self.order)
         doc = described(self.__name__, mode, self.order, inputs, outputs, self.engine is None)
         # where it closes over an enclosing trace, another call may close over other variables
-        return Prepared(traced, program, None if traced.captured else program.on(find_machine(self.machine)), mode, doc)
+        run = None if traced.captured else with_device(program, program.on(find_machine(self.machine)), self.machine)
+        return Prepared(traced, program, run, mode, doc)
 
     def prepare(self, *args: Any) -> PythonCall:
         """Trace and build now for arguments of these shapes (values are not used)."""
-        self._prepared(args)
+        self._prepared(examples(args))
         return self
 
     def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
@@ -134,14 +136,15 @@ class PythonCall:
                 result = self._single(given, out)
                 if result is not None:
                     return result
-        made = self._prepared(args)
+        seen = examples(args)
+        made = self._prepared(seen)
         traced = made.traced
-        leaves = [leaf for leaf in flatten(args)[0] if is_traced(leaf)]
+        leaves = traced_leaves(args, seen)
         check_out_applies(out, self.order, None, [*leaves, *traced.captured])
         if made.run is None or any(isinstance(leaf, Expr) for leaf in leaves):
             outputs, blocks = self._symbolic(made.program, traced, leaves)
         else:
-            outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, args, traced))
+            outputs, blocks = made.run(leaves, None if out is None else self._buffers(out, seen, traced))
             if self.order == 1 and self.scalar and len(leaves) == len(flatten(args)[0]):
                 self._structure = optree.tree_structure(args, none_is_leaf=True)  # type: ignore[arg-type]
                 self._single = SinglePoint.of(made.program, made.run, self.value, *self._nest(args))
@@ -219,19 +222,20 @@ class PythonCall:
         moving, other = flatten(tangents)
         if structure != other:
             raise ArgumentError("the tangents must have the structure of the primals")
-        for p, t in zip(given, moving, strict=True):
+        seen, directions = list(map(example, given)), list(map(example, moving))
+        for p, t in zip(seen, directions, strict=True):
             if is_traced(p) and np.shape(p) != np.shape(t) and not isinstance(t, Expr):
                 raise ShapeError(f"a tangent has shape {np.shape(t)}, its primal {np.shape(p)}")
         names = [
             n for a, name in zip(primals, parameter_names(self.f, len(primals)), strict=True) for n in names_of(a, name)
         ]
-        for name, p, t in zip(names, given, moving, strict=True):
+        for name, p, t in zip(names, seen, directions, strict=True):
             if not is_traced(p) and isinstance(t, (int, float)) and t != 0:
                 raise DtypeError(
                     f"the argument {name!r} is {type(p).__name__} {_brief(p)}; a derivative needs a floating-point number "
                     "(write 3.0 rather than 3), and another argument a tangent of 0"
                 )
-        pairs = [(p, t) for p, t in zip(given, moving, strict=True) if is_traced(p)]
+        pairs = [(p, t) for s, p, t in zip(seen, given, moving, strict=True) if is_traced(s)]
         return [p for p, _ in pairs], [t for _, t in pairs]
 
     def _run_tape(self, tape: Tape, leaves: list[Any], traced: Traced, seeds: list[Any]) -> list[Any]:
@@ -241,7 +245,7 @@ class PythonCall:
         return [plain(r) for r in find_machine(self.machine).compile(tape)([*leaves, *seeds])]
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-        traced = trace_call(self.f, primals)
+        traced = trace_call(self.f, examples(primals))
         leaves, moving = self._matched(primals, tangents)
         tape = tangent_tape(record(traced.outputs, [*traced.inputs, *traced.captured]), range(len(leaves)))
         results = self._run_tape(tape, leaves, traced, moving)
@@ -251,8 +255,9 @@ class PythonCall:
         )
 
     def vjp(self, primals: tuple) -> tuple[Any, Callable[[Any], tuple]]:
-        traced = trace_call(self.f, primals)
-        leaves = [leaf for leaf in flatten(primals)[0] if is_traced(leaf)]
+        seen = examples(primals)
+        traced = trace_call(self.f, seen)
+        leaves = traced_leaves(primals, seen)
         base = record(
             traced.outputs, [*traced.inputs, *traced.captured], [f"output{k}" for k in range(len(traced.outputs))]
         )
@@ -263,14 +268,14 @@ class PythonCall:
             seeds, structure = flatten(cotangent)
             if structure != traced.structure:
                 raise ArgumentError("the cotangent must have the structure of the output")
-            for s, o in zip(seeds, traced.outputs, strict=True):
+            for s, o in zip(map(example, seeds), traced.outputs, strict=True):
                 if np.shape(s) != o.shape and not isinstance(s, Expr):
                     raise ShapeError(
                         f"a cotangent has shape {np.shape(s)}, its output {o.shape}; they must be the same"
                     )
             adjoints = iter(self._run_tape(tape, leaves, traced, seeds)[len(traced.outputs) :])
             back = []
-            for p in primals:
+            for p in seen:
                 items, form = flatten(p)
                 back.append(optree.tree_unflatten(form, [next(adjoints) if is_traced(x) else None for x in items]))
             return tuple(back)
@@ -278,7 +283,8 @@ class PythonCall:
         return out, pullback
 
     def hvp(self, primals: tuple, tangents: tuple) -> Any:
-        traced = trace_call(self.f, primals)
+        seen = examples(primals)
+        traced = trace_call(self.f, seen)
         if len(traced.outputs) != 1:
             raise ShapeError(f"hvp needs one scalar result, but {self.__name__} returned {len(traced.outputs)}")
         check_scalar(traced.outputs[0].shape, f"the result of {self.__name__}")
@@ -288,10 +294,15 @@ class PythonCall:
         tape = tangent_tape(gradient, range(len(leaves)))
         products = iter(self._run_tape(tape, leaves, traced, moving)[len(leaves) :])
         results = []
-        for p in primals:
+        for p in seen:
             items, form = flatten(p)
             results.append(optree.tree_unflatten(form, [next(products) if is_traced(x) else None for x in items]))
         return results[0] if len(results) == 1 else tuple(results)
+
+
+def traced_leaves(args: tuple, seen: tuple) -> list[Any]:
+    """The arguments' leaves that a trace of `seen` has variables for."""
+    return [leaf for leaf, shown in zip(flatten(args)[0], flatten(seen)[0], strict=True) if is_traced(shown)]
 
 
 def call_key(args: tuple) -> tuple | None:

@@ -22,9 +22,11 @@ from ..expr.kind import Kind
 from ..expr.node import Expr, make, node, variable
 from ..expr.trace import Traced, flatten, is_leaf, is_traced, signature, trace_call
 from ..machines import machine as find_machine
+from ..machines.resident import is_on_device, resident
 from ..ops.kinks import current as kink_policy
 from ..tape import Tape, expressions, record
 from .arguments import plain
+from .device import First, Placed, apply, example
 
 _WHOLE = ("slice", None, None, None)
 
@@ -159,27 +161,33 @@ class Mapped:
     def __call__(self, *args: Any) -> Any:
         leaves, structure = flatten(args)
         axes = self._axes(args)
-        n = _length(leaves, axes)
-        examples = list(map(_example, leaves, axes))
-        traced, tape, run = self._traced(examples, structure)
-        values = [(x, axis) for x, axis in zip(leaves, axes, strict=True) if is_traced(x)]
+        seen = list(map(example, leaves))
+        n = _length(seen, axes)
+        elements = list(map(_element, seen, axes))
+        traced, tape, run = self._traced(elements, structure)
+        values = [(x, axis) for x, s, axis in zip(leaves, seen, axes, strict=True) if is_traced(s)]
         mapped = [axis is not None for _, axis in values] + [False] * len(traced.captured)
         results: list[tuple[Any, bool]]
         if run is None or any(isinstance(x, Expr) for x, _ in values):
             moved = [as_expr(x) if axis is None else functions.moveaxis(as_expr(x), axis, 0) for x, axis in values]
             results = [*batched(tape, [*moved, *traced.captured], mapped, n)]
         else:
-            arrays = [np.asarray(x) if axis is None else np.moveaxis(np.asarray(x), axis, 0) for x, axis in values]
+            arrays = [x if axis is None else moved_first(x, axis) for x, axis in values]
             results = []
             for r, core, on in zip(
                 run(arrays), [o.shape for o in traced.outputs], _dependent(tape, mapped), strict=True
             ):
                 # what depends on no mapped argument is the same for all
-                results.append((r if on or r.ndim == len(core) else r[0] if n else np.zeros(core), on))
+                if not on and r.ndim != len(core):
+                    r = np.zeros(core) if not n else apply(self.machine, First(), r)[0] if is_on_device(r) else r[0]
+                results.append((r, on))
         tree = optree.tree_unflatten(traced.structure, [r for r, _ in results])
         places = _prefix(self.out_axes, tree, "out_axes", "the result")
         cores = [o.shape for o in traced.outputs]
-        full = [_placed(r, on, place, n, core) for (r, on), place, core in zip(results, places, cores, strict=True)]
+        full = [
+            _placed(r, on, place, n, core, self.machine)
+            for (r, on), place, core in zip(results, places, cores, strict=True)
+        ]
         return optree.tree_unflatten(traced.structure, full)
 
     def _traced(self, examples: list[Any], structure: Any) -> tuple[Traced, Tape, Callable[..., Any] | None]:
@@ -235,7 +243,7 @@ def _length(leaves: list[Any], axes: list[int | None]) -> int:
     return sizes.pop()
 
 
-def _example(x: Any, axis: int | None) -> Any:
+def _element(x: Any, axis: int | None) -> Any:
     """An argument without its mapped axis, as far as a trace looks at it."""
     if not is_traced(x) or (axis is None and not isinstance(x, Expr)):
         return x
@@ -255,7 +263,17 @@ def _dependent(tape: Tape, mapped: Sequence[bool]) -> list[bool]:
     return [on[o] for o in tape.outputs]
 
 
-def _placed(result: Any, on: bool, axis: int | None, n: int, core: tuple[int, ...]) -> Any:
+def moved_first(x: Any, axis: int) -> Any:
+    """With an axis in front; of what lies on a device another view."""
+    array = resident(x)
+    if array is None:
+        return np.moveaxis(np.asarray(x), axis, 0)
+    if not -array.ndim <= axis < array.ndim:
+        raise ShapeError(f"vmap: in_axes names axis {axis!r} of an argument of shape {array.shape}")
+    return array.moved(axis, 0)
+
+
+def _placed(result: Any, on: bool, axis: int | None, n: int, core: tuple[int, ...], machine: Any) -> Any:
     """A result with the mapped axis where out_axes wants it."""
     if axis is None:
         if on:
@@ -265,4 +283,6 @@ def _placed(result: Any, on: bool, axis: int | None, n: int, core: tuple[int, ..
         raise ShapeError(f"vmap: out_axes names axis {axis} of a result of shape {(n, *core)}")
     if isinstance(result, Expr):
         return functions.moveaxis(_stretched(result, on, core, n), 0, axis)
+    if is_on_device(result):
+        return result if on and axis == 0 else apply(machine, Placed(on, axis, n), result)[0]
     return np.moveaxis(result if on else np.broadcast_to(result, (n, *core)), 0, axis)

@@ -19,6 +19,7 @@ from ..tape import Tape, record
 from .arguments import bind_names
 from .by_name import ExprCall
 from .by_position import PythonCall, call_key, traced_positions
+from .device import examples, fetched
 from .programs import check_scalar
 
 
@@ -146,7 +147,7 @@ class SparseExprCall(SparseCall):
         if "out" in self.call.names and out is not None and not (len(args) == 1 and isinstance(args[0], Mapping)):
             kwargs["out"], out = out, None
         given = bind_names(self.call.names, args, kwargs)
-        values = [given[n] for n in self.call.names]
+        values = fetched(self.machine, [given[n] for n in self.call.names])
         _check_numbers(values)
         for v, value in zip(self.call.variables, values, strict=True):
             if np.ndim(value) > v.ndim:
@@ -172,7 +173,7 @@ class SparsePythonCall(SparseCall):
 
     def prepare(self, *args: Any) -> SparsePythonCall:
         """Make now what the first call with arguments of these shapes would make."""
-        self._prepared(args)
+        self._prepared(examples(args))
         return self
 
     def _prepared(self, args: tuple) -> Prepared:
@@ -199,7 +200,8 @@ class SparsePythonCall(SparseCall):
         return self._build(tape, [p for group in traced_positions(self.call.f, self.call.argnums, args) for p in group])
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
-        return self._prepared(args).run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)
+        args = fetched(self.machine, args)
+        return self._prepared(examples(args)).run([leaf for leaf in flatten(args)[0] if is_traced(leaf)], out)
 
 
 def _check_numbers(values: Sequence[Any]) -> None:

@@ -1,7 +1,5 @@
 """The kernels of array programs compiled for real, for GPUs of three generations. No GPU takes part."""
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from diffkit.machines.cpu.arrays.compiling.groups import Body, Pointer
 from diffkit.machines.cuda.arrays import moving, multiplying, products, sources
 from diffkit.machines.cuda.arrays.launches import bound
 from diffkit.machines.cuda.arrays.sources import Fold
-from diffkit.machines.cuda.assembling import GENERATIONS, assembled, assembler
+from diffkit.machines.cuda.assembling import GENERATIONS, assembled, assembler, kinds
 from diffkit.machines.cuda.elementwise import function
 from diffkit.machines.cuda.package import package
 
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning:numba")
 #: registers of a thread: a block of launches.BLOCK threads has 255 for each
 MOST = 224
 
-types = import_module("numba.core.types")
+types = kinds()
 NAMED = {
     "d": types.float64[::1],
     "f": types.float32[::1],

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 import diffkit as dk
 from diffkit.engines import engine as find_engine
 from diffkit.errors import ShapeError
-from diffkit.machines.cuda import executable
+from diffkit.machines.cuda import elementwise, executable
 from diffkit.machines.cuda.package import package, problem
 from diffkit.report.corpus import Formula, read_corpus
 from diffkit.tape import record
@@ -217,6 +217,26 @@ def test_long_tapes_are_interpreted_on_the_device(text, monkeypatch):
     program = find_engine("reverse").program(record(f, [dk.symbol(v) for v in f.variables]), range(len(f.variables)))
     columns = {"x": np.linspace(-2, 2, 2 * FEW_THREADS + 3), "y": np.float64(1.25)}
     same_derivative(program, [columns[v] for v in f.variables])
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 4])
+def test_points_that_a_thread_takes_at_a_time(each, monkeypatch):
+    """However many are left for its last turn; and results may lie where arguments were."""
+    monkeypatch.setattr(elementwise, "points_each", lambda *_: each)
+    x, y, a = dk.symbol("x"), dk.symbol("y", dtype="float32"), dk.symbol("a", shape=(2,))
+    tape = record([dk.sin(x) * y, dk.sum(a) + x, a * y, x > y], [x, y, a])
+    run = CUDA.compile(tape)
+    for n in (1, 2, FEW_THREADS + 1, 4 * FEW_THREADS - 1, 8 * FEW_THREADS + 5):
+        values = [rng.standard_normal(n), rng.standard_normal(n).astype("float32"), rng.standard_normal((n, 2))]
+        for some in (values, [np.array(0.5), *values[1:]], [*values[:2], np.array([1.0, 2.0])]):
+            assert not difference(run(some), CPU.compile(tape)(some))
+    x, y = dk.symbols("x y")
+    tape = record([x + y, x * y], [x, y])
+    points = np.linspace(0, 1, 2 * FEW_THREADS + 3)
+    expected = CPU.compile(tape)([points, points[::-1].copy()])
+    first, second = on_device(points), on_device(points[::-1])
+    CUDA.compile(tape)([first, second], [first, second])
+    assert not difference([first.copy_to_host(), second.copy_to_host()], expected)
 
 
 def test_the_same_kernel_serves_any_number_of_points():

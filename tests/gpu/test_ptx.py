@@ -13,6 +13,7 @@ from diffkit.engines import engine as find_engine
 from diffkit.errors import UnavailableError
 from diffkit.machines.cpu.plan import plan
 from diffkit.machines.cuda.assembling import GENERATIONS, assembled, assembler, compiled, compiled_interpreter
+from diffkit.machines.cuda.elementwise import points_each, written
 from diffkit.report.corpus import Formula, read_corpus
 from diffkit.tape import record
 
@@ -26,6 +27,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning:numba")
 #: registers of a thread. With 128 a multiprocessor still has four warps for each of its schedulers; beyond 255 they are spilled
 OPERATION_REGISTERS, FORMULA_REGISTERS = 128, 168
 
+#: Black and Scholes' price of a call
+P1 = (
+    "S*0.5*(1 + erf((log(S/K) + (r + sigma*sigma/2)*T)/(sigma*sqrt(T))*0.7071067811865476))"
+    " - K*exp(-r*T)*0.5*(1 + erf((log(S/K) + (r - sigma*sigma/2)*T)/(sigma*sqrt(T))*0.7071067811865476))"
+)
 FORMULAS = [f for f in read_corpus() if isinstance(f, Formula)]
 CASES = helpers.cases()
 #: by default every operation is compiled for one of these, in turn; the slow tests compile it for all
@@ -101,6 +107,31 @@ def test_uniform_inputs():
     tape = plan(dk.tape("x*y + z", engine="reverse"))
     for uniform in ([True, False, False], [True, True, True]):
         assert checked(compiled(tape, GENERATIONS[-1], uniform), GENERATIONS[-1]).spilled == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "each"), [("x + 1", 4), ("exp(x)", 4), ("x*y + z", 2), (P1, 2), ("x*y*z*u*v*w*(x + 1)*s*t*r*q*p*o", 1)]
+)
+def test_points_that_a_thread_takes_at_a_time(text, each):
+    """Few bytes in flight ask for more; what many points need of registers, and of time to compile, stays bounded."""
+    tape = plan(dk.tape(text, engine="reverse"))
+    uniform = [False] * len(tape.inputs)
+    assert points_each(tape, uniform, len(written(tape, uniform, 1).lines)) == each
+    found = checked(compiled(tape, GENERATIONS[-1]), GENERATIONS[-1])
+    assert (found.stack, found.spilled) == (0, 0)
+    assert found.registers <= OPERATION_REGISTERS
+
+
+def test_one_value_of_everything_is_one_point():
+    tape = plan(dk.tape("x*y", engine="reverse"))
+    assert points_each(tape, [True, True], 10) == 1
+    assert points_each(tape, [True, False], 10) == 4
+
+
+def test_elements_are_found_without_looking_for_negative_indices():
+    """Two instructions an array: of signed indices it would be five, and as many registers."""
+    ptx = compiled(plan(dk.tape("x*y + z", engine="reverse")), GENERATIONS[-1])
+    assert not re.findall(r"\bshr\.s64\b|\bdiv\.", ptx)
 
 
 def test_conditions_and_integers():

@@ -171,7 +171,12 @@ def elsewhere(
     if _apart(back, given) > max(SAME, 10 * found.gradient_spread) * size:
         words = "the gradient here is another after calls elsewhere: it uses what an earlier call left behind"
         found.suspects.append(Suspect("stale", words))
-    elif np.array_equal(other, given) and np.isfinite(given).all() and _moves(function, near, k, at_x, value, other):
+    elif (
+        np.array_equal(other, given)
+        and np.any(given)
+        and np.isfinite(given).all()
+        and _moves(function, near, k, at_x, value, other)
+    ):
         words = (
             "the gradient is the same at another point, though the function's slope is not: a cache that is not renewed"
         )
@@ -196,6 +201,10 @@ def _moves(
         table = np.abs(near.distances)
         first, last = int(np.argmin(near.distances)), int(np.argmin(np.abs(near.distances + near.distances.min())))
         here = (near.values[last] - near.values[first]) / (near.distances[last] - near.distances[first])
+        left = (near.values[2] - near.values[0]) / (near.distances[2] - near.distances[0])
+        right = (near.values[5] - near.values[3]) / (near.distances[5] - near.distances[3])
+        if (np.abs(right - left) > 0.3 * np.abs(here - slope)).any():
+            return False  # a kink at the point
         bar = 3 * bar + 1e-6 * np.abs(slope) + 8 * near.noise / table[first]
         return bool(((np.abs(claimed - slope) > bar) & (np.abs(here - slope) > bar)).any())
 

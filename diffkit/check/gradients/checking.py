@@ -128,8 +128,12 @@ class _Check:
         if behaviour.random:
             return self._result("nondeterministic", behaviour.suspects, None, given, behaviour, near, at_x)
         elsewhere(function, at_x, given, self.weights, near, behaviour)
+        slope = near.direction.dot(0, given)
+        if np.isfinite(slope).all() and len(slope) == len(at_x):
+            self.tolerances.curvature = near.curvature(at_x, slope)
         found = self._measure(at_x, noise, scale, given)
-        noisy = bool((noise > NOISY * function.roundoff * np.maximum(np.abs(at_x), 1e-300)).any())
+        size = np.fmax(np.abs(at_x), np.fmax.reduce(np.abs(near.values), axis=0))
+        noisy = bool((noise > NOISY * function.roundoff * size).any())
         return self._judge(found, given, behaviour, near, at_x, noisy, own)
 
     def _choose(self, outputs: int) -> None:

@@ -83,11 +83,16 @@ class Evidence:
     parts: list[Part]
     #: rows over all leaves at once that are off, where there are such rows
     off_together: int
-    unresolved: int
+    #: (directions, outputs): those whose bars say little
+    doubtful: np.ndarray
 
     @property
     def off(self) -> bool:
         return bool(self.off_together) or any(p.off.any() for p in self.parts)
+
+    @property
+    def unresolved(self) -> int:
+        return int(self.doubtful.sum())
 
     @property
     def kinks(self) -> int:
@@ -109,6 +114,9 @@ class Tolerances:
     double: bool
     rtol: float | None
     atol: float | None
+
+    #: (outputs,): of the surroundings; what makes up the scale where the gradient is zero
+    curvature: np.ndarray | float = 0.0
 
     def of(self, expected: np.ndarray, bar: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Of derivatives (directions, outputs) along directions with these scales."""
@@ -144,7 +152,7 @@ def by_entries(function: Function, given: np.ndarray, found: Differences, tolera
                 True,
             )  # fmt: skip
         )
-    return Evidence(parts, 0, _unresolved(e.value, e.bar, given.T, e.state, scale))
+    return Evidence(parts, 0, _unresolved(e.value, e.bar, given.T, e.state, scale, tolerances.curvature))
 
 
 def by_rows(
@@ -196,9 +204,8 @@ def by_rows(
         value = dense.estimates.value[everywhere, 0]
         judged = np.isfinite(value) & np.isin(dense.estimates.state[everywhere, 0], (SMOOTH, STEP))
         off = judged & ~(np.abs(own[everywhere] - value) <= tight[everywhere, 0])
-    unresolved = _unresolved(
-        dense.estimates.value, dense.estimates.bar, own[:, None], dense.estimates.state, directions.scale
-    )
+    e = dense.estimates
+    unresolved = _unresolved(e.value, e.bar, own[:, None], e.state, directions.scale, tolerances.curvature)
     return Evidence(parts, int(off.sum()), unresolved)
 
 
@@ -208,12 +215,19 @@ def _absolute(directions: object, d: int, row: np.ndarray) -> float:
         return float(np.nan_to_num(np.abs(row[part]) @ np.abs(v), posinf=0.0))
 
 
-def _unresolved(value: np.ndarray, bar: np.ndarray, given: np.ndarray, state: np.ndarray, scale: np.ndarray) -> int:
-    """How many derivatives have bars that say little: wider than a good part of them, and not small beside the largest."""
+def _unresolved(
+    value: np.ndarray,
+    bar: np.ndarray,
+    given: np.ndarray,
+    state: np.ndarray,
+    scale: np.ndarray,
+    curvature: np.ndarray | float,
+) -> int:
+    """Which derivatives have bars that say little: wider than a good part of them, and not small beside the largest."""
     with np.errstate(all="ignore"):
         size = np.fmax(np.abs(value), np.where(np.isfinite(given), np.abs(given), 0.0))
         size = np.where(np.isfinite(size), size, 0.0)
-        largest = (size * scale[:, None]).max(axis=0, initial=0.0)
+        largest = np.maximum((size * scale[:, None]).max(axis=0, initial=0.0), curvature)
         wide = ~(bar <= UNRESOLVED * size) & ~(bar * scale[:, None] <= NEGLIGIBLE * largest)
         nothing = (size == 0) & (largest == 0) & np.isfinite(bar)
-    return int((wide & ~nothing & (state != KINK)).sum())
+    return wide & ~nothing & (state != KINK)

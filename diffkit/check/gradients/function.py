@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, DtypeError
+from ...errors import ArgumentError, DiffkitError, DtypeError
 from ...numerics import unit_roundoff
 
 
@@ -197,8 +197,16 @@ class Function:
         """What is checked: (rows, entries) in float64, as it is given."""
         arrays = self.arrays(z)
         self.events.gradient_calls += 1
-        with np.errstate(all="call", call=lambda kind, flag: self.events.floating.add(kind)):
-            found = self.differentiate(arrays, weights)
+        with np.errstate(all="call", call=lambda kind, _: self.events.floating.add(kind)):
+            try:
+                found = self.differentiate(arrays, weights)
+            except (StructureError, DiffkitError):
+                raise
+            except Exception as problem:
+                said = f"{type(problem).__name__}: {problem}"
+                if any(word in str(problem).lower() for word in ("shape", "dimension", "broadcast", "size")):
+                    raise StructureError(f"the gradient raised {said}") from problem
+                raise ArgumentError(f"the gradient of {self.name} raised {said}") from problem
         self._look_for_writing("grad", arrays, z)
         return found
 

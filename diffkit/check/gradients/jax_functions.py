@@ -13,7 +13,7 @@ import optree
 
 from ...errors import DtypeError
 from .arguments import Arguments
-from .function import Function, leaves_of, real_arrays
+from .function import Function, StructureError, leaves_of, real_arrays
 
 
 class JaxFunction(Function):
@@ -86,6 +86,9 @@ class JaxFunction(Function):
         if self.grad is None:
             return self._pulled(arrays, np.eye(self.outputs) if weights is None else weights)
         given = jax.tree_util.tree_map(_wide, self._called(self.grad, [jnp.array(a) for a in arrays]))
+        if given is None:
+            raise StructureError("the gradient is None: its function returns nothing")
+        self.returned = given
         found = self.arguments.read(opened(given), self.out_shapes, self.events.note)
         return found if weights is None else weights @ found
 
@@ -102,7 +105,9 @@ class JaxFunction(Function):
         rows = []
         for row in weights:
             parts = np.split(row, np.cumsum([np.size(o) for o in outputs])[:-1])
-            seeds = [jnp.asarray(p.reshape(np.shape(o)), jnp.result_type(o)) for p, o in zip(parts, outputs, strict=True)]
+            seeds = [
+                jnp.asarray(p.reshape(np.shape(o)), jnp.result_type(o)) for p, o in zip(parts, outputs, strict=True)
+            ]
             back = [_wide(g) for g in pullback(seeds)]
             rows.append(np.concatenate([np.asarray(g, np.float64).reshape(-1) for g in back]))
         return np.array(rows).reshape(len(weights), self.size)

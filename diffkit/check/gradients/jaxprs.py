@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,10 @@ class Value:
         return not self.floating or bool(np.isfinite(self.array).all())
 
     @property
+    def nan(self) -> bool:
+        return self.floating and bool(np.isnan(self.array).any())
+
+    @property
     def floating(self) -> bool:
         return bool(jax.numpy.issubdtype(getattr(self.data, "dtype", type(self.data)), jax.numpy.floating))
 
@@ -55,10 +60,16 @@ class Run:
     def __init__(self, look: Look, into: Callable[[Any], bool], steps: int) -> None:
         """steps: of a loop, that are looked into."""
         self.look, self.into, self.steps = look, into, steps
+        #: the equations that the present one lies in, from the outermost
+        self.around: list[Any] = []
         self._numbers = itertools.count()
 
     def value(self, data: Any, varies: bool = False) -> Value:
         return Value(data, next(self._numbers), varies)
+
+    def line(self, eqn: Any) -> str:
+        """The user's line of an equation that is being looked at."""
+        return line_of(eqn, *reversed(self.around))
 
     def run(self, closed: ClosedJaxpr, operands: Sequence[Value]) -> list[Value]:
         return self._body(closed.jaxpr, [self.value(c) for c in closed.consts], operands)
@@ -68,7 +79,9 @@ class Run:
         read = lambda v: self.value(v.val) if isinstance(v, Literal) else known[v]
         for eqn in jaxpr.eqns:
             given = [read(v) for v in eqn.invars]
+            self.around.append(eqn)
             found = self._inside(eqn, given) if self.into(eqn) else None
+            self.around.pop()
             if found is None:
                 varies = any(v.varies for v in given)
                 found = [self.value(r) for r in applied(eqn, [v.data for v in given])]
@@ -122,14 +135,13 @@ def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
     return list(found) if eqn.primitive.multiple_results else [found]
 
 
-def line_of(eqn: Any) -> str:
-    """The user's line that an equation came from, as text; "" where JAX does not tell."""
-    trace = getattr(eqn.source_info, "traceback", None)
-    for frame in getattr(trace, "frames", ()):
-        parts = frame.file_name.replace("\\", "/").split("/")
-        if not any(map(between, parts)) and not frame.file_name.startswith("<"):
-            import linecache
-
-            source = linecache.getline(frame.file_name, frame.line_num).strip()
-            return str(Place(frame.file_name, frame.line_num, frame.function_name, source, (0, 0)))
+def line_of(*equations: Any) -> str:
+    """The user's line that the first of these came from of which JAX tells one, as text; "" where it tells none."""
+    for eqn in equations:
+        trace = getattr(getattr(eqn, "source_info", None), "traceback", None)
+        for frame in getattr(trace, "frames", ()):
+            parts = frame.file_name.replace("\\", "/").split("/")
+            if not any(map(between, parts)) and not frame.file_name.startswith("<"):
+                source = linecache.getline(frame.file_name, frame.line_num).strip()
+                return str(Place(frame.file_name, frame.line_num, frame.function_name, source, (0, 0)))
     return ""

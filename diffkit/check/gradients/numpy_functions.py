@@ -9,7 +9,7 @@ import numpy as np
 import optree
 
 from .arguments import Arguments
-from .function import Function, leaves_of, real_arrays
+from .function import Function, StructureError, leaves_of, real_arrays
 
 
 class NumpyFunction(Function):
@@ -39,6 +39,8 @@ class NumpyFunction(Function):
         if self.grad is None:
             return self._traced(arrays, weights)
         given = self.returned = self.arguments.call(self.grad, arrays, own_kind)
+        if given is None:
+            raise StructureError("the gradient is None: its function returns nothing")
         found = self.arguments.read(given, self.out_shapes, self.events.note)
         return found if weights is None else weights @ found
 

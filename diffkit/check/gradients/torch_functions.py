@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ import torch
 
 from ...errors import ArgumentError
 from .arguments import Arguments, as_numpy
-from .function import Function, leaves_of, real_arrays
+from .function import Function, StructureError, leaves_of, real_arrays
 
 #: dtypes without an array of NumPy's, or with too few digits to take differences in
 _NARROW = (torch.float16, torch.bfloat16)
-#: torch.nn.functional's, by name, with the argument that leaves them off
+#: functions of torch.nn.functional that drop at random
 _DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rrelu"}
 
 
@@ -50,7 +50,7 @@ class TorchFunction(Function):
 
     # ---- arguments ----
     def _arguments(self, at: Any) -> Arguments:
-        signature = getattr(self.fun, "forward", self.fun) if isinstance(self.fun, torch.nn.Module) else self.fun
+        signature = _signature(self.fun)
         if self.module is None:
             return Arguments(at, signature, self._read)
         parameters = OrderedDict((n, p) for n, p in self.module.named_parameters() if p.requires_grad)
@@ -149,7 +149,9 @@ class TorchFunction(Function):
     # ---- gradients ----
     def differentiate(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
         if self.grad is not None:
-            given = self._given(arrays)
+            given = self.returned = self._given(arrays)
+            if given is None:
+                raise StructureError("the gradient is None: its function returns nothing")
             found = self.arguments.read(given, self.out_shapes, self.events.note)
             return found if weights is None else weights @ found
         outputs, leaves = self._graph(arrays)
@@ -247,17 +249,17 @@ class TorchFunction(Function):
 
     def _quietly(self) -> Any:
         """A call at the point whose error is nobody's business here; None then."""
-        try:
-            with torch.enable_grad():
-                return self._called(self._function, self.arrays(self.point), True)
-        except Exception:
-            return None
+        with suppress(Exception), torch.enable_grad():
+            return self._called(self._function, self.arrays(self.point), True)
+        return None
 
     def nan_origin(self, z: np.ndarray) -> str | None:
         """What made the first NaN or infinity of the value or of autograd's gradient at z, as a sentence; None where all is finite."""
-        from .blame.torch import backward_origin
+        from .blame.torch import origin
 
-        return backward_origin(self, z)
+        with suppress(Exception):  # a diagnosis that fails is none
+            return origin(self, z)
+        return None
 
 
 class Buffers:
@@ -335,6 +337,18 @@ def _plain(result: Any) -> Any:
     if isinstance(result, Mapping) and type(result) not in (dict, OrderedDict):
         return dict(result)
     return result
+
+
+def _signature(fun: Any) -> Callable:
+    """Something with the names of the parameters."""
+    owner = getattr(fun, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        names = list(inspect.signature(owner.forward).parameters.values())
+        own = owner.setup_context is torch.autograd.Function.setup_context  # forward then has a context first
+        stand_in = functools.partial(fun)
+        stand_in.__signature__ = inspect.Signature(names[1:] if own else names)  # type: ignore[attr-defined]
+        return stand_in
+    return fun.forward if isinstance(fun, torch.nn.Module) else fun
 
 
 def _binds(function: Callable, at: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -56,7 +57,7 @@ def _compiled(source: Source, arrays: Sequence[str], capability: tuple[int, int]
     used = package()
     if used.simulated:
         raise UnavailableError("Numba's simulator compiles nothing: unset NUMBA_ENABLE_CUDASIM")
-    types = import_module("numba.core.types")
+    types = kinds()
     named = {
         "d": types.float64[::1],
         "f": types.float32[::1],
@@ -67,10 +68,32 @@ def _compiled(source: Source, arrays: Sequence[str], capability: tuple[int, int]
     return ptx
 
 
+def kinds() -> Any:
+    """The module of the types that signatures are made of: each package has its own."""
+    own = package().cuda.types
+    return own if hasattr(own, "float64") else import_module("numba.core.types")
+
+
+def _nothing(count: Any) -> None:
+    pass
+
+
+@lru_cache(maxsize=1)
+def _obstacle() -> str:
+    """Why nothing is compiled here; empty where kernels are. numba-cuda-mlir, say, asks a GPU which one it is."""
+    if package().simulated:
+        return "Numba's simulator compiles nothing: unset NUMBA_ENABLE_CUDASIM"
+    try:
+        package().cuda.compile_ptx(_nothing, (kinds().int64,), cc=GENERATIONS[-1])
+    except Exception as problem:  # whatever a compiler raises
+        return f"{package().name} compiles nothing here: {problem}"
+    return ""
+
+
 def assembler() -> Any:
     """The module of nvJitLink. UnavailableError where it, or a package that compiles for real, is missing."""
-    if package().simulated:
-        raise UnavailableError("Numba's simulator compiles nothing: unset NUMBA_ENABLE_CUDASIM")
+    if _obstacle():
+        raise UnavailableError(_obstacle())
     try:
         found = import_module("cuda.bindings.nvjitlink")
         found.version()

@@ -15,7 +15,7 @@ from .elementwise import LONGEST, function, written
 from .interpreter import interpreted
 from .package import package
 from .scalars import Source
-from .transfer import deliver, flat, targets, used
+from .transfer import DeviceCall, flat, to_host
 
 #: threads of a block; and blocks a multiprocessor, of which each thread takes several points
 BLOCK, BLOCKS_EACH = 128, 16
@@ -57,8 +57,8 @@ class Stepwise:
 class CudaExecutable:
     """May be called from several threads at once.
 
-    Where an argument or a buffer of `out` lies on the device, the results are device arrays (with `__cuda_array_interface__`), on
-    the default stream, and nothing is waited for; otherwise they are NumPy arrays.
+    Where an argument or a buffer of `out` lies on the device, so do the results, on the stream that such arrays name (transfer.py),
+    and nothing is waited for; otherwise they are NumPy arrays.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -79,36 +79,36 @@ class CudaExecutable:
         return found
 
     def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any]:
-        takes, gives = self.signature.takes, self.signature.gives
-        given, loop = self.signature.bind(values, device=True)
-        arrays = [used(v, name, dtype) for v, (name, _, dtype) in zip(given, takes, strict=True)]
-        points = math.prod(loop)
-        on_device = any(not isinstance(a, np.ndarray) for a in arrays) or any(
-            package().on_device(b) is not None for b in out or ()
-        )
-        if out is not None and not on_device:
-            self.signature.check_out(out, loop)
+        gives = self.signature.gives
+        arrays, loop = self.signature.bind(values, device=True)
+        there = DeviceCall.of(self.signature, arrays, loop, out)
+        if there is not None:
+            self._launch(arrays, loop, there.results, there.queue)
+            return there.done()
         cuda = package().cuda
-        stream: Any = 0 if on_device else cuda.stream()  # 0: the default one
-        results = targets(out if on_device else None, gives, loop, arrays, stream)
-        if points:
-            inputs, uniform = [], []
-            for array, (_, core, _), place in zip(arrays, takes, self.plan.inputs, strict=True):
-                laid, same = flat(array, loop, core, NUMPY[place.letter], stream)
-                inputs.append(laid)
-                uniform.append(same)
-            lines = [r.reshape(r.size) for r in results]
-            self.kernel(uniform)(points, [*inputs, *lines], stream)
-        if on_device:
-            return deliver(results, out, stream)
+        stream = cuda.stream()
+        results = [cuda.device_array((*loop, *core), dtype, stream=stream) for core, dtype in gives]
+        self._launch(arrays, loop, results, stream)
         on_host = [np.empty((*loop, *core), dtype) for core, dtype in gives] if out is None else list(out)
         for result, target in zip(results, on_host, strict=True):
             if target.flags.c_contiguous and target.size:
                 result.copy_to_host(target, stream)
             elif target.size:
-                target[...] = result.copy_to_host(stream=stream)
+                target[...] = to_host(result, stream)
         stream.synchronize()
         return on_host
+
+    def _launch(self, arrays: Sequence[Any], loop: tuple[int, ...], results: Sequence[Any], stream: Any) -> None:
+        points = math.prod(loop)
+        if not points:
+            return
+        inputs, uniform = [], []
+        for array, (_, core, _), place in zip(arrays, self.signature.takes, self.plan.inputs, strict=True):
+            laid, same = flat(array, loop, core, NUMPY[place.letter], stream)
+            inputs.append(laid)
+            uniform.append(same)
+        lines = [r.reshape(r.size) for r in results]
+        self.kernel(uniform)(points, [*inputs, *lines], stream)
 
 
 def grid(points: int) -> int:

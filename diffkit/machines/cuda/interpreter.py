@@ -144,18 +144,20 @@ def _written(plan: Plan, uniform: Sequence[bool], operations: dict[tuple[str, in
     names = [f"x{k}" for k in range(len(plan.inputs))] + [f"y{k}" for k in range(len(plan.outputs))]
     source = Source(indent=1)
     source.lines.append(f"def kernel(count, {', '.join(names)}, code, rd, rf, rb, cd, cf, cb):")
-    source.line("t = cuda.grid(1)")
-    source.line("threads = cuda.gridsize(1)")
-    source.line("for i in range(t, count, threads):")
+    # unsigned: an index that could be negative would be looked at, for every element, and counted from the end
+    source.line("n, t, threads = u64(count), u64(cuda.grid(1)), u64(cuda.gridsize(1))")
+    source.line("i = t")
+    source.line("while i < n:")
     with source.indented():
         source.line("for p in range(code.shape[0]):")
         with source.indented():
             source.line("op = code[p, 0]")
-            source.line("to, a, b, c = code[p, 1], code[p, 2], code[p, 3], code[p, 4]")
+            source.line("to, a, b, c = u64(code[p, 1]), u64(code[p, 2]), u64(code[p, 3]), u64(code[p, 4])")
             for n, operation in enumerate(operations):
                 source.line(f"{'if' if n == 0 else 'elif'} op == {n}:")
                 with source.indented():
                     _branch(source, plan, uniform, *operation)
+        source.line("i += threads")
     return source
 
 
@@ -165,11 +167,11 @@ def _branch(source: Source, plan: Plan, uniform: Sequence[bool], what: str, whic
         source.line(f"{register(str(which), 'to')} = c{which}[a]")
     elif what == "load":
         place = plan.inputs[int(which)]
-        position = "a" if uniform[int(which)] else f"i * {place.rows} + a"
+        position = "a" if uniform[int(which)] else f"i * u64({place.rows}) + a"
         source.line(f"{register(place.letter, 'to')} = x{which}[{position}]")
     elif what == "store":
         place = plan.outputs[int(which)]
-        source.line(f"y{which}[i * {place.rows} + to] = {register(place.letter, 'a')}")
+        source.line(f"y{which}[i * u64({place.rows}) + to] = {register(place.letter, 'a')}")
     else:
         primitive = by_symbol()[str(which)]
         k = Scalars(source, primitive.letter)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnavailableError
+from ..resident import DEFAULT_STREAM, Resident
 
 #: packages, and the module of each; the first that is there is used
 PACKAGES = {"numba-cuda": "numba.cuda", "numba-cuda-mlir": "numba_cuda_mlir.cuda", "numba": "numba.cuda"}
@@ -29,7 +30,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Package:
     #: as it is installed: "numba-cuda 0.30.4"
     name: str
@@ -39,46 +40,62 @@ class Package:
     #: functions of a kernel by the names that its source has for them
     functions: Mapping[str, Callable]
 
-    def on_device(self, value: Any) -> Any:
-        """An array that lies on the device (of CuPy, PyTorch, JAX, Numba) as Numba's; None for anything else."""
-        if isinstance(value, np.ndarray):
-            return None
+    def line(self, of: Resident, address: int, length: int) -> Any:
+        """So many elements from an address on, which is in an array's memory, as a flat array of Numba's. Nothing is waited for."""
         if self.simulated:
-            return value if hasattr(value, "copy_to_host") else None
-        return self.cuda.as_cuda_array(value) if hasattr(value, "__cuda_array_interface__") else None
+            part = Resident(of, address, (length,), (of.dtype.itemsize,), of.dtype)
+            return type(self.cuda.device_array(1))(part.shadow())
+        return self.cuda.as_cuda_array(_Line(of, address, length), sync=False)
 
-    def line(self, array: Any) -> tuple[Any, int]:
-        """All memory that a device array has elements in, as a flat array, and where in it the first element is."""
-        steps = [(n - 1) * s // array.dtype.itemsize for n, s in zip(array.shape, array.strides, strict=True)]
-        length, first = 1 + sum(map(abs, steps)), -sum(s for s in steps if s < 0)
+    def event(self) -> Any:
+        """One that tells no time."""
+        return self.cuda.event() if self.simulated else self.cuda.event(timing=False)
+
+    def result(self, array: Any, stream: int) -> Any:
+        """An array of Numba's as calls give it: it names the stream that it is computed on."""
         if self.simulated:
-            lowest = array._ary[tuple(slice(None, None, -1 if s < 0 else 1) for s in array.strides)]
-            return type(array)(np.lib.stride_tricks.as_strided(lowest, (length,), (array.dtype.itemsize,))), first
-        return self.cuda.as_cuda_array(_Line(array, length, first)), first
-
-    def overlap(self, a: Any, b: Any) -> bool:
-        """Whether two device arrays have memory in common (or, with gaps in them, may have)."""
-        if self.simulated:
-            return bool(np.may_share_memory(a._ary, b._ary))
-        (begin, end), (first, last) = _extent(a), _extent(b)
-        return begin < last and first < end
-
-
-def _extent(array: Any) -> tuple[int, int]:
-    """The bytes that an array's elements lie within."""
-    ends = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
-    begin = array.__cuda_array_interface__["data"][0]
-    low = begin + sum(e for e in ends if e < 0)
-    return low, begin + sum(e for e in ends if e > 0) + array.dtype.itemsize if array.size else low
+            return array
+        cuda = self.cuda
+        on = cuda.legacy_default_stream() if stream == DEFAULT_STREAM else cuda.external_stream(stream)
+        kind = device_array_class(type(array), self)  # type: ignore[arg-type]
+        return kind(array.shape, array.strides, array.dtype, stream=on, gpu_data=array.gpu_data)
 
 
 class _Line:
-    def __init__(self, array: Any, length: int, first: int) -> None:
-        self._held = array  # whose memory it is
-        described = dict(array.__cuda_array_interface__)
-        address, read_only = described["data"]
-        described.update(shape=(length,), strides=None, data=(address - first * array.dtype.itemsize, read_only))
-        self.__cuda_array_interface__ = described
+    def __init__(self, of: Resident, address: int, length: int) -> None:
+        self._of = of  # whose memory it is
+        self.__cuda_array_interface__ = {
+            "shape": (length,), "strides": None, "typestr": of.dtype.str, "data": (address, False), "version": 3,
+        }  # fmt: skip
+
+
+@lru_cache
+def device_array_class(base: type, used: Package) -> type:
+    """Numba's device array with DLPack as well, for which its consumer's stream waits, and not the host."""
+
+    class DeviceArray(base):
+        def reshape(self, *shape: Any, **options: Any) -> Any:
+            """As Numba's, on the same stream."""
+            return super().reshape(*shape, **options).bind(self.stream)
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 2, used.cuda.get_current_device().id  # dlpack.h: kDLCUDA
+
+        def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+            """stream: the consumer's; None is the default one, -1 if it takes care itself. BufferError without `cuda.core`."""
+            try:
+                view = import_module("cuda.core.utils").StridedMemoryView.from_cuda_array_interface(self, -1)
+                export = view.__dlpack__
+            except (ImportError, AttributeError):
+                raise BufferError('DLPack needs cuda.core 1.0: pip install -U "diffkit[cuda]"') from None
+            capsule = export(stream=-1, **options)
+            if stream != -1:
+                event = used.event()
+                event.record(self.stream)
+                event.wait(used.cuda.external_stream(int(stream or DEFAULT_STREAM)))
+            return capsule
+
+    return DeviceArray
 
 
 @lru_cache(maxsize=1)

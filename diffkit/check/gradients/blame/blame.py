@@ -134,6 +134,40 @@ def _size(directions: Dense, d: int, row: np.ndarray) -> float:
         return float(np.nan_to_num(np.abs(row[part]) @ np.abs(v), posinf=0.0))
 
 
+# ---- infinities ----
+#: operations that are infinite, or have an infinite derivative, at an argument of 0 (those of the second set: of ±1 or so), by the
+#: beginnings of their names in torch and JAX
+_POLES = (
+    "div",
+    "true_div",
+    "log",
+    "pow",
+    "integer_pow",
+    "reciprocal",
+    "rsqrt",
+    "sqrt",
+    "norm",
+    "linalg",
+    "xlog",
+    "std",
+    "var",
+    "cdist",
+)
+_OTHER_POLES = ("acos", "asin", "atanh", "erf_inv", "erfinv", "logit", "tan", "lgamma", "digamma")
+
+
+def how_made(name: str, first: float, zero: bool) -> str:
+    """How an operation made something that is not finite of finite operands: by overflow, or at a pole.
+
+    zero: whether some operand is 0 somewhere.
+    """
+    plain = name.strip("_").lower()
+    pole = plain.startswith(_OTHER_POLES) or (zero and plain.removeprefix("r").startswith((*_POLES, "truediv", "sqrt")))
+    if first == first and not pole:
+        return f"{name} overflowed: it made {first:g} of finite operands"
+    return f"{name} made {first:g} of finite operands"
+
+
 # ---- places ----
 def users_line() -> Place | None:
     """The innermost call on the stack that is neither ours nor a framework's; None where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..jax_functions import JaxFunction
-from ..jaxprs import CALLS, CUSTOM, Run, Value, applied, line_of
-from .blame import Blame, between, misfit
+from ..jaxprs import CALLS, CUSTOM, Run, Value, applied
+from .blame import Blame, between, how_made, misfit
 
 #: equations of one primitive, or calls of one custom_vjp, that are looked at
 EACH = 4
@@ -37,7 +38,7 @@ def blame_jax(function: JaxFunction, at: np.ndarray) -> list[Blame]:
         seen[what] += 1
         wrong = _checked(eqn, given, seen[what])
         if wrong:
-            place = "\n".join(p for p in (f"  defined at {defined}" if defined else "", line_of(eqn)) if p)
+            place = "\n".join(p for p in (f"  defined at {defined}" if defined else "", run.line(eqn)) if p)
             found[what] = Blame(what, place, wrong)
 
     run = Run(look, lambda eqn: eqn.primitive.name in CALLS or eqn.primitive.name in _LOOPS, steps=1)
@@ -75,6 +76,31 @@ def _checked(eqn: Any, given: Sequence[Value], seed: int) -> str:
 
 
 # ---- NaN ----
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A value that is not finite, and the equation that made it. `str()` is a sentence and a place."""
+
+    #: None: a piece of a loop's operands or results
+    eqn: Any
+    given: Sequence[Value]
+    result: Value
+    line: str
+
+    @property
+    def fresh(self) -> bool:
+        return all(v.finite for v in self.given)
+
+    def __str__(self) -> str:
+        values = self.result.array.reshape(-1)
+        first = values[~np.isfinite(values)][0]
+        name = self.eqn.primitive.name
+        zero = any(v.floating and bool((v.array == 0).any()) for v in self.given)
+        form = {"mul": " (0 · inf: where a branch was not taken, say)", "div": " (0 / 0)" * self.fresh}.get(name, "")
+        what = _called(self.eqn)[0]
+        told = how_made(what, first, zero) if self.fresh else f"{what} made {first:g} of infinities"
+        return told + form * bool(zero and np.isnan(first)) + (f"\n{self.line}" if self.line else "")
+
+
 def origin(function: JaxFunction, z: np.ndarray) -> str | None:
     """See JaxFunction.nan_origin."""
     leaves = [jnp.array(a) for a in function.arrays(z)]
@@ -83,35 +109,22 @@ def origin(function: JaxFunction, z: np.ndarray) -> str | None:
         outputs, pullback = jax.vjp(function._flat, *leaves)
         return [*outputs, *pullback([jnp.ones_like(o) for o in outputs])]
 
-    made: dict[int, tuple[Any, Sequence[Value], Value]] = {}
+    made: dict[int, _Made] = {}
 
     def look(eqn: Any, given: Sequence[Value], results: Sequence[Value]) -> None:
-        for r in results:
-            if not r.finite:
-                made[r.number] = (eqn, given, r)
+        line = run.line(eqn) if eqn is not None and not all(r.finite for r in results) else ""
+        made.update({r.number: _Made(eqn, given, r, line) for r in results if not r.finite})
 
     run = Run(look, lambda eqn: True, steps=1000)
     results = run.run(jax.make_jaxpr(gradient)(*leaves), [run.value(a, True) for a in leaves])
     guilty = _reaching(made, [r for r in results if not r.finite])
-    clean = [m for m in guilty if m[0] is not None and all(v.finite for v in m[1])]
-    infinite = [
-        m for m in guilty
-        if m[0] is not None and m not in clean and np.isnan(m[2].array).any() and not any(_has_nan(v) for v in m[1])
-    ]  # fmt: skip
-    if not clean and not infinite:
-        return None
-    told = []
-    if clean:
-        told.append(f"{_named(clean[0][0])} made {_first(clean[0][2]):g} of finite operands{_at(clean[0][0])}")
-    if infinite:
-        eqn, given, _ = infinite[0]
-        product = any(v.floating and bool((v.array == 0).any()) for v in given)
-        how = " (0 · inf: where a branch was not taken, say)" if eqn.primitive.name == "mul" and product else ""
-        told.append(f"{_named(eqn)} made nan of infinities{how}{_at(eqn)}")
-    return "\n".join(told)
+    first = next((m for m in guilty if m.fresh), None)
+    # where an infinity became NaN
+    later = next((m for m in guilty if m.result.nan and not m.fresh and not any(v.nan for v in m.given)), None)
+    return "\n".join(str(m) for m in dict.fromkeys([first, later]) if m is not None) or None
 
 
-def _reaching(made: dict[int, tuple], bad: Sequence[Value]) -> list[tuple[Any, Sequence[Value], Value]]:
+def _reaching(made: dict[int, _Made], bad: Sequence[Value]) -> list[_Made]:
     """Of the values that are not finite, those that these came from, in the order of the computation."""
     stack, seen = [v.number for v in bad], set()
     while stack:
@@ -119,23 +132,5 @@ def _reaching(made: dict[int, tuple], bad: Sequence[Value]) -> list[tuple[Any, S
         if number in seen or number not in made:
             continue
         seen.add(number)
-        stack += [v.number for v in made[number][1] if not v.finite]
-    return [made[n] for n in sorted(seen)]
-
-
-def _has_nan(value: Value) -> bool:
-    return value.floating and bool(np.isnan(value.array).any())
-
-
-def _first(value: Value) -> float:
-    line = value.array.reshape(-1)
-    return float(line[~np.isfinite(line)][0])
-
-
-def _named(eqn: Any) -> str:
-    return _called(eqn)[0]
-
-
-def _at(eqn: Any) -> str:
-    line = line_of(eqn)
-    return f"\n{line}" if line else ""
+        stack += [v.number for v in made[number].given if not v.finite]
+    return [made[n] for n in sorted(seen) if made[n].eqn is not None]

@@ -18,14 +18,14 @@ from torch.overrides import TorchFunctionMode
 
 from ....errors import Place
 from ..torch_functions import TorchFunction, modules_of
-from .blame import Blame, between, misfit, shown, users_line
+from .blame import Blame, between, how_made, misfit, shown, users_line
 
 #: autograd.Functions and submodules that are checked, at most
 MOST = 200
 #: results that have no gradient by their nature
 _WITHOUT = {
-    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full", "new_empty",
-    "new_tensor", "bernoulli",
+    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full",
+    "new_empty", "new_tensor", "bernoulli",
 }  # fmt: skip
 
 
@@ -50,8 +50,7 @@ class _Part:
     arguments: tuple
     named: dict[str, Any]
     place: str
-    #: whether it was called through an autograd.Function's apply
-    custom: bool
+    #: the submodules that it was called in, from the outermost
     parents: tuple[str, ...]
 
 
@@ -82,7 +81,7 @@ class _Parts:
             line = shown(users_line())
             kept, kept_named = _copies((arguments, named))
             self.submodules.append(
-                _Part(f"{name} ({type(module).__name__})", module, kept, kept_named, line, False, tuple(self._running))
+                _Part(f"{name} ({type(module).__name__})", module, kept, kept_named, line, tuple(self._running))
             )
             self._running.append(name)
 
@@ -102,7 +101,7 @@ class _Parts:
         def noted(*arguments: Any) -> Any:
             given = arguments if new_style else arguments[1:]
             self.functions.append(
-                _Part(kind.__name__, kind.apply, _copies(given), {}, shown(users_line()), True, tuple(self._running))  # type: ignore[attr-defined]
+                _Part(kind.__name__, kind.apply, _copies(given), {}, shown(users_line()), tuple(self._running))  # type: ignore[attr-defined]
             )
             return forward(*arguments)
 
@@ -259,24 +258,22 @@ def _cuts(function: TorchFunction, at: np.ndarray) -> list[Blame]:
 
 
 # ---- NaN ----
-def backward_origin(function: TorchFunction, z: np.ndarray) -> str | None:
+def origin(function: TorchFunction, z: np.ndarray) -> str | None:
     """See TorchFunction.nan_origin."""
-    with torch.autograd.set_detect_anomaly(True, check_nan=False), np.errstate(all="ignore"):
+    with torch.autograd.set_detect_anomaly(True, check_nan=False), _Finite() as forward:
         outputs, leaves = function._graph(function.arrays(z))
-        live = [o for o in outputs if isinstance(o, torch.Tensor) and o.requires_grad]
-        bad = [o for o in outputs if isinstance(o, torch.Tensor) and not torch.isfinite(o).all()]
-        if not live:
-            return None
-        if bad:
-            return _forward_origin(function, z)
-        origin: list[str] = []
-        handles = [node.register_hook(_sentinel(node, origin)) for node in _nodes(live)]
+    told = [] if forward.origin is None else [forward.origin]
+    live = [o for o in outputs if isinstance(o, torch.Tensor) and o.requires_grad]
+    if live and _finite(outputs):
+        found: list[str] = []
+        handles = [node.register_hook(_sentinel(node, found)) for node in _nodes(live)]
         try:
             torch.autograd.grad(live, leaves, [torch.ones_like(o) for o in live], allow_unused=True)
         finally:
             for handle in handles:
                 handle.remove()
-    return origin[0] if origin else None
+        told = [*told, *found] if found else []
+    return "\n".join(told) or None
 
 
 def _nodes(outputs: list[torch.Tensor]) -> list[Any]:
@@ -291,30 +288,36 @@ def _nodes(outputs: list[torch.Tensor]) -> list[Any]:
     return list(seen.values())
 
 
-def _sentinel(node: Any, origin: list[str]) -> Callable:
+def _sentinel(node: Any, found: list[str]) -> Callable:
+    """A hook that notes whether this node is the first that made something not finite of finite gradients."""
+
     def look(made: tuple, given: tuple) -> None:
-        if origin or not all(g is None or bool(torch.isfinite(g).all()) for g in given):
+        if found or not _finite(given):
             return
-        for g in made:
-            if g is not None and not bool(torch.isfinite(g).all()):
-                value = g[~torch.isfinite(g)].flatten()[0].item()
-                zeros = any(
-                    s is not None and s.shape == g.shape and bool((s[~torch.isfinite(g)] == 0).any()) for s in given
-                )
-                why = (
-                    " out of a gradient of 0 (0 · inf: where a branch was not taken, say)"
-                    if zeros and value != value
-                    else ""
-                )
-                origin.append(f"the backward of {_forward_name(node)} made {value:g}{why}{_line(node)}")
+        for g in _tensors(made):
+            bad = ~torch.isfinite(g)
+            if bool(bad.any()):
+                first = g[bad][0].item()
+                if first != first and any(s.shape == g.shape and bool((s[bad] == 0).any()) for s in _tensors(given)):
+                    told = f"{_name(node)} made nan of a gradient of 0 (0 · inf: where a branch was not taken, say)"
+                else:
+                    told = how_made(_name(node), first, _saved_zero(node))
+                found.append(f"in the backward sweep, {told}{_line(node)}")
                 return
 
     return look
 
 
-def _forward_name(node: Any) -> str:
+def _saved_zero(node: Any) -> bool:
+    """Whether the forward call had a 0 among what it saved."""
+    saved = [getattr(node, name) for name in dir(node) if name.startswith("_saved_")]
+    return any(bool((t == 0).any()) for t in saved if isinstance(t, torch.Tensor))
+
+
+def _name(node: Any) -> str:
     """`log` of LogBackward0."""
-    return type(node).__name__.rstrip("0123456789").removesuffix("Backward") or type(node).__name__
+    name = type(node).__name__.rstrip("0123456789").removesuffix("Backward") or type(node).__name__
+    return name[:1].lower() + name[1:]
 
 
 def _line(node: Any) -> str:
@@ -322,9 +325,8 @@ def _line(node: Any) -> str:
     for entry in reversed(node.metadata.get("traceback_", [])):
         head, _, source = entry.partition("\n")
         if not any(f"/{package}/" in head for package in ("torch", "diffkit", "optree")):
-            return (
-                f"\n{head.rstrip()}\n    {source.strip().splitlines()[0]}" if source.strip() else f"\n{head.rstrip()}"
-            )
+            place = head.strip().replace('File "', "at ").replace('", line ', ":")  # as our own places look
+            return f"\n  {place}\n    {source.strip().splitlines()[0]}" if source.strip() else f"\n  {place}"
     return ""
 
 
@@ -340,10 +342,9 @@ class _Finite(TorchFunctionMode):
         if self.origin is None and not _finite(result) and _finite((args, kwargs)):
             value = next(v for v in _tensors(result) if not bool(torch.isfinite(v).all()))
             first = value[~torch.isfinite(value)].flatten()[0].item()
-            place = shown(users_line())
-            self.origin = f"{getattr(func, '__name__', func)} made {first:g} of finite arguments" + (
-                f"\n{place}" if place else ""
-            )
+            zero = any(bool((v == 0).any()) for v in _tensors((args, kwargs or {})))
+            told = how_made(getattr(func, "__name__", str(func)), first, zero)
+            self.origin = "\n".join(t for t in (told, shown(users_line())) if t)
         return result
 
 
@@ -354,9 +355,3 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 
 def _finite(tree: Any) -> bool:
     return all(bool(torch.isfinite(v).all()) for v in _tensors(tree))
-
-
-def _forward_origin(function: TorchFunction, z: np.ndarray) -> str | None:
-    with _Finite() as watch, torch.no_grad(), suppress(Exception):
-        function.evaluate(function.arrays(z))
-    return watch.origin

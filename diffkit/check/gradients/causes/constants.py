@@ -58,7 +58,7 @@ def named(part: Part, array: np.ndarray, ratio: float, sizes: set[int], leaves: 
                 f"the gradient is {count if many else f'1/{count}'} times the right one: "
                 f"{'a sum where a mean was meant' if many else 'a mean where a sum was meant'}"
             )
-            believed = count in sizes or (count > 4 and not found)
+            believed = count in sizes
             mean = Suspect("mean-or-sum", words, leaves)
             plain = Suspect("factor", f"the gradient is {count if many else f'1/{count}'} times the right one", leaves)
             if count == 2 or not believed:

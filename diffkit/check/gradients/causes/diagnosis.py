@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def diagnose(function: Function, evidence: Evidence, given: np.ndarray, weights:
         single = entrywise.single(p, alone)
         if single and [s.code for s in own] == ["zero"]:
             own = single + own
-        own = own or single or entrywise.factor_of_some(p) or sums.wrong_axes(p)
+        own = own or single or entrywise.factor_of_some(p) or sums.wrong_axes(p) or terms.unexplained(p)
         found += own
     if through:
         for p in bad:
@@ -87,16 +88,16 @@ def _combined(part: Part, sizes: set[int]) -> list[Suspect]:
 def extents(function: Function) -> set[int]:
     """Numbers that a sum may have been divided by: extents of arguments, outputs, arrays that the function closes over."""
     shapes = [leaf.shape for leaf in function.leaves] + list(function.out_shapes)
-    shapes += [np.shape(v) for v in _held(function)]
+    shapes += [tuple(v.shape) for v in _held(function)]
     found = {n for shape in shapes for n in (*shape, math.prod(shape))}
     return {n for n in found if n > 1}
 
 
-def _held(function: Function) -> Iterable[object]:
+def _held(function: Function) -> Iterable[Any]:
     """Arrays among the arguments that are not differentiated by, and what the function closes over."""
     arguments = getattr(function, "arguments", None)
     originals = getattr(arguments, "originals", ())
-    yield from (v for v in originals if hasattr(v, "shape") and hasattr(v, "dtype"))
+    yield from (v for v in originals if _is_array(v))
     f = getattr(function, "fun", None)
     f = getattr(f, "__func__", f)
     for cell in getattr(f, "__closure__", None) or ():
@@ -104,10 +105,14 @@ def _held(function: Function) -> Iterable[object]:
             value = cell.cell_contents
         except ValueError:
             continue
-        if hasattr(value, "shape") and hasattr(value, "dtype"):
+        if _is_array(value):
             yield value
     code = getattr(f, "__code__", None)
     for name in code.co_names if code is not None else ():
         value = getattr(f, "__globals__", {}).get(name)
-        if isinstance(value, np.ndarray):
+        if _is_array(value):
             yield value
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "dtype")

@@ -39,6 +39,8 @@ def of_other_shapes(
         if array.shape == expected[k].shape:
             continue
         name, leaves = leaf.name, (leaf.name,)
+        if array.size == expected[k].size and same(array.reshape(expected[k].shape), k, lambda e: e):
+            return [Suspect("wrong-shape", f"{problem}; its numbers are right, reshape them", leaves)]
         others = [j for j in range(len(given)) if j != k and same(array, j, lambda e: e)]
         if others:
             other = function.leaves[others[0]].name
@@ -49,6 +51,7 @@ def of_other_shapes(
         if expected[k].ndim > 1 and same(array, k, np.transpose):
             return [Suspect("transposed", "the gradient is transposed", leaves), plain]
         axes = range(expected[k].ndim)
+        first = (lambda cause: [plain, cause]) if array.ndim == 0 else (lambda cause: [cause, plain])
         for a in axes:
             for b in range(a + 1, expected[k].ndim):
                 if same(array, k, lambda e, a=a, b=b: np.swapaxes(e, a, b)):
@@ -56,17 +59,15 @@ def of_other_shapes(
         for a in axes:
             for keep in (False, True):
                 if same(array, k, lambda e, a=a, keep=keep: e.sum(a, keepdims=keep)):
-                    return [
-                        Suspect("wrong-axis", f"the gradient is summed over axis {a}, though it should not be", leaves),
-                        plain,
-                    ]
+                    return first(
+                        Suspect("wrong-axis", f"the gradient is summed over axis {a}, though it should not be", leaves)
+                    )
                 if same(array, k, lambda e, a=a, keep=keep: e.mean(a, keepdims=keep)):
-                    return [
+                    return first(
                         Suspect(
                             "wrong-axis", f"the gradient is averaged over axis {a}, though it should not be", leaves
-                        ),
-                        plain,
-                    ]
+                        )
+                    )
         for a in range(array.ndim):
             if array.shape[:a] + array.shape[a + 1 :] == expected[k].shape and same(array.sum(a), k, lambda e: e):
                 return [
@@ -77,6 +78,4 @@ def of_other_shapes(
                     ),
                     plain,
                 ]
-        if array.size == expected[k].size and same(array.reshape(expected[k].shape), k, lambda e: e):
-            return [Suspect("wrong-shape", f"{problem}; its numbers are right, reshape them", leaves)]
     return [plain]

@@ -133,10 +133,26 @@ def penalties(part: Part, function: Function, primal: np.ndarray, others: dict[s
         text = words if words == "a constant" else f"{abs(alpha):.4g}·{words}"
         if words == "a constant":
             text = f"the constant {abs(alpha):.4g}"
-        code = "missing-term" if alpha > 0 else "extra-term"
-        sentence = f"the term {text} is missing" if alpha > 0 else f"there is a term {text} too many"
-        return [Suspect(code, sentence, (name,))]
+        # penalties grow with the argument; of anything else, who has more has a term more
+        if alpha > 0 or _norm(part.expected, part) > _norm(part.own, part):
+            sign = "" if alpha > 0 else "-"
+            return [Suspect("missing-term", f"the term {sign}{text} is missing", (name,))]
+        return [Suspect("extra-term", f"there is a term {text} too many", (name,))]
     return []
+
+
+def unexplained(part: Part) -> list[Suspect]:
+    """What is off is neither a multiple nor a rearrangement of the right gradient: some term is, then."""
+    if _norm(part.expected, part) >= 0.9 * _norm(part.own, part):
+        words = "what is off is neither a multiple nor a rearrangement of the gradient: a term is missing or wrong"
+        return [Suspect("missing-term", words, (part.leaf.name,))]
+    words = "what is off is neither a multiple nor a rearrangement of the gradient: there is a term too many, or a wrong one"
+    return [Suspect("extra-term", words, (part.leaf.name,))]
+
+
+def _norm(rows: np.ndarray, part: Part) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.sum(rows[part.known] ** 2)))
 
 
 def _multiple(part: Part, term: np.ndarray, residual: np.ndarray) -> float | None:

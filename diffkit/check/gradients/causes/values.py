@@ -60,7 +60,7 @@ def _origin(trace: Written | None) -> Origin | None:
 
 def value_origins(function: Function, value: np.ndarray) -> list[Suspect]:
     """Of a function that is not finite at the point."""
-    with np.errstate(all="call", call=lambda kind, flag: function.events.floating.add(kind)):
+    with np.errstate(all="call", call=lambda kind, _: function.events.floating.add(kind)):
         function.evaluate(function.arrays(function.point))
     return origins(function, "the value", (), bool(np.isnan(value).any()), written(function))
 

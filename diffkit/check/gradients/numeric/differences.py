@@ -34,6 +34,10 @@ FARTHEST = 1.0
 RUNGS, TOP, BOTTOM = 16, 2.0, {True: 2.0**-40, False: 2.0**-17}
 #: one-sided slopes of a smooth function approach each other by RATIO; this much less is looked into
 APPROACH = 0.6
+#: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
+SLIGHT = 1e-4
+#: a difference that keeps this part of itself over half of the ladder is a jump
+JUMP = 0.3
 #: so many times the noise is no noise
 CLEAR = 8.0
 
@@ -240,7 +244,18 @@ class Differences:
             )
             still = (walk.up == self.at_x) & (walk.down == self.at_x)
         settled = ~np.isnan(found.value) & np.isfinite(found.bar)
-        state = np.where(found.kink, KINK, np.where(settled, SMOOTH, VAGUE))
+        with np.errstate(all="ignore"):
+            # a side's difference that stays as steps fall by orders of magnitude is a jump
+            coarse = levels // 2
+            jumps = [
+                (np.abs(d[-1]) > CLEAR * self.noise) & (np.abs(d[-1]) > JUMP * np.abs(d[coarse]))
+                for d in (walk.up - self.at_x, self.at_x - walk.down)
+            ]
+        with np.errstate(all="ignore"):
+            apart = np.abs(found.right - found.left)
+            slight = apart <= SLIGHT * np.fmax(np.abs(found.right), np.abs(found.left))
+        unlike = (found.kink & ~slight) | jumps[0] | jumps[1]
+        state = np.where(unlike, KINK, np.where(settled, SMOOTH, VAGUE))
         # nothing moves at the small steps, and something does at the large ones
         flat = still[levels // 2 :].all(axis=0)
         state = np.where(flat & ~still.all(axis=0), STEP, state)

@@ -25,6 +25,8 @@ BEYOND = (10, 30, 100)
 #: table with so much less spacing
 SUSPICIOUS, PART = 100.0, 1e-3
 NEARER = {2.0**-53: 1e-4, 2.0**-24: 0.05}
+#: sides that bend less than this part of what looks like noise are straight
+STRAIGHT = 1e-2
 #: estimates from differences of order 4, 5, 6 that are noise are within this factor of each other
 ALIKE = 10.0
 #: noise is at least so many unit roundoffs of the value
@@ -48,6 +50,13 @@ class Surroundings:
         with np.errstate(all="ignore"):
             off = np.abs(self.values - at_x - self.distances[:, None] * slope)
         return np.abs(self.distances), off.max(axis=1)
+
+    def curvature(self, at_x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """(outputs,): what the remainders are of the squares of distances; 0 where they are no more than noise."""
+        with np.errstate(all="ignore"):
+            off = np.abs(self.values - at_x - self.distances[:, None] * slope)
+            off = np.where(off > 30 * self.noise, off, 0.0)
+            return np.fmax.reduce(np.nan_to_num(off) / self.distances[:, None] ** 2, axis=0)
 
     def order(self, at_x: np.ndarray, slope: np.ndarray) -> float:
         """The power of the distance that remainders grow with: near 2 for the right slope, near 1 for a wrong one.
@@ -73,7 +82,7 @@ def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: 
     if not np.isfinite(table).all():
         spacing *= 1e-4 if u < 1e-10 else 1e-2
         table = _values(function, direction, spacing)
-    noise = _noise(np.insert(table, 3, at_x, axis=0))
+    noise, fine = _noise(np.insert(table, 3, at_x, axis=0)), None
     far = function.values([direction.shifted(0, k * spacing)[0] for k in BEYOND])
     with np.errstate(all="ignore"):
         varies = np.fmax.reduce(np.abs(far - at_x), axis=0) * PART
@@ -82,9 +91,19 @@ def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: 
         fine = np.insert(_values(function, direction, spacing * NEARER[u]), 3, at_x, axis=0)
         moves = np.diff(fine, axis=0).any(axis=0)  # unlike the values of a function that is rounded
         noise = np.where(moves, np.minimum(noise, _noise(fine)), noise)
-    noise = np.maximum(noise, floor)
+    noise = np.maximum(np.minimum(noise, _by_sides(noise, table, fine)), floor)
     distances = spacing * np.array([*TABLE, *BEYOND], float)
     return Surroundings(noise, distances, np.concatenate([table, far]), direction)
+
+
+def _by_sides(noise: np.ndarray, *tables: np.ndarray | None) -> np.ndarray:
+    """Less, where both sides of the point are straight lines: what looks like noise is a kink or a jump between them."""
+    for table in tables:
+        if table is not None:
+            sides = table[-3:], table[:3]
+            bend = np.max([np.abs(np.diff(side, 2, axis=0)).max(axis=0) for side in sides], axis=0) * math.sqrt(1 / 6)
+            noise = np.where(bend < STRAIGHT * noise, bend, noise)
+    return noise
 
 
 def _values(function: Function, direction: Dense, spacing: float) -> np.ndarray:

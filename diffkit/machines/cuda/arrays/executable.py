@@ -19,9 +19,10 @@ from ...cpu.arrays.program import FIRST_INPUT, Lanes, Program
 from ...cpu.plan import LETTER, NUMPY
 from ...protocol import Signature
 from ..package import package
-from ..transfer import deliver, flat, targets, used
+from ..streams import is_past
+from ..transfer import DeviceCall, flat
 from .lowering import Lowering
-from .memory import DEFAULT_STREAM, Layout, Memory
+from .memory import Layout, Memory
 from .planning import planned
 
 #: registers of the lanes that are worked on at once, in bytes
@@ -33,7 +34,7 @@ MOST_LOWERED = 8
 class CudaArrayExecutable:
     """May be called from several threads at once.
 
-    Where an argument or a buffer of `out` lies on the device, the results are device arrays, on the default stream, and what is
+    Where an argument or a buffer of `out` lies on the device, so do the results, on the stream that such arrays name, and what is
     waited for is only the answer whether an index is out of range; otherwise they are NumPy arrays. Operations without kernels
     (linear algebra) are run by NumPy: their operands are brought to the host, and the result is brought back.
     """
@@ -63,27 +64,22 @@ class CudaArrayExecutable:
         return found
 
     def __call__(self, values: Sequence[Any], out: Sequence[Any] | None = None) -> list[Any]:
-        given, loop = self.signature.bind(values, device=True)
-        arrays = [used(v, name, dtype) for v, (name, _, dtype) in zip(given, self.signature.takes, strict=True)]
-        on_device = any(not isinstance(a, np.ndarray) for a in arrays) or any(
-            package().on_device(b) is not None for b in out or ()
-        )
-        if out is not None and not on_device:
-            self.signature.check_out(out, loop)
         gives = self.signature.gives
-        if on_device:
-            results = targets(out, gives, loop, arrays, DEFAULT_STREAM)
-        else:
-            results = [np.empty((*loop, *core), dtype) for core, dtype in gives]
-        if math.prod(loop):
-            self._run(arrays, loop, results, on_device)
-        if on_device:
-            return deliver(results, out, DEFAULT_STREAM)
+        arrays, loop = self.signature.bind(values, device=True)
+        there = DeviceCall.of(self.signature, arrays, loop, out)
+        if there is not None:
+            self._run(arrays, loop, there.results, there.queue)
+            return there.done()
+        results = [np.empty((*loop, *core), dtype) for core, dtype in gives]
+        self._run(arrays, loop, results, None)
         for buffer, result in zip(out or (), results, strict=False):
             buffer[...] = result
         return results if out is None else list(out)
 
-    def _run(self, arrays: Sequence[Any], loop: tuple[int, ...], results: Sequence[Any], on_device: bool) -> None:
+    def _run(self, arrays: Sequence[Any], loop: tuple[int, ...], results: Sequence[Any], queue: Any) -> None:
+        """queue: the stream that the results are on; None: they are NumPy's arrays."""
+        if not math.prod(loop):
+            return
         points = math.prod(loop)
         varying = tuple(
             math.prod(a.shape[: a.ndim - len(core)]) != 1 for a, (core, _) in zip(arrays, self.takes, strict=True)
@@ -92,7 +88,7 @@ class CudaArrayExecutable:
         turns = points if self._one_by_one else 1
         runs = self._runs(varying if points > turns else None)
         lowered = runs.lowered(points // turns)
-        memory = lowered.memory(on_device)
+        memory = lowered.memory(queue)
         where = lowered.layout.where[FIRST_INPUT:]
         lined = [self._lined(k, a, loop, memory) for k, a in enumerate(arrays)]
         lines = [r.reshape(r.size) for r in results]
@@ -107,7 +103,7 @@ class CudaArrayExecutable:
             for at, line, (_, letter) in zip(where[len(arrays) :], lines, self.gives, strict=False):
                 n = line.size // turns
                 memory.fetch(at, letter, line, turn * n, n)
-        lowered.give_back(memory, on_device)
+        lowered.give_back(memory, queue)
 
     def _lined(self, k: int, array: Any, loop: tuple[int, ...], memory: Memory) -> Any:
         """An argument as one line of elements, of all points or one."""
@@ -140,20 +136,32 @@ class Lowered:
             lowering.lower(phase, lanes, block)
         lowering.deliver(lanes if laned else None)
         self.steps, self.words, self.lanes = lowering.steps, lowering.words, lanes
-        #: those of the default stream, whose calls nobody waits for, apart from others
-        self._spare: dict[bool, list[Memory]] = {True: [], False: []}
+        #: of calls that were waited for, and of those whose results lie on the device
+        self._free: list[Memory] = []
+        self._spare: list[Memory] = []
         self._lock = threading.Lock()
 
-    def memory(self, on_device: bool) -> Memory:
-        with self._lock:
-            if self._spare[on_device]:
-                return self._spare[on_device].pop()
-        stream = DEFAULT_STREAM if on_device else package().cuda.stream()
-        return Memory(self.layout, self.words, self.lanes, stream)
+    def memory(self, queue: Any) -> Memory:
+        """Memory for a call on a stream; None: on one of its own.
 
-    def give_back(self, memory: Memory, on_device: bool) -> None:
+        A memory that another call worked in is taken if that was on the same stream, or is done; else it would be waited for.
+        """
         with self._lock:
-            self._spare[on_device].append(memory)
+            if queue is None and self._free:
+                return self._free.pop()
+            for memory in self._spare if queue is not None else ():
+                if memory.is_on(queue) or is_past(memory.left):
+                    self._spare.remove(memory)
+                    memory.enter(queue)
+                    return memory
+        return Memory(self.layout, self.words, self.lanes, package().cuda.stream() if queue is None else queue)
+
+    def give_back(self, memory: Memory, queue: Any) -> None:
+        """queue: as it was taken for."""
+        if queue is not None:
+            memory.leave()
+        with self._lock:
+            (self._free if queue is None else self._spare).append(memory)
 
 
 class Runs:

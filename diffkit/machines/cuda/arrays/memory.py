@@ -16,14 +16,13 @@ from ...cpu.arrays.program import FAULTS, Lanes, Program
 from ...cpu.arrays.views import View
 from ...cpu.plan import NUMPY, SIZE
 from ..package import package
+from ..streams import handle_of, mark
 from .launches import compiled, spread
 from .moving import copy
 from .nests import Words
 
 #: bytes that buffers begin at a multiple of
 ALIGNMENT = 256
-#: as every package takes it
-DEFAULT_STREAM = 0
 
 
 class Layout:
@@ -70,7 +69,9 @@ class Memory:
     def __init__(self, layout: Layout, words: Words, lanes: int, stream: Any) -> None:
         cuda = package().cuda
         self.layout, self.lanes, self.stream = layout, lanes, stream
-        self.bytes = cuda.device_array(max(ALIGNMENT, layout.size), np.uint8, stream=stream)
+        self.bytes = cuda.device_array(
+            max(ALIGNMENT, layout.size), np.uint8
+        )  # of no stream, and then of one after the other
         self.m8, self.m4, self.m1 = self.bytes.view(np.float64), self.bytes.view(np.float32), self.bytes
         self.w = cuda.to_device(words.array(), stream)
         constants = layout.program.constants
@@ -78,10 +79,26 @@ class Memory:
             self.put(layout.where[1], constants)
         for bits, at in layout.values.items():
             self.put(at, np.frombuffer(bits, np.uint8))
+        #: an event behind the latest call's work
+        self.left: Any = None
         self._clear()
 
     def of(self, letter: str) -> Any:
         return {"d": self.m8, "f": self.m4, "b": self.m1}[letter]
+
+    # ---- from one stream to another ----
+    def is_on(self, queue: Any) -> bool:
+        """Whether the latest call worked on this stream."""
+        return self.stream is queue or handle_of(self.stream) == handle_of(queue)
+
+    def leave(self) -> None:
+        """The call has queued its work."""
+        self.left = mark(self.stream)
+
+    def enter(self, queue: Any) -> None:
+        """Another call's work is queued: behind it, also where a new stream has the handle of one that is no more."""
+        self.left.wait(queue)
+        self.stream = queue
 
     # ---- to and from the host ----
     def put(self, at: int, array: np.ndarray) -> None:
@@ -95,7 +112,7 @@ class Memory:
         if array.nbytes:
             held = np.empty(array.nbytes, np.uint8)
             self.bytes[at : at + array.nbytes].copy_to_host(held, stream=self.stream)
-            if self.stream != DEFAULT_STREAM:  # whose copies to the host are waited for
+            if self.stream:  # of the default one copies to the host are waited for
                 self.stream.synchronize()
             array[...] = held.view(array.dtype).reshape(array.shape)
 
