@@ -21,6 +21,7 @@ from .dress import function_of
 from .evidence import Evidence, Tolerances
 from .function import Function, StructureError
 from .numeric import KINK, SMOOTH, Dense, Differences, Entries, Surroundings, scales, surroundings
+from .numeric.complex_step import complex_slopes
 from .result import CheckResult, Curve, Entry, Leafwise
 from .suspects import Suspect
 
@@ -264,7 +265,7 @@ class _Check:
         elif behaviour.spread.any():
             verdict = "noise"
             suspects.append(Suspect("nondeterministic", "values at one point differ a little from call to call"))
-        elif found.unresolved:
+        elif found.unresolved and not self._confirmed(found, given):
             verdict = "noise" if noisy else "undecided"
         else:
             verdict = "pass"
@@ -278,6 +279,21 @@ class _Check:
         if verdict == "fail" and own and found.off:
             result.blame = blame(self.function, self.function.point)
         return result
+
+    def _confirmed(self, found: Evidence, given: np.ndarray) -> bool:
+        """Whether what differences cannot resolve agrees with the complex step; it is resolved then."""
+        if self.entries is None or self.large:
+            return False
+        doubtful = np.flatnonzero(found.doubtful.any(axis=1))
+        scale = scales(self.function)
+        slopes = complex_slopes(self.function, doubtful, scale)
+        if slopes is None or slopes.shape != found.doubtful[doubtful].shape:
+            return False
+        own = given.T[doubtful]
+        with np.errstate(all="ignore"):
+            right = np.abs(own - slopes) <= self.tolerances.of(slopes, np.zeros_like(slopes), scale[doubtful])
+        found.doubtful[doubtful] &= ~right
+        return not found.doubtful.any()
 
     def _kink_words(self, found: Evidence) -> str:
         part = next(p for p in found.parts if (p.state == KINK).any())

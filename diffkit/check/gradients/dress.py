@@ -21,8 +21,8 @@ from .numpy_functions import NumpyFunction, own_kind
 def function_of(fun: Any, at: Any, grad: Any = None, *, engine: str = "reverse") -> Function:
     """A function as the checker sees it, by what it is, else by what it is to be checked at, else by what a call gives back.
 
-    fun:  an Expr or text; a torch.nn.Module, torch.autograd.Function or its `apply`; a function of JAX's (jit, custom_vjp, custom_jvp);
-          any other callable; or a pair (fun, jac) as SciPy takes them.
+    fun:  an Expr or text; a torch.nn.Module, torch.autograd.Function or its `apply`; a function of JAX's (jit, custom_vjp,
+          custom_jvp); any other callable; or a pair (fun, jac) as SciPy takes them.
     at:   a tuple is the positional arguments, a dict those by name, anything else the single argument.
     grad: a callable giving the gradient; True where fun returns (value, gradient); None for the framework's own.
 
@@ -44,8 +44,8 @@ def function_of(fun: Any, at: Any, grad: Any = None, *, engine: str = "reverse")
         )
     if grad is not None and not callable(grad):
         raise ArgumentError(
-            f"grad= is a {type(grad).__name__}; it is a callable that takes what {_name(fun)} takes, True where {_name(fun)} returns "
-            "(value, gradient), or None for the framework's own gradient. For one given as numbers: grad=lambda *_: numbers"
+            f"grad= is a {type(grad).__name__}; it is a callable that takes what {_name(fun)} takes, True where {_name(fun)} "
+            "returns (value, gradient), or None for the framework's own gradient. For one given as numbers: grad=lambda *_: numbers"
         )
     made = _of_framework(fun, at)
     if made == "torch":
@@ -92,7 +92,7 @@ def _name(fun: Any) -> str:
 # ---- by what it is, and by its arguments ----
 def _of_framework(fun: Any, at: Any) -> str:
     """ "torch", "jax" or "numpy"."""
-    loaded = [name for name in ("torch", "jax") if name in sys.modules]
+    loaded: list[str] = [name for name in ("torch", "jax") if name in sys.modules]
     if not loaded:
         return "numpy"
     for part in _unwrapped(fun):

@@ -31,7 +31,7 @@ class ExprFunction(Function):
         self.expression = expression_of(f)
         self.name = brief(self.expression, 60)
         self.engine = engine
-        variables = distinct_variables(self.expression)
+        variables = self.variables = distinct_variables(self.expression)
         self._names: list[str] = [v.name for v in variables]  # type: ignore[misc]
         positional = tuple(at) if isinstance(at, (tuple, list)) and not isinstance(at, Mapping) else (at,)
         given = bind_names(self._names, positional, {})
@@ -43,9 +43,9 @@ class ExprFunction(Function):
         self.leaves = leaves_of(self.arguments.arrays, self.arguments.leaf_names)
         self.point = np.concatenate([a.reshape(-1).astype(np.float64) for a in self.arguments.arrays])
         cores = {v.name: v.shape for v in variables}
-        self._loop = np.broadcast_shapes(*(a.shape[: a.ndim - len(cores[n])] for n, a in values.items()))
-        self._core = {n: cores[n] for n in self._names}
-        self._values = values
+        self.loop = np.broadcast_shapes(*(a.shape[: a.ndim - len(cores[n])] for n, a in values.items()))
+        self.cores = {n: cores[n] for n in self._names}
+        self._every = values
         self._run = machine("numpy" if self.expression.size <= 1000 else "cpu").compile(
             record(self.expression, variables)
         )
@@ -56,12 +56,12 @@ class ExprFunction(Function):
         return [self._summed(self._run(self._inputs(arrays))[0])]
 
     def _inputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        found = dict(self._values)
+        found = dict(self._every)
         found.update(zip(self.arguments.leaf_names, arrays, strict=True))
         return [found[n] for n in self._names]
 
     def _summed(self, value: np.ndarray, ahead: int = 0) -> np.ndarray:
-        axes = tuple(range(ahead, ahead + len(self._loop)))
+        axes = tuple(range(ahead, ahead + len(self.loop)))
         return np.sum(value, axis=axes, dtype=np.float64) if axes else value
 
     def values(self, points: Sequence[np.ndarray]) -> np.ndarray:
@@ -73,15 +73,20 @@ class ExprFunction(Function):
             self.events.calls += len(batch)
             arrays = []
             for leaf in self.leaves:
-                core = self._core[leaf.name]
+                core = self.cores[leaf.name]
                 own = leaf.shape[: len(leaf.shape) - len(core)]
-                ones = (1,) * (len(self._loop) - len(own))
+                ones = (1,) * (len(self.loop) - len(own))
                 arrays.append(batch[:, leaf.entries].astype(leaf.dtype).reshape(len(batch), *ones, *leaf.shape))
             with np.errstate(all="ignore"):
                 value = self._run(self._inputs(arrays))[0]
-                full = np.broadcast_to(value, (len(batch), *self._loop, *self.expression.shape))
+                full = np.broadcast_to(value, (len(batch), *self.loop, *self.expression.shape))
                 found.append(self.weighed(self._summed(full, 1).reshape(len(batch), -1).astype(np.float64)))
         return np.concatenate(found) if found else np.zeros((0, self.outputs))
+
+    @property
+    def given(self) -> list[np.ndarray]:
+        """The values of all variables at the point, in order."""
+        return [self._every[n] for n in self._names]
 
     def differentiate(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
         found = self.arguments.read(self._given(arrays), self.out_shapes, self.events.note)
@@ -98,13 +103,13 @@ class ExprFunction(Function):
             wrt = [leaf.name for leaf in self.leaves]
             self._derivative = jacobian(self.expression, wrt=wrt, engine=self.engine)
         found = self._derivative(values)
-        return {leaf.name: self._reduced(found[leaf.name], leaf.shape, self._core[leaf.name]) for leaf in self.leaves}
+        return {leaf.name: self._reduced(found[leaf.name], leaf.shape, self.cores[leaf.name]) for leaf in self.leaves}
 
     def _reduced(self, per_point: np.ndarray, shape: tuple[int, ...], core: tuple[int, ...]) -> np.ndarray:
         """Derivatives per point, (loop, output's core, core), of the sum over all points: (output's core, the argument's shape)."""
-        out, loop = len(self.expression.shape), len(self._loop)
+        out, loop = len(self.expression.shape), len(self.loop)
         own = shape[: len(shape) - len(core)]
-        full = np.broadcast_to(per_point, (*self._loop, *self.expression.shape, *core))
+        full = np.broadcast_to(per_point, (*self.loop, *self.expression.shape, *core))
         lined = (1,) * (loop - len(own)) + own
         summed = full.sum(axis=tuple(a for a in range(loop) if lined[a] == 1), keepdims=True)
         moved = np.moveaxis(summed, range(loop), range(out, out + loop))
@@ -126,5 +131,5 @@ class ExprFunction(Function):
             if self.expression.shape:
                 found[leaf.name] = value
             else:
-                found[leaf.name] = self._reduced(value, leaf.shape, self._core[leaf.name])
+                found[leaf.name] = self._reduced(value, leaf.shape, self.cores[leaf.name])
         return found

@@ -186,6 +186,10 @@ class Function:
         """Of outputs (…, outputs)."""
         return value if self._weights is None else value @ self._weights.T
 
+    @property
+    def weighs(self) -> bool:
+        return self._weights is not None
+
     def close(self) -> None:
         """The check is over: what it changed is as it was."""
 

@@ -1,4 +1,4 @@
-"""PyTorch: functions of tensors, modules (by their inputs and parameters) and autograd.Functions. Imported where torch is already."""
+"""PyTorch: functions of tensors, modules (by inputs and parameters) and autograd.Functions. Imported where torch is already."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ...errors import ArgumentError
 from .arguments import Arguments, as_numpy
 from .function import Function, StructureError, leaves_of, real_arrays
 
+_tree_map: Any = optree.tree_map
+_tree_leaves: Any = optree.tree_leaves
 #: dtypes without an array of NumPy's, or with too few digits to take differences in
 _NARROW = (torch.float16, torch.bfloat16)
 #: functions of torch.nn.functional that drop at random
@@ -26,8 +28,8 @@ _DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", 
 class TorchFunction(Function):
     """Of tensors. Where some of the arguments require grad, it is differentiated by these alone, as gradcheck does.
 
-    A module is called with other tensors for its parameters and buffers, so its own never change. Changes of buffers are carried from
-    call to call: an output that depends on them is not repeatable, and that is what the check then says.
+    A module is called with other tensors for its parameters and buffers, so its own never change. Changes of buffers are carried
+    from call to call: an output that depends on them is not repeatable, and that is what the check then says.
     """
 
     framework = "torch"
@@ -132,7 +134,7 @@ class TorchFunction(Function):
 
     def _outputs(self, result: Any) -> list[Any]:
         """The numbers of a result: tensors in tuples, lists, dicts; integers beside floats are left out."""
-        leaves = [leaf for leaf in optree.tree_leaves(_plain(result), none_is_leaf=True) if leaf is not None]  # type: ignore[arg-type]
+        leaves = [leaf for leaf in _tree_leaves(_plain(result), none_is_leaf=True) if leaf is not None]
         floating = [o for o in leaves if not isinstance(o, torch.Tensor) or o.is_floating_point()]
         if floating and len(floating) < len(leaves):
             self.events.note("outputs of integers are left out: they have no derivative")
@@ -168,7 +170,7 @@ class TorchFunction(Function):
             if "does not require grad" not in str(problem):
                 raise
             found = self._called(self.grad, arrays, True)[0]
-        return optree.tree_map(  # type: ignore[arg-type]
+        return _tree_map(
             lambda g: g.detach().cpu().float().numpy() if isinstance(g, torch.Tensor) and g.dtype in _NARROW
             else g.detach().cpu().numpy() if isinstance(g, torch.Tensor) else g,
             found, none_is_leaf=True,
@@ -189,7 +191,7 @@ class TorchFunction(Function):
         return self._outputs(result), leaves
 
     def _on_clones(self, *values: Any, **named: Any) -> Any:
-        values, named = optree.tree_map(  # type: ignore[arg-type, assignment]
+        values, named = _tree_map(
             lambda v: v.clone() if isinstance(v, torch.Tensor) and v.requires_grad else v,
             (values, named),
             none_is_leaf=True,
@@ -205,7 +207,8 @@ class TorchFunction(Function):
         if len(live) < len(outputs):
             which = "no output" if not live else "not every output"
             self.events.note(
-                f"{which} is connected to the arguments by operations that autograd follows (detach, no_grad, .item(), .data, NumPy?)"
+                f"{which} is connected to the arguments by operations that autograd follows "
+                "(detach, no_grad, .item(), .data, NumPy?)"
             )
         unused: set[int] = set()
         for k in range(len(weights) if live else 0):
@@ -232,8 +235,8 @@ class TorchFunction(Function):
         for module in modules_of(self.fun):
             for name, part in module.named_modules():
                 kind = type(part)
-                if kind.__name__.endswith("Dropout") or "Dropout" in kind.__name__ and hasattr(part, "p"):
-                    if part.training and getattr(part, "p", 0.0) > 0:
+                if "Dropout" in kind.__name__ and isinstance(getattr(part, "p", None), float | int):
+                    if part.training and part.p > 0:
                         found.append(f"{name or self.name} ({kind.__name__}, p={part.p:g})")
                 elif part.training and isinstance(part, torch.nn.RNNBase) and part.dropout > 0 and part.num_layers > 1:
                     found.append(f"{name or self.name} ({kind.__name__}, dropout={part.dropout:g})")
@@ -241,20 +244,13 @@ class TorchFunction(Function):
             return found
         from .blame.torch import Watch
 
-        with Watch() as watch:
-            self._quietly()
-        return [
-            f"{c.name} at {c.place}" if c.place else c.name for c in watch.calls if c.name in _DROPOUTS and c.random
-        ]
-
-    def _quietly(self) -> Any:
-        """A call at the point whose error is nobody's business here; None then."""
-        with suppress(Exception), torch.enable_grad():
-            return self._called(self._function, self.arrays(self.point), True)
-        return None
+        with Watch() as watch, suppress(Exception):
+            self._graph(self.arrays(self.point))
+        active = [c for c in watch.calls if c.name in _DROPOUTS and c.random]
+        return [f"{c.name} at {c.place.file}:{c.place.line}" if c.place else c.name for c in active]
 
     def nan_origin(self, z: np.ndarray) -> str | None:
-        """What made the first NaN or infinity of the value or of autograd's gradient at z, as a sentence; None where all is finite."""
+        """What made the first NaN or infinity of the value or of autograd's gradient at z; None where all is finite."""
         from .blame.torch import origin
 
         with suppress(Exception):  # a diagnosis that fails is none
@@ -328,7 +324,7 @@ def _distinct(modules: Sequence[torch.nn.Module]) -> list[torch.nn.Module]:
 
 def _counting(at: Any) -> bool | None:
     """Whether some tensor among the arguments requires grad; None where there is no tensor."""
-    leaves = [v for v in optree.tree_leaves(at, none_is_leaf=True) if isinstance(v, torch.Tensor)]  # type: ignore[arg-type]
+    leaves = [v for v in _tree_leaves(at, none_is_leaf=True) if isinstance(v, torch.Tensor)]
     return any(v.requires_grad for v in leaves) if leaves else None
 
 

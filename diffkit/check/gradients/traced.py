@@ -10,7 +10,6 @@ import numpy as np
 
 from ...expr.node import Expr
 from ...expr.trace import flatten, is_traced, trace_call
-from ...transforms.arguments import distinct_variables
 from .arguments import Arguments
 from .expressions import ExprFunction
 from .function import Function
@@ -37,10 +36,9 @@ class Written:
 def written(function: Function) -> Written | None:
     """The function itself; None where it cannot be traced."""
     if isinstance(function, ExprFunction):
-        if function.expression.shape or any(np.ndim(v) != len(function._core[n]) for n, v in function._values.items()):
+        if function.expression.shape or function.loop:
             return None
-        variables = distinct_variables(function.expression)
-        values = [function._values[v.name] for v in variables]  # type: ignore[index]
+        variables, values = function.variables, function.given
         names = [leaf.name for leaf in function.leaves]
         wrt = [next(k for k, v in enumerate(variables) if v.name == name) for name in names]
         return Written([function.expression], variables, values, wrt)

@@ -60,13 +60,12 @@ def to_junit(outcomes: Sequence[Outcome], when: datetime | None = None) -> str:
     found wrong.
     """
     stamp = (when or datetime.now().astimezone()).isoformat(timespec="seconds")
-    root = ElementTree.Element("testsuites", name="diffkit check", **_totals(outcomes))
+    root = ElementTree.Element("testsuites", {"name": "diffkit check", **_totals(outcomes)})
     ordered = sorted(outcomes, key=lambda o: o.group)
     for k, (group, those) in enumerate(groupby(ordered, key=lambda o: o.group)):
         own = list(those)
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=_clean(group), **_totals(own), id=str(k), timestamp=stamp, hostname=socket.gethostname()
-        )  # fmt: skip
+        about = {"name": _clean(group), "id": str(k), "timestamp": stamp, "hostname": socket.gethostname()}
+        suite = ElementTree.SubElement(root, "testsuite", {**about, **_totals(own)})
         for o in own:
             _add_case(suite, o)
     ElementTree.indent(root, " ")

@@ -44,8 +44,8 @@ class Blame:
 def blame(function: Function, point: np.ndarray | None = None) -> list[Blame]:
     """The parts that are wrong, in the order of the computation; none where all are right, or where parts cannot be told.
 
-    Meant for a function whose own gradient was found wrong at `point` (all entries; its own point by default). Errors of parts that cannot
-    be checked alone are no reason to blame them.
+    Meant for a function whose own gradient was found wrong at `point` (all entries; its own point by default). Parts that cannot be
+    checked alone are not blamed.
     """
     at = function.point if point is None else np.asarray(point, np.float64)
     if function.framework == "torch":
@@ -135,25 +135,12 @@ def _size(directions: Dense, d: int, row: np.ndarray) -> float:
 
 
 # ---- infinities ----
-#: operations that are infinite, or have an infinite derivative, at an argument of 0 (those of the second set: of ±1 or so), by the
-#: beginnings of their names in torch and JAX
+#: operations that are infinite, or have an infinite derivative, where an operand is 0: beginnings of their names in torch and JAX
 _POLES = (
-    "div",
-    "true_div",
-    "log",
-    "pow",
-    "integer_pow",
-    "reciprocal",
-    "rsqrt",
-    "sqrt",
-    "norm",
-    "linalg",
-    "xlog",
-    "std",
-    "var",
-    "cdist",
-)
-_OTHER_POLES = ("acos", "asin", "atanh", "erf_inv", "erfinv", "logit", "tan", "lgamma", "digamma")
+    "div", "true_div", "truediv", "log", "pow", "integer_pow", "reciprocal", "rsqrt", "sqrt", "norm", "linalg", "xlog",
+)  # fmt: skip
+#: and at other operands
+_OTHER_POLES = ("log1p", "acos", "asin", "atanh", "erf_inv", "erfinv", "logit", "lgamma", "digamma")
 
 
 def how_made(name: str, first: float, zero: bool) -> str:
@@ -162,7 +149,7 @@ def how_made(name: str, first: float, zero: bool) -> str:
     zero: whether some operand is 0 somewhere.
     """
     plain = name.strip("_").lower()
-    pole = plain.startswith(_OTHER_POLES) or (zero and plain.removeprefix("r").startswith((*_POLES, "truediv", "sqrt")))
+    pole = plain.startswith(_OTHER_POLES) or (zero and plain.removeprefix("r").startswith(_POLES))
     if first == first and not pole:
         return f"{name} overflowed: it made {first:g} of finite operands"
     return f"{name} made {first:g} of finite operands"

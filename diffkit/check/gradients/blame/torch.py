@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optree
 import torch
 from torch.overrides import TorchFunctionMode
 
 from ....errors import Place
-from ..torch_functions import TorchFunction, modules_of
+from ..torch_functions import TorchFunction, _tree_leaves, _tree_map, modules_of
 from .blame import Blame, between, how_made, misfit, shown, users_line
 
 #: autograd.Functions and submodules that are checked, at most
@@ -128,7 +127,7 @@ def _users_functions() -> list[type]:
 
 def _copies(tree: Any) -> Any:
     """Tensors as fresh leaves that require grad where they did."""
-    return optree.tree_map(  # type: ignore[arg-type]
+    return _tree_map(
         lambda v: v.detach().clone().requires_grad_(v.requires_grad) if isinstance(v, torch.Tensor) else v,
         tree, none_is_leaf=True,
     )  # fmt: skip
@@ -213,7 +212,7 @@ class Watch(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if name == "__get__":  # an attribute: .data, .shape, …
             name = getattr(getattr(func, "__self__", None), "__name__", name)
-        needs = any(_requires(v) for v in optree.tree_leaves((args, kwargs), none_is_leaf=True))  # type: ignore[arg-type]
+        needs = any(_requires(v) for v in _tree_leaves((args, kwargs), none_is_leaf=True))
         cuts = needs and name not in _WITHOUT and _is_cut(result, name)
         if cuts or name in ("dropout", "register_hook") or "dropout" in name or name == "rrelu":
             self.calls.append(_Call(name, users_line(), cuts, _draws(func, args, kwargs)))
@@ -349,7 +348,7 @@ class _Finite(TorchFunctionMode):
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    leaves = optree.tree_leaves(tree, none_is_leaf=True)  # type: ignore[arg-type]
+    leaves = _tree_leaves(tree, none_is_leaf=True)
     return [v for v in leaves if isinstance(v, torch.Tensor) and v.is_floating_point()]
 
 
