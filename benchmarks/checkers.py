@@ -4,8 +4,8 @@
     python -m benchmarks.checkers --out checkers.json      with every verdict, as data
 
 The catalogue is that of the tests (`tests/checking/catalogue`). Each tool runs with its defaults where it applies: a function on
-NumPy arrays with a hand-written gradient is dressed for PyTorch as an autograd.Function, for JAX as a custom_vjp over a callback, for
-HIPS autograd as a primitive with a vjp, for SciPy as functions of one flat vector; expressions come with diffkit's gradient.
+NumPy arrays with a hand-written gradient is dressed for PyTorch as an autograd.Function, for JAX as a custom_vjp over a callback,
+for HIPS autograd as a primitive with a vjp, for SciPy as functions of one flat vector; expressions come with diffkit's gradient.
 Functions of PyTorch go to PyTorch's checker and to diffkit, those of JAX to JAX's and to diffkit. `check_grads` of JAX and HIPS is
 asked for first order in reverse mode, all that a hand-written gradient has. SciPy's returns a number: an error above
 1e-5·(1 + |g|) counts as an alarm. Of diffkit's verdicts all but "pass" are a detection on a wrong gradient; on a right one "fail"
@@ -102,7 +102,8 @@ class Problem:
         return called(self.fun, rebuilt(self.at, iter(values)))
 
     def gradients(self, *values: Any) -> list[Any]:
-        return leaves(called(self.grad, rebuilt(self.at, iter(values))))  # type: ignore[arg-type]
+        found = called(self.grad, rebuilt(self.at, iter(values)))  # type: ignore[arg-type]
+        return leaves(found) if isinstance(self.at, (tuple, dict)) else [found]
 
     def on_arrays(self) -> Problem:
         """As functions of NumPy arrays, each with a gradient."""

@@ -1,4 +1,4 @@
-"""Reports: a corpus of formulas through all engines as HTML, Markdown and JSON; the same pages for a single comparison."""
+"""Reports: a corpus of formulas through all engines as HTML, Markdown and JSON; pages of a single comparison, and of checks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _PLACES = {
     "comparison_html": ".pages",
     "comparison_markdown": ".markdown",
     "comparison_figure": ".plot",
+    "check_html": ".checks",
+    "write_checks": ".checks",
+    "checks_index": ".checks",
+    "index_row": ".checks",
+    "page_name": ".checks",
 }
 __all__ = list(_PLACES)
 

@@ -198,14 +198,12 @@ def _moves(
         if other.shape[0] != len(slope):
             return False
         claimed = near.direction.dot(0, other)
-        table = np.abs(near.distances)
-        first, last = int(np.argmin(near.distances)), int(np.argmin(np.abs(near.distances + near.distances.min())))
-        here = (near.values[last] - near.values[first]) / (near.distances[last] - near.distances[first])
+        here = near.slope
         left = (near.values[2] - near.values[0]) / (near.distances[2] - near.distances[0])
         right = (near.values[5] - near.values[3]) / (near.distances[5] - near.distances[3])
         if (np.abs(right - left) > 0.3 * np.abs(here - slope)).any():
             return False  # a kink at the point
-        bar = 3 * bar + 1e-6 * np.abs(slope) + 8 * near.noise / table[first]
+        bar = 3 * bar + 1e-6 * np.abs(slope) + 8 * near.noise / abs(near.distances[0])
         return bool(((np.abs(claimed - slope) > bar) & (np.abs(here - slope) > bar)).any())
 
 

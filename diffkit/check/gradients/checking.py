@@ -23,6 +23,7 @@ from .function import Function, StructureError
 from .numeric import KINK, SMOOTH, Dense, Differences, Entries, Surroundings, scales, surroundings
 from .numeric.complex_step import complex_slopes
 from .result import CheckResult, Curve, Entry, Leafwise
+from .second import second_derivatives
 from .suspects import Suspect
 
 #: functions of more entries are looked at along random directions
@@ -64,9 +65,9 @@ def check_gradient(
            own (diffkit's `engine`, PyTorch's autograd, jax.vjp).
     rtol, atol: what a right gradient may be off by beside the error bar of the numeric side. By default what the dtype
            suggests: 1e-7 and 2e-4 of an entry for float64 and float32, and 1e-12 and 2e-6 of the largest.
-    order: 2 checks second derivatives: the Hessian against differences of the gradient. `grad` is then a pair (gradient, Hessian), or
-           None for the framework's own; `hvp` instead of a Hessian is a callable like `fun` with a vector, in the arguments'
-           structure, behind the arguments.
+    order: 2 checks second derivatives, after the first: the Hessian against differences of the gradient. `grad` is then a pair
+           (gradient, Hessian), or None for the framework's own; with `hvp`, a callable (arguments…, vector…) in the arguments'
+           structure, products of the Hessian are checked instead.
     seed:  of random directions.
     advance: called with (done, total) while derivatives are measured.
 
@@ -78,18 +79,23 @@ def check_gradient(
         ('fail', 'factor')
     """
     started = time.perf_counter()
-    if order == 1 and hvp is None:
-        function = function_of(fun, at, grad, engine=engine)
-    else:
-        from .second import second_derivatives
 
-        function = second_derivatives(fun, at, grad, hvp, order, engine, seed)
-    try:
-        result = _Check(function, Tolerances(True, rtol, atol), seed, advance).run(grad is None)
-    finally:
-        function.close()
-    result.seconds = time.perf_counter() - started
-    return result
+    def checked(function: Function, own: bool) -> CheckResult:
+        try:
+            result = _Check(function, Tolerances(True, rtol, atol), seed, advance).run(own)
+        finally:
+            function.close()
+        result.seconds = time.perf_counter() - started
+        return result
+
+    if order == 1 and hvp is None:
+        return checked(function_of(fun, at, grad, engine=engine), grad is None)
+    first, gradient = second_derivatives(fun, at, grad, hvp, order, engine)
+    result = checked(first, grad is None)
+    if result.verdict in ("fail", "nondeterministic"):
+        result.notes.append("the gradient itself was checked first; its own derivatives were not looked at")
+        return result
+    return checked(gradient, False)
 
 
 class _Check:
@@ -129,9 +135,7 @@ class _Check:
         if behaviour.random:
             return self._result("nondeterministic", behaviour.suspects, None, given, behaviour, near, at_x)
         elsewhere(function, at_x, given, self.weights, near, behaviour)
-        slope = near.direction.dot(0, given)
-        if np.isfinite(slope).all() and len(slope) == len(at_x):
-            self.tolerances.curvature = near.curvature(at_x, slope)
+        self.tolerances.curvature = near.curvature(at_x)
         found = self._measure(at_x, noise, scale, given)
         size = np.fmax(np.abs(at_x), np.fmax.reduce(np.abs(near.values), axis=0))
         noisy = bool((noise > NOISY * function.roundoff * size).any())
@@ -149,7 +153,7 @@ class _Check:
     def _measure(self, at_x: np.ndarray, noise: np.ndarray, scale: np.ndarray, given: np.ndarray) -> Evidence:
         function = self.function
         picked = np.arange(function.size) if not self.large else self._picked(given)
-        self.entries = Differences(function, Entries(function, picked, scale), at_x, noise)
+        self.entries = Differences(function, Entries(function, picked, scale), at_x, noise, self.tolerances.curvature)
         total = len(picked)
         done = 0
         if self.large:
@@ -207,7 +211,7 @@ class _Check:
             if differences is None:
                 continue
             off, margin = self._off(differences, given)
-            for k in np.flatnonzero(off):
+            for k in np.flatnonzero(off & (margin < CLEAR)):
                 differences.sharpen(int(k))
             off, margin = self._off(differences, given)
             order = np.argsort(-np.where(off, np.nan_to_num(margin, nan=np.inf, posinf=1e300), -1))
@@ -220,6 +224,8 @@ class _Check:
                     break
                 differences.examine(int(k))
                 examined += 1
+                if self._off(differences, given)[0][k] and margin[k] < CLEAR:
+                    differences.sample_noise(int(k))
                 odd += bool((differences.estimates.state[k] != SMOOTH).any()) or not self._off(differences, given)[0][k]
         return self._evidence(given)
 
@@ -252,11 +258,8 @@ class _Check:
                 # only sums over all leaves are off: there are more leaves than got directions of their own
                 suspects += [Suspect("missing-term", "the gradient is off along random directions over all arguments")]
             else:
-                located_entry = (
-                    located(self.function, found, self.dense, given, self.seed) if self.dense is not None else []
-                )
-                guesses = diagnose(self.function, found, given, self.weights)
-                suspects += guesses or located_entry
+                alone = located(self.function, found, self.dense, given, self.seed) if self.dense is not None else []
+                suspects += diagnose(self.function, found, given, self.weights, alone)
             verdict = "fail"
         elif self.function.events.written or behaviour.faulty:
             verdict = "fail"

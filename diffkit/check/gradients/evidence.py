@@ -20,7 +20,7 @@ ROUNDING = {True: (1e-7, 1e-12), False: (2e-4, 2e-6)}
 #: a candidate fits within so many tolerances
 SLACK = 3.0
 #: a bar beyond this part of the derivative, and of the largest one, says little about it
-UNRESOLVED, NEGLIGIBLE = 0.3, 1e-4
+UNRESOLVED, NEGLIGIBLE = 0.3, {True: 1e-4, False: 2e-2}
 
 
 @dataclass
@@ -152,7 +152,7 @@ def by_entries(function: Function, given: np.ndarray, found: Differences, tolera
                 True,
             )  # fmt: skip
         )
-    return Evidence(parts, 0, _unresolved(e.value, e.bar, given.T, e.state, scale, tolerances.curvature))
+    return Evidence(parts, 0, _unresolved(e.value, e.bar, given.T, e.state, scale, tolerances))
 
 
 def by_rows(
@@ -205,7 +205,7 @@ def by_rows(
         judged = np.isfinite(value) & np.isin(dense.estimates.state[everywhere, 0], (SMOOTH, STEP))
         off = judged & ~(np.abs(own[everywhere] - value) <= tight[everywhere, 0])
     e = dense.estimates
-    unresolved = _unresolved(e.value, e.bar, own[:, None], e.state, directions.scale, tolerances.curvature)
+    unresolved = _unresolved(e.value, e.bar, own[:, None], e.state, directions.scale, tolerances)
     return Evidence(parts, int(off.sum()), unresolved)
 
 
@@ -216,18 +216,13 @@ def _absolute(directions: object, d: int, row: np.ndarray) -> float:
 
 
 def _unresolved(
-    value: np.ndarray,
-    bar: np.ndarray,
-    given: np.ndarray,
-    state: np.ndarray,
-    scale: np.ndarray,
-    curvature: np.ndarray | float,
-) -> int:
+    value: np.ndarray, bar: np.ndarray, given: np.ndarray, state: np.ndarray, scale: np.ndarray, tolerances: Tolerances
+) -> np.ndarray:
     """Which derivatives have bars that say little: wider than a good part of them, and not small beside the largest."""
     with np.errstate(all="ignore"):
         size = np.fmax(np.abs(value), np.where(np.isfinite(given), np.abs(given), 0.0))
         size = np.where(np.isfinite(size), size, 0.0)
-        largest = np.maximum((size * scale[:, None]).max(axis=0, initial=0.0), curvature)
-        wide = ~(bar <= UNRESOLVED * size) & ~(bar * scale[:, None] <= NEGLIGIBLE * largest)
+        largest = np.maximum((size * scale[:, None]).max(axis=0, initial=0.0), tolerances.curvature)
+        wide = ~(bar <= UNRESOLVED * size) & ~(bar * scale[:, None] <= NEGLIGIBLE[tolerances.double] * largest)
         nothing = (size == 0) & (largest == 0) & np.isfinite(bar)
     return wide & ~nothing & (state != KINK)

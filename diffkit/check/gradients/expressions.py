@@ -12,7 +12,7 @@ from ...expr.node import Expr
 from ...expr.printing import brief
 from ...machines import machine
 from ...tape import record
-from ...transforms import jacobian
+from ...transforms import hessian, jacobian
 from ...transforms.arguments import bind_names, distinct_variables, expression_of
 from .arguments import Arguments
 from .function import Function, leaves_of
@@ -104,6 +104,20 @@ class ExprFunction(Function):
             self._derivative = jacobian(self.expression, wrt=wrt, engine=self.engine)
         found = self._derivative(values)
         return {leaf.name: self._reduced(found[leaf.name], leaf.shape, self.cores[leaf.name]) for leaf in self.leaves}
+
+    def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+        if self.loop:
+            raise ArgumentError("second derivatives are checked at one point: give values without loop dims")
+        names = [leaf.name for leaf in self.leaves]
+        values = dict(zip(self._names, self._inputs(arrays), strict=True))
+        found = hessian(self.expression, wrt=names, engine=self.engine)(values)
+        rows = [[np.asarray(found[a][b], np.float64) for b in names] for a in names]
+        table = [
+            np.concatenate([block.reshape(leaf.size, -1) for block in row], axis=1)
+            for leaf, row in zip(self.leaves, rows, strict=True)
+        ]
+        whole = np.concatenate(table)
+        return whole if weights is None else weights @ whole
 
     def _reduced(self, per_point: np.ndarray, shape: tuple[int, ...], core: tuple[int, ...]) -> np.ndarray:
         """Derivatives per point, (loop, output's core, core), of the sum over all points: (output's core, the argument's shape)."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, DiffkitError, DtypeError
+from ...errors import ArgumentError, DiffkitError, DtypeError, UnsupportedError
 from ...numerics import unit_roundoff
 
 
@@ -107,6 +107,10 @@ class Function:
         Raises StructureError.
         """
         raise NotImplementedError
+
+    def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+        """The Hessian of the only output as the framework has it, (entries, entries), or its products with `weights` (rows, entries)."""
+        raise UnsupportedError(f"second derivatives of {self.framework} functions: give grad=(gradient, Hessian)")
 
     # ---- for the checker ----
     @property

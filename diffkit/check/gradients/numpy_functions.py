@@ -66,6 +66,21 @@ class NumpyFunction(Function):
             rows.append(np.concatenate([np.asarray(b, np.float64).reshape(-1) for b in back]))
         return np.array(rows)
 
+    def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+        from ...transforms import hessian, hvp
+
+        values = self.arguments.filled(arrays, own_kind)
+        chosen = tuple(k for k, count in enumerate(self.arguments.counts()) if count)
+        if weights is None:
+            found = hessian(self._positional, argnums=chosen if len(values) > 1 else 0)(*values)
+            return self.arguments.read(found, [leaf.shape for leaf in self.leaves], self.events.note)
+        rows = []
+        for row in weights:
+            parts = [np.array(row[leaf.entries], leaf.dtype).reshape(leaf.shape) for leaf in self.leaves]
+            found = hvp(self._positional, tuple(values), tuple(self.arguments.filled(parts, own_kind)))
+            rows.append(np.concatenate([np.asarray(g, np.float64).reshape(-1) for g in optree.tree_leaves(found)]))
+        return np.array(rows)
+
     def _positional(self, *values: Any) -> Any:
         if self.arguments.by_name:
             return self.fun(**dict(zip(self.arguments.names, values, strict=True)))

@@ -13,8 +13,8 @@ from .result import CheckResult, Entry
 LISTED = 10
 
 WORDS = {
-    "pass": "the gradient is right",
-    "fail": "the gradient is wrong",
+    "pass": "the derivative is right",
+    "fail": "the derivative is wrong",
     "kink": "the function has a kink here, so there is no one right gradient",
     "noise": "the function is too noisy to tell",
     "nondeterministic": "the function or its gradient changes from call to call",

@@ -65,39 +65,50 @@ def run(
 
 
 def _outcomes(item: Item, keywords: dict[str, Any]) -> Iterator[Outcome]:
-    started, name = perf_counter(), item.name
-    try:
-        for name, found in _numbered(item.name, item.make()):
-            title = item.title
-            if isinstance(found, Check):
-                title, found = found.name or title, found(**keywords)
-            _must_be_result(found, item.name)
-            now = perf_counter()
-            yield Outcome(item.group, name, title, now - started, found)
-            started = now
-    except (Exception, SystemExit) as problem:
-        yield Outcome(item.group, name, item.title, perf_counter() - started, error=described(problem))
+    """A Check that raises is an error of its own; where the function itself raises, that ends it."""
+    started = perf_counter()
+    made = _numbered(item)
+    while True:
+        name, title, result, error = item.name, item.title, None, ""
+        try:
+            name, found = next(made)
+        except StopIteration:
+            return
+        except (Exception, SystemExit) as problem:
+            error = described(problem)
+        else:
+            try:
+                if isinstance(found, Check):
+                    title, found = found.name or title, found(**keywords)
+                result = _must_be_result(found, item.name)
+            except (Exception, SystemExit) as problem:
+                error = described(problem)
+        now = perf_counter()
+        yield Outcome(item.group, name, title, now - started, result, error)
+        started = now
 
 
-def _numbered(name: str, made: Any) -> Iterator[tuple[str, Any]]:
+def _numbered(item: Item) -> Iterator[tuple[str, Any]]:
     """One as it is; of several each with its number."""
+    made = item.make()
     if isinstance(made, Check) or not isinstance(made, Iterable):
-        yield name, made
+        yield item.name, made
         return
     k = -1
     for k, one in enumerate(made):
-        yield f"{name}[{k}]", one
+        yield f"{item.name}[{k}]", one
     if k < 0:
-        raise ArgumentError(f"{name} made no check")
+        raise ArgumentError(f"{item.name} made no check")
 
 
-def _must_be_result(found: Any, name: str) -> None:
+def _must_be_result(found: Any, name: str) -> CheckResult:
     from ..gradients import CheckResult
 
     if not isinstance(found, CheckResult):
         raise ArgumentError(
             f"{name} gave a {type(found).__name__}; a check function returns or yields what diffkit.check_gradient returns"
         )
+    return found
 
 
 # ---- what was raised ----

@@ -60,7 +60,7 @@
     table.dataset.view = b.dataset.columns;
     $$("[data-columns]").forEach((o) => o.setAttribute("aria-pressed", String(o === b)));
   }));
-  $("#all").addEventListener("click", () => {
+  $("#all")?.addEventListener("click", () => {
     const sections = $$("details.formula:not([hidden])"), opening = sections.some((d) => !d.open);
     sections.forEach((d) => { d.open = opening; });
     $("#all").textContent = opening ? "close all" : "open all";

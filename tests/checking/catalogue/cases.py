@@ -5,7 +5,6 @@ The catalogue judges `dk.check_gradient` from outside: it is written from what t
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +42,6 @@ class Case:
     @property
     def right(self) -> bool:
         return not self.codes
-
-    @property
-    def missing(self) -> str | None:
-        """The package that this case needs and that is not there."""
-        needs = {"torch": "torch", "jax": "jax"}.get(self.dress)
-        return needs if needs and importlib.util.find_spec(needs) is None else None
 
 
 class Collection:

@@ -21,7 +21,6 @@ from ....machines.numpy import laned_inputs, run
 from ....ops import CONSTANT, Op
 from ....tape import Builder, Tape, expressions, record
 from ....tape.inlined import inlined
-from ....transforms.arguments import distinct_variables
 from ..expressions import ExprFunction
 from ..function import Function
 from ..numpy_functions import NumpyFunction, own_kind
@@ -36,7 +35,7 @@ LONGEST = 20_000
 def blame_expressions(function: Function, at: np.ndarray) -> list[Blame]:
     """Of an ExprFunction, or of a NumpyFunction without a gradient of its own."""
     if isinstance(function, ExprFunction):
-        variables = distinct_variables(function.expression)
+        variables = function.variables
         tape = record(function.expression, variables, as_written=True)
         values: Sequence[Any] = function._inputs(function.arrays(at))
         again: Callable[[], Any] | None = None

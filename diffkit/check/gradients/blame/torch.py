@@ -6,7 +6,7 @@ And where a NaN of the backward sweep was made.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +35,11 @@ def blame_torch(function: TorchFunction, at: np.ndarray) -> list[Blame]:
     parts = _Parts()
     with suppress(Exception), parts.recorded(function):
         function._graph(function.arrays(at))
-    found = _functions(parts) or _submodules(parts)
-    return found or _cuts(function, at)
+    found = _functions(parts)
+    if found:
+        return found
+    cuts = _cuts(function, at)
+    return _submodules(parts, cuts) or [cut.blame for cut in cuts]
 
 
 # ---- what a call is made of ----
@@ -145,8 +148,8 @@ def _functions(parts: _Parts) -> list[Blame]:
     return list(found.values())
 
 
-def _submodules(parts: _Parts) -> list[Blame]:
-    """The innermost ones: those that hold no wrong one themselves."""
+def _submodules(parts: _Parts, cuts: Sequence[_Cut]) -> list[Blame]:
+    """The innermost ones: those that hold no wrong one themselves; with what cuts the graph in their own code, if anything does."""
     found: dict[str, Blame] = {}
     blamed: set[str] = set()
     for k, part in enumerate(reversed(parts.submodules[:MOST])):  # inner calls come after their parents'
@@ -155,7 +158,11 @@ def _submodules(parts: _Parts) -> list[Blame]:
             continue
         if _trusted(part.call) or not (wrong := _checked(part, k)):
             continue
-        found[part.name] = Blame(f"the submodule {part.name}", _defined(part), wrong)
+        inside = [cut.blame for cut in cuts if cut.place is not None and _within(cut.place, part.call)]
+        if inside:
+            wrong += f"; in it, {inside[0].what}: {inside[0].evidence}"
+        place = inside[0].place if inside else _defined(part)
+        found[part.name] = Blame(f"the submodule {part.name}", place, wrong)
         blamed.update(part.parents)
     return list(reversed(found.values()))
 
@@ -179,6 +186,15 @@ def _trusted(module: torch.nn.Module) -> bool:
     hooks = module._backward_hooks or module._backward_pre_hooks
     own = {p for p in module.parameters(recurse=False) if p._backward_hooks}
     return between(type(module).__module__) and not hooks and not own and not list(module.children())
+
+
+def _within(place: Place, module: torch.nn.Module) -> bool:
+    """Whether a place is in a module's forward."""
+    code = getattr(type(module).forward, "__code__", None)
+    if code is None or code.co_filename != place.file:
+        return False
+    lines = [line for _, _, line in code.co_lines() if line is not None]
+    return min(lines) <= place.line <= max(lines)
 
 
 def _defined(part: _Part) -> str:
@@ -239,11 +255,17 @@ def _draws(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> bool:
     return bool(bound.arguments.get("p", 1.0)) and bool(bound.arguments.get("training", True))
 
 
-def _cuts(function: TorchFunction, at: np.ndarray) -> list[Blame]:
+@dataclass(frozen=True)
+class _Cut:
+    blame: Blame
+    place: Place | None
+
+
+def _cuts(function: TorchFunction, at: np.ndarray) -> list[_Cut]:
     """Calls after which autograd has lost a value's dependence on the arguments, and hooks that change gradients."""
     with Watch() as watch, suppress(Exception):
         function._graph(function.arrays(at))
-    found: dict[tuple[str, str], Blame] = {}
+    found: dict[tuple[str, str], _Cut] = {}
     for call in watch.calls:
         place = shown(call.place)
         if call.name == "register_hook":
@@ -252,7 +274,7 @@ def _cuts(function: TorchFunction, at: np.ndarray) -> list[Blame]:
             told = "its result depends on values that require grad, and does not require grad itself: autograd does not follow it"
         else:
             continue
-        found.setdefault((call.name, place), Blame(call.name, place, told))
+        found.setdefault((call.name, place), _Cut(Blame(call.name, place, told), call.place))
     return list(found.values())
 
 

@@ -15,8 +15,11 @@ from ..suspects import Suspect, merged
 from . import constants, entrywise, rearranged, sums, terms, values
 
 
-def diagnose(function: Function, evidence: Evidence, given: np.ndarray, weights: np.ndarray | None) -> list[Suspect]:
-    """Of a gradient that is off, suspects, the likeliest first."""
+def diagnose(
+    function: Function, evidence: Evidence, given: np.ndarray, weights: np.ndarray | None, alone: list[Suspect]
+) -> list[Suspect]:
+    """Of a gradient that is off, suspects, the likeliest first. alone: entries of large arguments that were found to be the only ones
+    off."""
     bad = evidence.bad_parts
     if not bad:
         return []
@@ -43,7 +46,7 @@ def diagnose(function: Function, evidence: Evidence, given: np.ndarray, weights:
     through = terms.paths(function, evidence)
     points = {leaf.name: function.point[leaf.entries].reshape(leaf.shape) for leaf in function.leaves}
     found = list(through)
-    alone = evidence.wrong_rows == 1 and function.size * function.outputs > 1
+    one = evidence.wrong_rows == 1 and function.size * function.outputs > 1
     for p in bad:
         own = explained[p.number]
         if not own and not through:
@@ -51,14 +54,14 @@ def diagnose(function: Function, evidence: Evidence, given: np.ndarray, weights:
         if not own and through:
             continue
         own = own or entrywise.zeros(p) or _combined(p, sizes)
-        single = entrywise.single(p, alone)
+        single = entrywise.single(p, one) or [s for s in alone if p.leaf.name in s.leaves]
         if single and [s.code for s in own] == ["zero"]:
             own = single + own
         own = own or single or entrywise.factor_of_some(p) or sums.wrong_axes(p) or terms.unexplained(p)
         found += own
     if through:
         for p in bad:
-            found += entrywise.single(p, alone)
+            found += entrywise.single(p, one) or [s for s in alone if p.leaf.name in s.leaves]
     return merged(found)
 
 

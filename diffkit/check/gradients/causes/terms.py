@@ -143,11 +143,12 @@ def penalties(part: Part, function: Function, primal: np.ndarray, others: dict[s
 
 def unexplained(part: Part) -> list[Suspect]:
     """What is off is neither a multiple nor a rearrangement of the right gradient: some term is, then."""
-    if _norm(part.expected, part) >= 0.9 * _norm(part.own, part):
-        words = "what is off is neither a multiple nor a rearrangement of the gradient: a term is missing or wrong"
-        return [Suspect("missing-term", words, (part.leaf.name,))]
-    words = "what is off is neither a multiple nor a rearrangement of the gradient: there is a term too many, or a wrong one"
-    return [Suspect("extra-term", words, (part.leaf.name,))]
+    words = "what is off is neither a multiple nor a rearrangement of the gradient: a term"
+    leaves = (part.leaf.name,)
+    found = [Suspect("missing-term", f"{words} is missing or wrong", leaves)]
+    if _norm(part.expected, part) < 0.9 * _norm(part.own, part):
+        found.append(Suspect("extra-term", f"{words} is too many", leaves))
+    return found
 
 
 def _norm(rows: np.ndarray, part: Part) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from ....engines import steps
 from ..function import Function
 from .directions import Directions
+from .noise import SPACING
 
 #: what a direction was found to be: smooth; with unlike one-sided slopes; constant but for jumps; not to be told
 SMOOTH, KINK, STEP, VAGUE = range(4)
@@ -27,17 +28,19 @@ RATIO = 3.0
 #: by whether double precision is used
 GOAL = {True: 1e-6, False: 1e-3}
 #: the most steps that are added one by one, and the factors between them
-ADDED, LARGER, SMALLER = 4, 8.0, 12.0
+ADDED, LARGER, SMALLER = 4, 40.0, 12.0
 #: largest step, in units of the scale, that is tried unasked
 FARTHEST = 1.0
-#: steps of the ladder, from the largest to the smallest in units of the scale
-RUNGS, TOP, BOTTOM = 16, 2.0, {True: 2.0**-40, False: 2.0**-17}
+#: steps of the ladder, from the largest to the smallest in units of the scale; those that are tried first
+RUNGS, FEW, TOP, BOTTOM = 15, 7, 2.0, {True: 2.0**-40, False: 2.0**-17}
 #: one-sided slopes of a smooth function approach each other by RATIO; this much less is looked into
 APPROACH = 0.6
 #: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
 SLIGHT = 1e-4
 #: a difference that keeps this part of itself over half of the ladder is a jump
 JUMP = 0.3
+#: values that noise is looked at with again, how far from the point (in spacings of the first table), less a polynomial of degree
+SAMPLES, SPAN, DEGREE = 24, 3.0, 4
 #: so many times the noise is no noise
 CLEAR = 8.0
 
@@ -91,8 +94,16 @@ class Walk:
 
 
 class Differences:
-    def __init__(self, function: Function, directions: Directions, at_x: np.ndarray, noise: np.ndarray) -> None:
-        """at_x, noise: (outputs,) values at the point, and the size of their errors."""
+    def __init__(
+        self,
+        function: Function,
+        directions: Directions,
+        at_x: np.ndarray,
+        noise: np.ndarray,
+        curvature: np.ndarray | float = 0.0,
+    ) -> None:
+        """at_x, noise, curvature: (outputs,) values at the point, the size of their errors, and how much they bend over a scale."""
+        self.curvature = curvature
         self.function, self.directions, self.at_x, self.noise = function, directions, at_x, noise
         self.double = function.roundoff < 1e-10
         self.walks: dict[int, Walk] = {}
@@ -127,7 +138,7 @@ class Differences:
         e, goal = self.estimates, GOAL[self.double]
         with np.errstate(all="ignore"):
             narrow = e.bar[k] <= goal * np.abs(e.value[k])
-            narrow |= e.bar[k] * self.directions.scale[k] <= 1e-3 * goal * self._largest
+            narrow |= e.bar[k] * self.directions.scale[k] <= 1e-3 * goal * np.fmax(self._largest, self.curvature)
         return bool(narrow.all())
 
     def _walk(self, which: Sequence[int], sizes: Sequence[float]) -> list[Walk]:
@@ -190,7 +201,8 @@ class Differences:
             self._from_limit(k)
             with np.errstate(all="ignore"):
                 gains = bool((e.bar[k] < 0.7 * before).any())
-            if self.fine(k) or not gains:
+                found = bool((np.abs(e.value[k]) > e.bar[k])[~self._narrow(k)].any())
+            if self.fine(k) or not gains or (noisy and not found):  # a zero stays one
                 break
         if (e.state[k] != SMOOTH).any() or not (noisy or self.fine(k)):
             self.examine(k)
@@ -222,15 +234,44 @@ class Differences:
             self.walks[k] = walk.merged(more)
             self._from_limit(k)
 
-    def examine(self, k: int, rungs: int = RUNGS) -> None:
+    def examine(self, k: int) -> None:
         """Steps over many orders of magnitude; one-sided slopes, and whether there is a derivative."""
-        e = self.estimates
-        if e.examined[k]:
+        if self.estimates.examined[k]:
             return
-        e.examined[k] = True
-        sizes = np.geomspace(TOP * 0.9515, BOTTOM[self.double], rungs)  # never exactly a multiple of a period
-        (more,) = self._walk([k], list(sizes))
-        walk = self.walks[k] = self.walks[k].merged(more)
+        self.estimates.examined[k] = True
+        rungs = np.geomspace(TOP * 0.9515, BOTTOM[self.double], RUNGS)  # never exactly a multiple of a period
+        every = np.linspace(0, RUNGS - 1, FEW).round().astype(int)
+        self._look(k, rungs[every])
+        e = self.estimates
+        if not ((e.state[k] == SMOOTH) & (e.bar[k] <= 1e-4 * np.abs(e.value[k]))).all():
+            self._look(k, np.delete(rungs, every))
+
+    def sample_noise(self, k: int) -> bool:
+        """The noise of values again, from many of them along direction k, less a polynomial. True if it is more than was thought; the
+        bars of the direction are what they should be then."""
+        span = SPAN * SPACING[self.function.roundoff] * float(self.directions.scale[k])
+        random = np.random.default_rng([17, k])
+        shifted = [self.directions.shifted(k, float(t)) for t in random.uniform(-span, span, SAMPLES)]
+        values = self.function.values([z for z, _ in shifted])
+        t = np.array([t for _, t in shifted]) / span
+        if not np.isfinite(values).all():
+            return False
+        powers = np.vander(t, DEGREE + 1)
+        left = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+        noise = np.sqrt(np.sum(left**2, axis=0) / (SAMPLES - DEGREE - 1))
+        if not (noise > self.noise).any():
+            return False
+        self.noise = np.maximum(self.noise, noise)
+        self._look(k, np.zeros(0))
+        return True
+
+    def _look(self, k: int, sizes: np.ndarray) -> None:
+        """At these steps too, and what all of them tell."""
+        e = self.estimates
+        if len(sizes):
+            (more,) = self._walk([k], list(sizes))
+            self.walks[k] = self.walks[k].merged(more)
+        walk = self.walks[k]
         levels, outputs = walk.up.shape
         if not levels:
             e.state[k] = VAGUE

@@ -45,16 +45,23 @@ class Surroundings:
     def point(self, k: int) -> np.ndarray:
         return self.direction.shifted(0, float(self.distances[k]))[0]
 
+    @property
+    def slope(self) -> np.ndarray:
+        """(outputs,): a plain central quotient, of the farthest values of the table."""
+        last = len(TABLE) - 1
+        with np.errstate(all="ignore"):
+            return (self.values[last] - self.values[0]) / (self.distances[last] - self.distances[0])
+
     def remainders(self, at_x: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(distances, |f(x + tv) − f(x) − t·slope|): Taylor's remainders of first order, of all outputs together."""
         with np.errstate(all="ignore"):
             off = np.abs(self.values - at_x - self.distances[:, None] * slope)
         return np.abs(self.distances), off.max(axis=1)
 
-    def curvature(self, at_x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    def curvature(self, at_x: np.ndarray) -> np.ndarray:
         """(outputs,): what the remainders are of the squares of distances; 0 where they are no more than noise."""
         with np.errstate(all="ignore"):
-            off = np.abs(self.values - at_x - self.distances[:, None] * slope)
+            off = np.abs(self.values - at_x - self.distances[:, None] * self.slope)
             off = np.where(off > 30 * self.noise, off, 0.0)
             return np.fmax.reduce(np.nan_to_num(off) / self.distances[:, None] ** 2, axis=0)
 
