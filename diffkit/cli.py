@@ -339,6 +339,7 @@ def check(
     diffkit check "sin(x)*y" --at x=0.3 y=2 --grad "x=cos(x)*y" --grad "y=sin(x)"
     diffkit check "sin(x)*y" --at x=0.3 y=2 --engine forward
     diffkit check model:loss --at w=shape(3,4) b=1,2,3,4 --grad model:loss_gradient
+    diffkit check model:loss --at w=shape(3,4) b=1,2,3,4 --order 2 --grad model:gradient --grad model:hessian
     diffkit check layers.py:norm --at x=shape(5) --torch           # PyTorch's own gradient
     diffkit check checks.py -k softmax --junit checks.xml --html pages/
 

@@ -90,10 +90,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     made = item.stash.get(_MADE, [])
-    if made and report.when == "call":
-        setattr(report, _ATTRIBUTE, [m["row"] for m in made if m["row"]])
-        if report.failed:
-            report.sections.append(("checks of gradients in this test", "\n".join(m["line"] for m in made)))
+    setattr(report, _ATTRIBUTE, [m.pop("row") for m in made if m.get("row")])  # each once, in the phase that made it
+    if made and report.failed:
+        report.sections.append(("checks of gradients in this test", "\n".join(m["line"] for m in made)))
     return report
 
 

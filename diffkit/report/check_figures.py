@@ -10,7 +10,7 @@ import numpy as np
 
 from ..check.gradients import CheckResult
 from .heat import COLOURS, HIGH, LOW, entry_name, output_axes, palette
-from .svg import Figure, Log, num
+from .svg import Figure, Log, num, power_of_ten
 from .words import figure_number
 
 WIDTH, HEIGHT = 380, 250
@@ -42,19 +42,24 @@ class Signed(Log):
 
     def ticks(self, most: int = 7) -> list[tuple[float, str]]:
         if self.knee:
-            first = math.ceil(math.log10(self.knee))
-            top = math.floor(math.log10(self.unit))
-            step = max(1, -(-(top - first + 1) * 2 // max(1, most - 1)))
-            sizes = [10.0**k for k in range(top, first - 1, -step)][::-1]
-            values = [-v for v in reversed(sizes)] + [0.0] + sizes
-        else:
-            low, high = self.low * self.unit, self.high * self.unit
-            rough = (high - low) / (most - 1)
-            power = 10.0 ** math.floor(math.log10(rough))
-            step_size = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
-            values = [k * step_size for k in range(math.ceil(low / step_size), math.floor(high / step_size) + 1)]
-        inside = [v for v in values if self.low <= self._bent(v) <= self.high]
-        return [(v, figure_number(v, 3)) for v in inside]
+            return self._powers(abs(self.end - self.start) / most)
+        low, high = self.low * self.unit, self.high * self.unit
+        rough = (high - low) / (most - 1)
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+        values = [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        return [(v, figure_number(v, 3)) for v in values]
+
+    def _powers(self, apart: float) -> list[tuple[float, str]]:
+        """Zero, and of powers of ten of either sign, the largest first, those with room."""
+        kept = [(0.0, "0")]
+        for k in range(math.floor(math.log10(self.unit)), math.ceil(math.log10(self.knee)) - 1, -1):
+            for sign in (1, -1):
+                value = sign * 10.0**k
+                inside = self.low <= self._bent(value) <= self.high
+                if inside and all(abs(self(value) - self(v)) >= apart for v, _ in kept):
+                    kept.append((value, "−" * (sign < 0) + power_of_ten(k)))
+        return kept
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,17 @@ def _points(result: CheckResult) -> list[Point]:
             )
     known = {p.name for p in found}
     found += [Point(e.name, e.given, e.expected, e.bar, True) for e in result.entries if e.name not in known]
-    most = WORST + OTHERS
-    return found if len(found) <= most else [found[k] for k in np.linspace(0, len(found) - 1, most).astype(int)]
+    if len(found) <= WORST + OTHERS:
+        return found
+    found.sort(key=lambda p: -p.off)
+    off = sum(p.off for p in found)
+    return [*_evenly(found[:off], WORST), *_evenly(found[off:], OTHERS)]
+
+
+def _evenly(points: Sequence[Point], most: int) -> list[Point]:
+    if len(points) <= most:
+        return list(points)
+    return [points[k] for k in np.linspace(0, len(points) - 1, most).astype(int)]
 
 
 def _chosen(size: np.ndarray) -> list[int]:

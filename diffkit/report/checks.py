@@ -18,7 +18,7 @@ from ..check.gradients.show import WORDS
 from ..check.running import Outcome
 from ..tape.store import write_atomically
 from .check_figures import FIGURES, heat_key
-from .heat import heat_maps
+from .heat import heat_maps, left_out
 from .pages import _asset, _card, environment
 from .words import figure_number, plural
 
@@ -89,7 +89,7 @@ def _entry(r: CheckResult, label: str, title: str = "") -> dict[str, Any]:
     drawn = [(kind, name, Markup(draw(r)), caption) for kind, name, draw, caption in FIGURES]
     unmapped = [leaf.name for leaf in r.leaves if leaf.expected is None]
     return _summary(r, label, title) | {
-        "evidence": _evidence(r), "maps": heat_maps(r), "unmapped": unmapped, "rows": [_row(e) for e in r.entries],
+        "evidence": _evidence(r), "maps": heat_maps(r), "left_out": left_out(r), "unmapped": unmapped, "rows": [_row(e) for e in r.entries],
         "figures": [f for f in drawn if f[2]], "kinky": any(not math.isnan(e.left) for e in r.entries),
     }  # fmt: skip
 

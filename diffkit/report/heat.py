@@ -120,6 +120,11 @@ def heat_maps(result: CheckResult) -> list[HeatMap]:
     return maps
 
 
+def left_out(result: CheckResult) -> int:
+    """How many arguments heat_maps leaves out."""
+    return max(0, sum(leaf.given.size > 1 for leaf in _measured(result)) - MOST_ARGUMENTS)
+
+
 def output_axes(result: CheckResult) -> int:
     """How many axes of every gradient are the outputs', the first ones; known where an entry is off."""
     return len(result.entries[0].output) if result.entries else 0
@@ -141,7 +146,7 @@ def _strip(pairs: Sequence[tuple[Leafwise, np.ndarray]]) -> HeatMap:
     severity = np.array([decades(*p).reshape(()) for p in pairs])
     numbers = (flat("given"), flat("expected"), flat("bar"))
     labels = tuple(leaf.name for leaf, _ in pairs)
-    return _map("numbers", "", severity[None], numbers, (len(pairs),), 0, (), labels, MOST_SIDE)
+    return _map("arguments of one number", "", severity[None], numbers, (len(pairs),), 0, (), labels, MOST_SIDE)
 
 
 def _slices(leaf: Leafwise, severity: np.ndarray, outputs: int, side: int) -> list[HeatMap]:

@@ -37,8 +37,17 @@ def helper(x, y=2.0):
 def helper_gradient(x, y=2.0):
     return np.full(np.shape(x), y**2), 2 * np.sum(x) * y
 
-def pair(x):
-    return np.sum(x**2), 2 * x
+def cube(x):
+    return np.sum(x**3)
+
+def cube_gradient(x):
+    return 3 * x**2
+
+def cube_hessian(x):
+    return np.diag(6 * x)
+
+def unit_vector(x, y):
+    return x / np.hypot(x, y), y / np.hypot(x, y)
 '''
 WRONG = '''
 def check_wrong():
@@ -132,6 +141,14 @@ def test_arguments_are_told_by_the_functions_own_names(folder):
     assert "at which point?" in call("checks:helper", status=2)
 
 
+def test_second_derivatives_of_a_function(folder):
+    write(folder)
+    words = ("checks:cube", "--at", "x=1,2,3", "--grad", "checks:cube_gradient", "--grad")
+    call(*words, "checks:cube_hessian", "--order", "2")
+    assert "error" in call(*words, "checks:cube_hessian", status=2)
+    assert "has one --grad" in call(*words, "checks:cube", "--grad", "checks:cube", status=2)
+
+
 def test_what_cannot_be_found_is_said(folder):
     write(folder)
     assert "has no 'nothing'; its functions are" in call("checks:nothing", "--at", "x=1", status=2)
@@ -140,9 +157,10 @@ def test_what_cannot_be_found_is_said(folder):
     assert "has no file check_*.py" in call(".", status=2)
 
 
-def test_built_in_functions_take_values_in_order():
+def test_built_in_functions_take_values_in_order(folder):
+    write(folder)
     call("math:sin", "--at", "x=0.3", "--grad", "math:cos")
-    call("math:pow", "--at", "x=2.5", "y=1.5", "--grad", "math:cos", status=1)
+    call("math:hypot", "--at", "b=3", "a=4", "--grad", "checks:unit_vector")
 
 
 @pytest.mark.parametrize(("framework", "function"), [("torch", "torch:tanh"), ("jax", "jax.numpy:tanh")])
@@ -294,7 +312,9 @@ def test_junit_follows_the_schema(folder):
         for name in ("tests", "failures", "errors", "skipped"):
             assert element.get(name, "0").isdigit()
         assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\+|-)\d\d:\d\d", element.get("timestamp", "2000-01-01T00:00:00+00:00"))
+        assert re.fullmatch(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\+|-)\d\d:\d\d", element.get("timestamp", "2000-01-01T00:00:00+00:00")
+        )
     (suite,) = root
     assert [suite.get(n) for n in ("tests", "failures", "errors", "skipped")] == ["8", "1", "2", "0"]
     kinds = {c.get("name"): [(e.tag, e.get("type")) for e in c] for c in suite}

@@ -1,4 +1,4 @@
-"""Functions of each framework as they are checked: which framework, leaves, values and gradients; and that nothing stays changed."""
+"""Functions of each framework as they are checked: which framework, leaves, values, gradients; and that nothing stays changed."""
 
 from __future__ import annotations
 

@@ -39,6 +39,9 @@ SHORTHAND = {
     ("expr.registration", "tape"),
     ("expr.scan", "tape"),
     ("compare.result", "report"),
+    ("check.gradients.result", "report"),
+    ("check.running.writing", "report"),
+    ("check.pytest_plugin", "report"),
     ("tape.tape", "transforms"),
 }
 
@@ -52,6 +55,7 @@ ROOMS = {
     "flint": ("truth",),
     "matplotlib": ("report",),
     "click": ("cli",),
+    "pytest": ("check.pytest_plugin",),
     "lark": ("expr.text",),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import optree
@@ -73,7 +75,7 @@ def _drops(values: list[np.ndarray]) -> bool:
 def random(function: Function, message: str, zeros: bool) -> list[Suspect]:
     """zeros: numbers that are zero in one run and not in another, as dropout makes them."""
     plain = Suspect("nondeterministic", message)
-    active = getattr(function, "dropout_active", list)()
+    active = function.dropout_active()
     named = ", ".join(active) if active else _mentioned(function)
     if named:
         return [
@@ -156,14 +158,14 @@ def elsewhere(
     k = int(reachable[np.argmax(np.abs(near.distances[reachable]))])
     there = near.point(k)
     raw = function.returned
-    before = _copies(raw)
+    before = _fingerprints(raw)
     value = function.value(there)
     try:
         other = function.gradient(there, weights)
     except Exception as problem:
         function.events.note(f"the gradient raised {type(problem).__name__} at a point nearby: {problem}")
         return
-    if raw is not None and not _same(before, _copies(raw)):
+    if raw is not None and before != _fingerprints(raw):
         words = "an array that the gradient returned was overwritten by its next call: return a copy"
         found.suspects.append(Suspect("stale", words))
     back = function.gradient(function.point, weights)
@@ -220,10 +222,11 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.nan_to_num(off, nan=np.inf).max(initial=0.0))
 
 
-def _copies(raw: object) -> list[np.ndarray]:
-    leaves = optree.tree_leaves(raw, none_is_leaf=True)  # type: ignore[arg-type]
-    return [np.array(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)]
-
-
-def _same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
-    return len(a) == len(b) and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+def _fingerprints(raw: object) -> list[bytes]:
+    """Of the arrays that a gradient's function returned."""
+    leaves: list[Any] = optree.tree_leaves(raw, none_is_leaf=True)  # type: ignore[arg-type]
+    return [
+        blake2b(np.ascontiguousarray(a).view(np.uint8).data if a.ndim else a.tobytes()).digest()
+        for a in leaves
+        if isinstance(a, np.ndarray)
+    ]

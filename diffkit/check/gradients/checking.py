@@ -32,8 +32,8 @@ MOST_ENTRIES = 2_000
 MOST_NUMBERS = 4_000_000
 #: directions over all entries, over each leaf, leaves that get their own; entries measured beside them
 TOGETHER, EACH, MOST_LEAVES, PICKED = 6, 3, 32, 32
-#: directions in doubt that are examined with all steps: where the function may be odd, at most
-MOST_EXAMINED = 64
+#: directions in doubt that are examined with all steps, at most; of large arguments
+MOST_EXAMINED, MOST_EXAMINED_LARGE = 64, 8
 #: entries of the result that are listed
 LISTED = 50
 #: a difference of so many tolerances is not in doubt
@@ -220,7 +220,7 @@ class _Check:
                 doubtful = margin[k] < CLEAR or bool((differences.estimates.state[k] != SMOOTH).any())
                 if examined and not doubtful and not odd:
                     continue
-                if examined >= MOST_EXAMINED:
+                if examined >= (MOST_EXAMINED_LARGE if self.large else MOST_EXAMINED):
                     break
                 differences.examine(int(k))
                 examined += 1
@@ -236,8 +236,8 @@ class _Check:
         tolerance = self.tolerances.of(e.value, e.bar, d.scale)
         with np.errstate(all="ignore"):
             margin = np.where(np.isfinite(e.value), np.abs(own - e.value) / tolerance, 0.0)
-            margin = np.where(np.isfinite(own), margin, np.inf)
-        return (margin > 1).any(axis=1), margin.max(axis=1)
+            margin = np.asarray(np.where(np.isfinite(own), margin, np.inf))
+        return np.any(margin > 1, axis=1), np.max(margin, axis=1)
 
     # ---- judging ----
     def _judge(
@@ -349,12 +349,23 @@ class _Check:
         if self.weights is not None:
             method += f", {self.weights.shape[1]:,} outputs summed with random weights"
         result = CheckResult(
-            function.name, function.framework, "float64" if function.roundoff < 1e-10 else "float32", verdict, suspects, [],
+            function.name,
+            function.framework,
+            "float64" if function.roundoff < 1e-10 else "float32",
+            verdict,
+            suspects,
+            [],
             sum(int(p.known.sum() + (p.state == KINK).sum()) for p in found.parts) if found else 0,
-            found.wrong_rows + found.off_together if found else 0, method, events.calls, events.gradient_calls, 0.0, notes,
-            spread=float(behaviour.spread.max(initial=0.0)), kinks=found.kinks if found else 0,
+            found.wrong_rows + found.off_together if found else 0,
+            method,
+            events.calls,
+            events.gradient_calls,
+            0.0,
+            notes,
+            spread=float(behaviour.spread.max(initial=0.0)),
+            kinks=found.kinks if found else 0,
             unresolved=found.unresolved if found else 0,
-        )  # fmt: skip
+        )
         if near is not None and at_x is not None and given is not None:
             result.noise = float(near.noise.max(initial=0.0))
             slope = near.direction.dot(0, given)
@@ -389,7 +400,7 @@ class _Check:
                 else ()
             )
             with np.errstate(all="ignore"):
-                ulps = float(np.abs(p.own[r] - p.expected[r]) / ulp(np.float64(p.expected[r]), dtype))
+                ulps = float(np.abs(p.own[r] - p.expected[r]) / ulp(p.expected[r : r + 1], dtype)[0])
             kinked = p.state[r] == KINK
             result.entries.append(
                 Entry(
@@ -403,7 +414,7 @@ class _Check:
                     ulps,
                     float(p.left[r]) if kinked else math.nan,
                     float(p.right[r]) if kinked else math.nan,
-                )  # fmt: skip
+                )
             )
         result.curve = self._curve(found, rows[0][1:] if rows else None, at_x)
 
@@ -418,6 +429,11 @@ class _Check:
         with np.errstate(all="ignore"):
             wide = walk.ahead + walk.behind
             return Curve(
-                self._row_name(part, row), wide / 2, walk.quotients(at_x)[:, output], 2 * self.entries.noise[output] / wide,
-                float(part.own[row]), float(part.expected[row]), float(part.bar[row]),
-            )  # fmt: skip
+                self._row_name(part, row),
+                wide / 2,
+                walk.quotients(at_x)[:, output],
+                2 * self.entries.noise[output] / wide,
+                float(part.own[row]),
+                float(part.expected[row]),
+                float(part.bar[row]),
+            )

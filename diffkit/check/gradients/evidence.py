@@ -1,8 +1,8 @@
 """What is known of the right gradient, leaf by leaf, as numbers that a gradient can be held against.
 
-A *row* is a linear functional of a leaf's gradient: one of its entries, or its product with a random direction. Where every entry was
-measured there is a row an entry; of large arguments there are rows of some entries and of directions over whole leaves. A guess at
-what is wrong becomes a candidate, an array of the leaf's shape, and fits if all its rows do.
+A *row* is a linear functional of a leaf's gradient: one of its entries, or its product with a random direction. Where every entry
+was measured there is a row an entry; of large arguments there are rows of some entries and of directions over whole leaves. A guess
+at what is wrong becomes a candidate, an array of the leaf's shape, and fits if all its rows do.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Part:
     right: np.ndarray
     #: there is a row an entry, in order
     whole: bool
+    #: so many of the first rows are single entries
+    single: int = 0
 
     def __post_init__(self) -> None:
         self.own = self.rows(self.given)
@@ -150,7 +152,7 @@ def by_entries(function: Function, given: np.ndarray, found: Differences, tolera
                 row(e.left),
                 row(e.right),
                 True,
-            )  # fmt: skip
+            )
         )
     return Evidence(parts, 0, _unresolved(e.value, e.bar, given.T, e.state, scale, tolerances))
 
@@ -197,7 +199,8 @@ def by_rows(
                 both("left"),
                 both("right"),
                 False,
-            )  # fmt: skip
+                len(picked),
+            )
         )
     everywhere = [d for d in range(directions.count) if leaves[d] is None]
     with np.errstate(all="ignore"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -53,23 +54,23 @@ class ExprFunction(Function):
         self._derivative: Any = None
 
     def evaluate(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return [self._summed(self._run(self._inputs(arrays))[0])]
+        return [self._summed(self._run(self.inputs(arrays))[0])]
 
-    def _inputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def inputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = dict(self._every)
         found.update(zip(self.arguments.leaf_names, arrays, strict=True))
         return [found[n] for n in self._names]
 
     def _summed(self, value: np.ndarray, ahead: int = 0) -> np.ndarray:
         axes = tuple(range(ahead, ahead + len(self.loop)))
-        return np.sum(value, axis=axes, dtype=np.float64) if axes else value
+        return np.asarray(np.sum(value, axis=axes, dtype=np.float64)) if axes else value
 
-    def values(self, points: Sequence[np.ndarray]) -> np.ndarray:
+    def values(self, points: Iterable[np.ndarray]) -> np.ndarray:
         """Many points are further loop dims of one call."""
-        each = max(1, BATCH // max(1, self.size))
-        found = []
-        for start in range(0, len(points), each):
-            batch = np.array(points[start : start + each])
+        left, each = iter(points), max(1, BATCH // max(1, self.size))
+        found = [np.zeros((0, self.outputs))]
+        while part := list(islice(left, each)):
+            batch = np.array(part)
             self.events.calls += len(batch)
             arrays = []
             for leaf in self.leaves:
@@ -78,10 +79,10 @@ class ExprFunction(Function):
                 ones = (1,) * (len(self.loop) - len(own))
                 arrays.append(batch[:, leaf.entries].astype(leaf.dtype).reshape(len(batch), *ones, *leaf.shape))
             with np.errstate(all="ignore"):
-                value = self._run(self._inputs(arrays))[0]
+                value = self._run(self.inputs(arrays))[0]
                 full = np.broadcast_to(value, (len(batch), *self.loop, *self.expression.shape))
                 found.append(self.weighed(self._summed(full, 1).reshape(len(batch), -1).astype(np.float64)))
-        return np.concatenate(found) if found else np.zeros((0, self.outputs))
+        return np.concatenate(found)
 
     @property
     def given(self) -> list[np.ndarray]:
@@ -93,7 +94,7 @@ class ExprFunction(Function):
         return found if weights is None else weights @ found
 
     def _given(self, arrays: Sequence[np.ndarray]) -> Any:
-        values = dict(zip(self._names, self._inputs(arrays), strict=True))
+        values = dict(zip(self._names, self.inputs(arrays), strict=True))
         if callable(self._grad) and not isinstance(self._grad, Expr):
             self.returned = self._grad(**values)
             return self.returned
@@ -109,7 +110,7 @@ class ExprFunction(Function):
         if self.loop:
             raise ArgumentError("second derivatives are checked at one point: give values without loop dims")
         names = [leaf.name for leaf in self.leaves]
-        values = dict(zip(self._names, self._inputs(arrays), strict=True))
+        values = dict(zip(self._names, self.inputs(arrays), strict=True))
         found = hessian(self.expression, wrt=names, engine=self.engine)(values)
         rows = [[np.asarray(found[a][b], np.float64) for b in names] for a in names]
         table = [

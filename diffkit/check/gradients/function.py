@@ -7,7 +7,7 @@ framework says how a value is computed and, where the framework has one, a gradi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,8 +109,20 @@ class Function:
         raise NotImplementedError
 
     def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
-        """The Hessian of the only output as the framework has it, (entries, entries), or its products with `weights` (rows, entries)."""
+        """The Hessian of the only output as the framework has it, (entries, entries), or products with `weights` (rows, ...)."""
         raise UnsupportedError(f"second derivatives of {self.framework} functions: give grad=(gradient, Hessian)")
+
+    def lift(self, array: np.ndarray, original: Any) -> Any:
+        """An array as the user's functions take the leaf `original`."""
+        return array
+
+    def dropout_active(self) -> list[str]:
+        """Dropout that is on, where the framework can tell."""
+        return []
+
+    def nan_origin(self, z: np.ndarray) -> str | None:
+        """What made the first NaN or infinity at z, as a sentence, where the framework can tell."""
+        return None
 
     # ---- for the checker ----
     @property
@@ -197,9 +209,9 @@ class Function:
     def close(self) -> None:
         """The check is over: what it changed is as it was."""
 
-    def values(self, points: Sequence[np.ndarray]) -> np.ndarray:
-        """(points, outputs)."""
-        return np.array([self.value(z) for z in points]).reshape(len(points), self.outputs)
+    def values(self, points: Iterable[np.ndarray]) -> np.ndarray:
+        """(points, outputs); of points that are made as they are needed, lest there be many copies of large arguments."""
+        return np.array([self.value(z) for z in points]).reshape(-1, self.outputs)
 
     def gradient(self, z: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """What is checked: (rows, entries) in float64, as it is given."""

@@ -84,7 +84,7 @@ class JaxFunction(Function):
     # ---- gradients ----
     def differentiate(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
         if self.grad is None:
-            return self._pulled(arrays, np.eye(self.outputs) if weights is None else weights)
+            return self._rows(self._flat, arrays, np.eye(self.outputs) if weights is None else weights)
         given = jax.tree_util.tree_map(_wide, self._called(self.grad, [jnp.array(a) for a in arrays]))
         if given is None:
             raise StructureError("the gradient is None: its function returns nothing")
@@ -96,9 +96,9 @@ class JaxFunction(Function):
         """Outputs of the differentiable leaves."""
         return self._outputs(self._called(self.fun, leaves))
 
-    def _pulled(self, arrays: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-        """weights · Jacobian, a pullback a row."""
-        outputs, pullback = jax.vjp(self._flat, *[jnp.array(a) for a in arrays])
+    def _rows(self, function: Callable, arrays: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        """weights · Jacobian of a function of the leaves, a pullback a row."""
+        outputs, pullback = jax.vjp(function, *[jnp.array(a) for a in arrays])
         if not all(jnp.issubdtype(jnp.result_type(o), jnp.floating) for o in outputs):
             self.events.note("the result is made of integers: its gradient is taken for zeros")
             return np.zeros((len(weights), self.size))
@@ -111,6 +111,18 @@ class JaxFunction(Function):
             back = [_wide(g) for g in pullback(seeds)]
             rows.append(np.concatenate([np.asarray(g, np.float64).reshape(-1) for g in back]))
         return np.array(rows).reshape(len(weights), self.size)
+
+    def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+        """The pullback of the pullback."""
+
+        def gradient(*leaves: Any) -> list[Any]:
+            outputs, pullback = jax.vjp(self._flat, *leaves)
+            return list(pullback([jnp.ones_like(o) for o in outputs]))
+
+        return self._rows(gradient, arrays, np.eye(self.size) if weights is None else weights)
+
+    def lift(self, array: np.ndarray, original: Any) -> Any:
+        return jnp.array(array)
 
     # ---- for the diagnosis ----
     def nan_origin(self, z: np.ndarray) -> str | None:

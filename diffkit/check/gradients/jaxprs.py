@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ...errors import Place
-from .blame.blame import between
+from .blame.blame import between_file
 
 #: equations that run a jaxpr once on their operands, and the parameter that holds it
 CALLS = {
@@ -135,13 +135,24 @@ def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
     return list(found) if eqn.primitive.multiple_results else [found]
 
 
+def _frames(eqn: Any) -> list[tuple[Any, bool]]:
+    """Where an equation was made, innermost first, and whether that is a library's code."""
+    trace = getattr(getattr(eqn, "source_info", None), "traceback", None)
+    return [(frame, between_file(frame.file_name)) for frame in getattr(trace, "frames", ())]
+
+
 def line_of(*equations: Any) -> str:
     """The user's line that the first of these came from of which JAX tells one, as text; "" where it tells none."""
     for eqn in equations:
-        trace = getattr(getattr(eqn, "source_info", None), "traceback", None)
-        for frame in getattr(trace, "frames", ()):
-            parts = frame.file_name.replace("\\", "/").split("/")
-            if not any(map(between, parts)) and not frame.file_name.startswith("<"):
+        for frame, library in _frames(eqn):
+            if not library:
                 source = linecache.getline(frame.file_name, frame.line_num).strip()
                 return str(Place(frame.file_name, frame.line_num, frame.function_name, source, (0, 0)))
     return ""
+
+
+def within_library(eqn: Any, function: str) -> bool:
+    """Whether an equation was made by a call of JAX's function of this name that JAX's own code made."""
+    frames = [(f, library) for f, library in _frames(eqn) if "traceback_util" not in f.file_name]
+    called = [k for k, (f, library) in enumerate(frames) if library and f.function_name == function]
+    return bool(called) and called[-1] + 1 < len(frames) and frames[called[-1] + 1][1]

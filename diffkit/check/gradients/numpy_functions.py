@@ -52,9 +52,9 @@ class NumpyFunction(Function):
         if weights is None:
             if self._jacobian is None:
                 chosen = [k for k, count in enumerate(self.arguments.counts()) if count]
-                self._jacobian = jacobian(self._positional, argnums=tuple(chosen) if len(values) > 1 else 0)
+                self._jacobian = jacobian(self.positional, argnums=tuple(chosen) if len(values) > 1 else 0)
             return self.arguments.read(self._jacobian(*values), self.out_shapes, self.events.note)
-        result, pullback = vjp(self._positional, *values)
+        result, pullback = vjp(self.positional, *values)
         leaves, structure = optree.tree_flatten(result, none_is_leaf=True)
         rows = []
         for row in weights:
@@ -72,16 +72,19 @@ class NumpyFunction(Function):
         values = self.arguments.filled(arrays, own_kind)
         chosen = tuple(k for k, count in enumerate(self.arguments.counts()) if count)
         if weights is None:
-            found = hessian(self._positional, argnums=chosen if len(values) > 1 else 0)(*values)
+            found = hessian(self.positional, argnums=chosen if len(values) > 1 else 0)(*values)
             return self.arguments.read(found, [leaf.shape for leaf in self.leaves], self.events.note)
         rows = []
         for row in weights:
             parts = [np.array(row[leaf.entries], leaf.dtype).reshape(leaf.shape) for leaf in self.leaves]
-            found = hvp(self._positional, tuple(values), tuple(self.arguments.filled(parts, own_kind)))
+            found = hvp(self.positional, tuple(values), tuple(self.arguments.filled(parts, own_kind)))
             rows.append(np.concatenate([np.asarray(g, np.float64).reshape(-1) for g in optree.tree_leaves(found)]))
         return np.array(rows)
 
-    def _positional(self, *values: Any) -> Any:
+    def lift(self, array: np.ndarray, original: Any) -> Any:
+        return own_kind(array, original)
+
+    def positional(self, *values: Any) -> Any:
         if self.arguments.by_name:
             return self.fun(**dict(zip(self.arguments.names, values, strict=True)))
         return self.fun(*values)

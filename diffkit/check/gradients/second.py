@@ -12,7 +12,6 @@ from ...errors import ArgumentError
 from .arguments import Arguments
 from .dress import function_of
 from .function import Function
-from .numpy_functions import own_kind
 
 
 def second_derivatives(
@@ -66,7 +65,7 @@ class GradientFunction(Function):
             return np.array([self._times(arrays, row) for row in rows])
         if self.hessian is None:
             return self.first.second(arrays, weights)
-        given = self.returned = self.arguments.call(self.hessian, arrays, own_kind)
+        given = self.returned = self.arguments.call(self.hessian, arrays, self.first.lift)
         found = self.arguments.read(_plain(given), [leaf.shape for leaf in self.leaves], self.events.note)
         return found if weights is None else weights @ found
 
@@ -74,8 +73,8 @@ class GradientFunction(Function):
         """The Hessian times a vector, by the user's function: the vector behind the arguments, in their structure."""
         assert self.product is not None
         parts = [np.array(vector[leaf.entries], leaf.dtype).reshape(leaf.shape) for leaf in self.leaves]
-        values = self.arguments.filled([a.copy() for a in arrays], own_kind)
-        tangents = self.arguments.filled(parts, own_kind)
+        values = self.arguments.filled([a.copy() for a in arrays], self.first.lift)
+        tangents = self.arguments.filled(parts, self.first.lift)
         if self.arguments.by_name:
             names = self.arguments.names
             given = self.product(dict(zip(names, values, strict=True)), dict(zip(names, tangents, strict=True)))

@@ -228,6 +228,17 @@ class TorchFunction(Function):
             )
         return found
 
+    def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+        """By autograd through autograd."""
+        outputs, leaves = self._graph(arrays)
+        gradients = torch.autograd.grad(
+            [o.sum() for o in outputs], leaves, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return self._rows(gradients, leaves, np.eye(self.size) if weights is None else weights)
+
+    def lift(self, array: np.ndarray, original: Any) -> Any:
+        return self._make(array, original, False)
+
     # ---- for the diagnosis ----
     def dropout_active(self) -> list[str]:
         """Dropout that is on: modules by name, and calls of torch.nn.functional's."""

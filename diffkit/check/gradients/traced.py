@@ -43,7 +43,7 @@ def written(function: Function) -> Written | None:
         wrt = [next(k for k, v in enumerate(variables) if v.name == name) for name in names]
         return Written([function.expression], variables, values, wrt)
     if isinstance(function, NumpyFunction):
-        return _traced(function._positional, function.arguments)
+        return _traced(function.positional, function.arguments)
     return None
 
 

@@ -232,10 +232,10 @@ def _function_check(reference: str, at: Mapping[str, Any], grads: Sequence[str],
     place, _, name = reference.rpartition(":")
 
     def make() -> Check:
-        if len(grads) > 1:
-            raise ArgumentError("several gradients are for formulas; a function has one --grad module:function")
-        fun = loaded(reference)
-        grad = loaded(grads[0]) if grads else None
+        if len(grads) > 2:
+            raise ArgumentError("a function has one --grad module:function; with --order 2 a second one, the Hessian")
+        fun, given = loaded(reference), tuple(map(loaded, grads))
+        grad = given if len(given) == 2 else given[0] if given else None
         values = {n: _array(v, framework) for n, v in at.items()}
         return Check(fun, _arguments(fun, name, values), grad)
 

@@ -6,9 +6,11 @@ a wrong rule is found wherever it stands, whatever lies before and behind it.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from types import FrameType
 
 import numpy as np
@@ -87,7 +89,7 @@ class _Summed(Function):
         self.name, self.leaves, self.point = function.name, function.leaves, function.point
         self.out_shapes, self.dtype, self.events = [()], function.dtype, function.events
 
-    def values(self, points: Sequence[np.ndarray]) -> np.ndarray:
+    def values(self, points: Iterable[np.ndarray]) -> np.ndarray:
         with np.errstate(all="ignore"):
             return (self.function.values(points) @ self.weights)[:, None]
 
@@ -169,6 +171,21 @@ def users_line() -> Place | None:
 def between(module: str) -> bool:
     """Whether a module lies between the user's code and an operation."""
     return module.partition(".")[0] in _BETWEEN
+
+
+def between_file(file: str) -> bool:
+    """The same of a file."""
+    return file.startswith(("<", *_roots(_BETWEEN & set(sys.modules))))
+
+
+@cache
+def _roots(names: frozenset[str]) -> tuple[str, ...]:
+    """The folders of packages, and the files of modules."""
+    found: list[str] = []
+    for module in map(sys.modules.__getitem__, sorted(names)):
+        folders = [os.path.join(folder, "") for folder in getattr(module, "__path__", ())]
+        found += folders or [module.__file__ or "<"]
+    return tuple(found)
 
 
 def shown(place: Place | None) -> str:

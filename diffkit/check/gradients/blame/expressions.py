@@ -37,12 +37,12 @@ def blame_expressions(function: Function, at: np.ndarray) -> list[Blame]:
     if isinstance(function, ExprFunction):
         variables = function.variables
         tape = record(function.expression, variables, as_written=True)
-        values: Sequence[Any] = function._inputs(function.arrays(at))
+        values: Sequence[Any] = function.inputs(function.arrays(at))
         again: Callable[[], Any] | None = None
         engine = function.engine
     elif isinstance(function, NumpyFunction) and function.grad is None:
         arguments = function.arguments.filled(function.arrays(at), own_kind)
-        fun = function._positional if function.arguments.by_name else function.fun
+        fun = function.positional if function.arguments.by_name else function.fun
         again = lambda: trace_call(fun, arguments)
         traced = again()
         tape = record(traced.outputs, traced.inputs, as_written=True)

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..jax_functions import JaxFunction
-from ..jaxprs import CALLS, CUSTOM, Run, Value, applied
-from .blame import Blame, between, how_made, misfit
+from ..jaxprs import CALLS, CUSTOM, Run, Value, applied, within_library
+from .blame import Blame, between_file, how_made, misfit
 
 #: equations of one primitive, or calls of one custom_vjp, that are looked at
 EACH = 4
@@ -33,7 +33,7 @@ def blame_jax(function: JaxFunction, at: np.ndarray) -> list[Blame]:
         if eqn is None or not any(v.varies for v in results):
             return
         what, defined = _called(eqn)
-        if what in found or seen[what] >= EACH:
+        if what in found or seen[what] >= EACH or (what == "stop_gradient" and within_library(eqn, what)):
             return
         seen[what] += 1
         wrong = _checked(eqn, given, seen[what])
@@ -59,7 +59,7 @@ def _called(eqn: Any) -> tuple[str, str]:
     function, _, defined = str(getattr(info, "func_src_info", "") or "").partition(" at ")
     kind = "custom_jvp" if "jvp" in name else "custom_vjp"
     # one of JAX's functions may have been given a rule of the user's
-    return f"the {kind} function {function or '(unnamed)'}", "" if any(map(between, defined.split("/"))) else defined
+    return f"the {kind} function {function or '(unnamed)'}", "" if between_file(defined) else defined
 
 
 def _checked(eqn: Any, given: Sequence[Value], seed: int) -> str:

@@ -6,6 +6,7 @@ And where a NaN of the backward sweep was made.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ....errors import Place
+from ....errors import Place, module_of
 from ..torch_functions import TorchFunction, _tree_leaves, _tree_map, modules_of
-from .blame import Blame, between, how_made, misfit, shown, users_line
+from .blame import Blame, between, between_file, how_made, misfit, shown, users_line
 
 #: autograd.Functions and submodules that are checked, at most
 MOST = 200
@@ -75,7 +76,7 @@ class _Parts:
                     undo.callback(part.register_forward_pre_hook(self._entering(own), with_kwargs=True).remove)
                     undo.callback(part.register_forward_hook(self._leaving, always_call=True).remove)
             for kind in _users_functions():
-                undo.enter_context(self._watched(kind))
+                undo.enter_context(_forward(kind, self._noting(kind)))
             yield
 
     def _entering(self, name: str) -> Callable:
@@ -93,28 +94,35 @@ class _Parts:
         if self._running:
             self._running.pop()
 
-    @contextmanager
-    def _watched(self, kind: type) -> Iterator[None]:
-        """kind.forward notes its arguments: `apply` may be known by other names, forward is looked up at every call."""
-        own = kind.__dict__.get("forward")
-        forward = kind.forward  # type: ignore[attr-defined]
-        new_style = kind.setup_context is not torch.autograd.Function.setup_context  # type: ignore[attr-defined]
+    def _noting(self, kind: Any) -> Callable:
+        """kind's forward, which notes its arguments."""
+        forward = kind.forward
+        new_style = (
+            kind.setup_context is not torch.autograd.Function.setup_context
+        )  # there is no context among them then
 
         def noted(*arguments: Any) -> Any:
-            given = arguments if new_style else arguments[1:]
+            given = _copies(arguments if new_style else arguments[1:])
             self.functions.append(
-                _Part(kind.__name__, kind.apply, _copies(given), {}, shown(users_line()), tuple(self._running))  # type: ignore[attr-defined]
+                _Part(kind.__name__, kind.apply, given, {}, shown(users_line()), tuple(self._running))
             )
             return forward(*arguments)
 
-        kind.forward = staticmethod(noted)  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            if own is None:
-                del kind.forward  # type: ignore[attr-defined]
-            else:
-                kind.forward = own  # type: ignore[attr-defined]
+        return noted
+
+
+@contextmanager
+def _forward(kind: Any, other: Callable) -> Iterator[None]:
+    """Another forward: `apply` may be known by other names, forward is looked up at every call."""
+    own = vars(kind).get("forward")
+    kind.forward = staticmethod(other)
+    try:
+        yield
+    finally:
+        if own is None:
+            del kind.forward
+        else:
+            kind.forward = own
 
 
 def _users_functions() -> list[type]:
@@ -221,6 +229,21 @@ class Watch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[_Call] = []
+        #: forwards of autograd.Functions that are running, in which nothing is recorded anyway
+        self._inside = 0
+
+    def passing(self, kind: Any) -> Callable:
+        """The forward of an autograd.Function, in which nothing is noted."""
+        forward = kind.forward
+
+        def passed(*arguments: Any) -> Any:
+            self._inside += 1
+            try:
+                return forward(*arguments)
+            finally:
+                self._inside -= 1
+
+        return passed
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -229,10 +252,18 @@ class Watch(TorchFunctionMode):
         if name == "__get__":  # an attribute: .data, .shape, …
             name = getattr(getattr(func, "__self__", None), "__name__", name)
         needs = any(_requires(v) for v in _tree_leaves((args, kwargs), none_is_leaf=True))
-        cuts = needs and name not in _WITHOUT and _is_cut(result, name)
+        cuts = needs and not self._inside and name not in _WITHOUT and _is_cut(result, name) and not _library()
         if cuts or name in ("dropout", "register_hook") or "dropout" in name or name == "rrelu":
             self.calls.append(_Call(name, users_line(), cuts, _draws(func, args, kwargs)))
         return result
+
+
+def _library() -> bool:
+    """Whether the function that is being watched was called by torch's own code."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and module_of(frame.f_globals) in ("torch.overrides", "torch._tensor"):
+        frame = frame.f_back
+    return between(module_of(frame.f_globals))
 
 
 def _requires(value: Any) -> bool:
@@ -263,7 +294,9 @@ class _Cut:
 
 def _cuts(function: TorchFunction, at: np.ndarray) -> list[_Cut]:
     """Calls after which autograd has lost a value's dependence on the arguments, and hooks that change gradients."""
-    with Watch() as watch, suppress(Exception):
+    with ExitStack() as undo, suppress(Exception), Watch() as watch:
+        for kind in _users_functions():
+            undo.enter_context(_forward(kind, watch.passing(kind)))
         function._graph(function.arrays(at))
     found: dict[tuple[str, str], _Cut] = {}
     for call in watch.calls:
@@ -345,7 +378,7 @@ def _line(node: Any) -> str:
     """The user's line of the forward call, which anomaly detection keeps."""
     for entry in reversed(node.metadata.get("traceback_", [])):
         head, _, source = entry.partition("\n")
-        if not any(f"/{package}/" in head for package in ("torch", "diffkit", "optree")):
+        if not between_file(head.strip().removeprefix('File "')):
             place = head.strip().replace('File "', "at ").replace('", line ', ":")  # as our own places look
             return f"\n  {place}\n    {source.strip().splitlines()[0]}" if source.strip() else f"\n  {place}"
     return ""

@@ -18,8 +18,8 @@ from . import constants, entrywise, rearranged, sums, terms, values
 def diagnose(
     function: Function, evidence: Evidence, given: np.ndarray, weights: np.ndarray | None, alone: list[Suspect]
 ) -> list[Suspect]:
-    """Of a gradient that is off, suspects, the likeliest first. alone: entries of large arguments that were found to be the only ones
-    off."""
+    """Of a gradient that is off, suspects, the likeliest first. alone: entries of large arguments that are known to be the only
+    ones off."""
     bad = evidence.bad_parts
     if not bad:
         return []

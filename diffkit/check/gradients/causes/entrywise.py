@@ -11,11 +11,12 @@ from ..suspects import Suspect
 def zeros(part: Part) -> list[Suspect]:
     """Exact zeros wherever the gradient is off."""
     off = part.off & part.known
-    if not off.any() or (part.own[off] != 0).any():
+    if not part.whole:
+        off = off[: part.single]
+    own = part.own[: len(off)]
+    if not off.any() or (own[off] != 0).any():
         return []
     all_zero = not np.any(part.given)
-    if not all_zero and not part.whole:
-        return []
     words = (
         "the gradient is exactly zero" if all_zero else f"{int(off.sum())} entries are exactly zero that should not be"
     )

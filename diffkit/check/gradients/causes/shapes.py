@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 
@@ -38,44 +41,31 @@ def of_other_shapes(
         assert array is not None
         if array.shape == expected[k].shape:
             continue
-        name, leaves = leaf.name, (leaf.name,)
-        if array.size == expected[k].size and same(array.reshape(expected[k].shape), k, lambda e: e):
+        leaves = (leaf.name,)
+        if array.size == expected[k].size and same(array.reshape(expected[k].shape), k, np.asarray):
             return [Suspect("wrong-shape", f"{problem}; its numbers are right, reshape them", leaves)]
-        others = [j for j in range(len(given)) if j != k and same(array, j, lambda e: e)]
-        if others:
-            other = function.leaves[others[0]].name
-            return [
-                Suspect("permuted", f"the gradient at {name} is that by {other}: they are in another order", leaves),
-                plain,
-            ]
-        if expected[k].ndim > 1 and same(array, k, np.transpose):
-            return [Suspect("transposed", "the gradient is transposed", leaves), plain]
-        axes = range(expected[k].ndim)
-        first = (lambda cause: [plain, cause]) if array.ndim == 0 else (lambda cause: [cause, plain])
-        for a in axes:
-            for b in range(a + 1, expected[k].ndim):
-                if same(array, k, lambda e, a=a, b=b: np.swapaxes(e, a, b)):
-                    return [Suspect("permuted", f"axes {a} and {b} of the gradient are exchanged", leaves), plain]
-        for a in axes:
-            for keep in (False, True):
-                if same(array, k, lambda e, a=a, keep=keep: e.sum(a, keepdims=keep)):
-                    return first(
-                        Suspect("wrong-axis", f"the gradient is summed over axis {a}, though it should not be", leaves)
-                    )
-                if same(array, k, lambda e, a=a, keep=keep: e.mean(a, keepdims=keep)):
-                    return first(
-                        Suspect(
-                            "wrong-axis", f"the gradient is averaged over axis {a}, though it should not be", leaves
-                        )
-                    )
-        for a in range(array.ndim):
-            if array.shape[:a] + array.shape[a + 1 :] == expected[k].shape and same(array.sum(a), k, lambda e: e):
-                return [
-                    Suspect(
-                        "wrong-axis",
-                        f"the gradient is not summed over axis {a}, over which the argument is broadcast",
-                        leaves,
-                    ),
-                    plain,
-                ]
+        other = next((j for j in range(len(given)) if j != k and same(array, j, np.asarray)), None)
+        if other is not None:
+            words = f"the gradient at {leaf.name} is that by {function.leaves[other].name}: they are in another order"
+            return [Suspect("permuted", words, leaves), plain]
+        for code, words, change in _changes(expected[k].ndim):
+            if same(array, k, change):
+                cause = Suspect(code, words, leaves)
+                return [plain, cause] if array.ndim == 0 else [cause, plain]
+        for axis in range(array.ndim):
+            if same(array.sum(axis), k, np.asarray):
+                words = f"the gradient is not summed over axis {axis}, over which the argument is broadcast"
+                return [Suspect("wrong-axis", words, leaves), plain]
     return [plain]
+
+
+def _changes(axes: int) -> Iterator[tuple[str, str, Callable[..., Any]]]:
+    """(code, in words, what makes it of the right gradient)."""
+    if axes > 1:
+        yield "transposed", "the gradient is transposed", np.transpose
+    for a, b in combinations(range(axes), 2):
+        yield "permuted", f"axes {a} and {b} of the gradient are exchanged", partial(np.swapaxes, axis1=a, axis2=b)
+    for a, keep in product(range(axes), (False, True)):
+        words = "the gradient is {} over axis {}, though it should not be"
+        yield "wrong-axis", words.format("summed", a), partial(np.sum, axis=a, keepdims=keep)
+        yield "wrong-axis", words.format("averaged", a), partial(np.mean, axis=a, keepdims=keep)

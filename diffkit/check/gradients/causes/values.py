@@ -32,13 +32,16 @@ def origins(
     function: Function, what: str, leaves: tuple[str, ...], has_nan: bool, trace: Written | None
 ) -> list[Suspect]:
     """Suspects for something that is not finite: overflow first where that began it."""
-    told = getattr(function, "nan_origin", None)
-    text = told(function.point) if told is not None else None
+    text = function.nan_origin(function.point)
     origin = _origin(trace) if text is None else None
     if origin is not None:
         text = str(origin)
     events = function.events.floating
-    overflow = origin.overflow if origin is not None else "overflow" in (text or "") or "overflow" in events
+    overflow = (
+        origin.overflow
+        if origin is not None
+        else " overflowed" in (text or "").partition("\n")[0] or "overflow" in events
+    )
     if origin is None and not has_nan and not events & {"divide by zero", "invalid value"}:
         overflow = True
     kind = "not a number" if has_nan else "infinite"

@@ -1,7 +1,7 @@
-"""The complex step, where differences of values cannot tell: f(x + ih) has f'(x)·h for its imaginary part, and nothing is subtracted.
+"""The complex step, where differences of values cannot tell: the imaginary part of f(x + ih) is f'(x)·h, and nothing is subtracted.
 
-It is right for functions that take complex numbers and are analytic, and silently wrong for others (abs, comparisons, conjugates). So it
-only ever confirms: a derivative that differences cannot resolve counts as right where it and the complex step agree.
+It is right for functions that take complex numbers and are analytic, and silently wrong for others (abs, comparisons, conjugates).
+So it only ever confirms: a derivative that differences cannot resolve counts as right where it and the complex step agree.
 """
 
 from __future__ import annotations

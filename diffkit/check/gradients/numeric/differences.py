@@ -8,7 +8,7 @@ engines/steps.py says what the quotients tell: a limit, two one-sided limits (a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,8 @@ FARTHEST = 1.0
 RUNGS, FEW, TOP, BOTTOM = 15, 7, 2.0, {True: 2.0**-40, False: 2.0**-17}
 #: one-sided slopes of a smooth function approach each other by RATIO; this much less is looked into
 APPROACH = 0.6
+#: numbers of the points that are asked for at once, about
+LARGE = 1 << 22
 #: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
 SLIGHT = 1e-4
 #: a difference that keeps this part of itself over half of the ladder is a jump
@@ -117,7 +119,7 @@ class Differences:
     def measure(self, advance: object = None) -> Estimates:
         """Two steps each, and more where they do not do. advance: called with the number of directions done."""
         d, n = self.directions, self.directions.count
-        each = max(1, min(64, (1 << 22) // max(1, self.function.size)))
+        each = max(1, min(64, LARGE // max(1, self.function.size)))
         for start in range(0, n, each):
             part = range(start, min(n, start + each))
             for k, walk in zip(part, self._walk(part, [self.first, self.first / RATIO]), strict=True):
@@ -143,15 +145,17 @@ class Differences:
 
     def _walk(self, which: Sequence[int], sizes: Sequence[float]) -> list[Walk]:
         """Values at these steps (in units of the scales) along these directions."""
-        d = self.directions
-        points, distances = [], []
-        for k in which:
-            for size in sizes:
-                for sign in (1, -1):
-                    z, t = d.shifted(k, sign * size * float(d.scale[k]))
-                    points.append(z)
-                    distances.append(sign * t)
-        values = self.function.values(points).reshape(len(which), len(sizes), 2, -1)
+        d, distances = self.directions, []
+
+        def points() -> Iterator[np.ndarray]:
+            for k in which:
+                for size in sizes:
+                    for sign in (1, -1):
+                        z, t = d.shifted(k, sign * size * float(d.scale[k]))
+                        distances.append(sign * t)
+                        yield z
+
+        values = self.function.values(points()).reshape(len(which), len(sizes), 2, -1)
         apart = np.array(distances).reshape(len(which), len(sizes), 2)
         found = []
         for a, v in zip(apart, values, strict=True):
@@ -247,13 +251,20 @@ class Differences:
             self._look(k, np.delete(rungs, every))
 
     def sample_noise(self, k: int) -> bool:
-        """The noise of values again, from many of them along direction k, less a polynomial. True if it is more than was thought; the
-        bars of the direction are what they should be then."""
+        """The noise of values again, from many of them along direction k, less a polynomial. True if it is more than was thought;
+        the bars of the direction are what they should be then."""
         span = SPAN * SPACING[self.function.roundoff] * float(self.directions.scale[k])
         random = np.random.default_rng([17, k])
-        shifted = [self.directions.shifted(k, float(t)) for t in random.uniform(-span, span, SAMPLES)]
-        values = self.function.values([z for z, _ in shifted])
-        t = np.array([t for _, t in shifted]) / span
+        apart = []
+
+        def points() -> Iterator[np.ndarray]:
+            for wanted in random.uniform(-span, span, SAMPLES):
+                z, t = self.directions.shifted(k, float(wanted))
+                apart.append(t)
+                yield z
+
+        values = self.function.values(points())
+        t = np.array(apart) / span
         if not np.isfinite(values).all():
             return False
         powers = np.vander(t, DEGREE + 1)

@@ -69,15 +69,22 @@ class Dense:
         self.count, self.scale = len(seeds), np.ones(len(seeds))
         self.leaves = list(leaves)
         self._seeds, self._scales, self._point = list(seeds), scale, function.point
+        self._last: tuple[int, slice, np.ndarray] | None = None
 
     def vector(self, d: int) -> tuple[slice, np.ndarray]:
         """Which entries it moves, and by how much."""
+        if self._last is not None and self._last[0] == d:
+            return self._last[1:]
         leaf = self.leaves[d]
         part = leaf.entries if leaf is not None else slice(0, self._point.size)
         random = np.random.default_rng([abs(int(s)) for s in self._seeds[d]])
         own = self._scales[part]
         sign = random.integers(0, 2, own.size, dtype=np.int8) * 2 - 1
-        return part, sign * random.uniform(0.5, 1.5, own.size) * own
+        v = random.uniform(0.5, 1.5, own.size)
+        v *= sign
+        v *= own
+        self._last = (d, part, v)
+        return part, v
 
     def shifted(self, d: int, t: float) -> tuple[np.ndarray, float]:
         part, v = self.vector(d)

@@ -90,7 +90,7 @@ def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: 
         spacing *= 1e-4 if u < 1e-10 else 1e-2
         table = _values(function, direction, spacing)
     noise, fine = _noise(np.insert(table, 3, at_x, axis=0)), None
-    far = function.values([direction.shifted(0, k * spacing)[0] for k in BEYOND])
+    far = function.values(direction.shifted(0, k * spacing)[0] for k in BEYOND)
     with np.errstate(all="ignore"):
         varies = np.fmax.reduce(np.abs(far - at_x), axis=0) * PART
     if (noise > np.maximum(SUSPICIOUS * u * np.abs(at_x), varies)).any():
@@ -114,7 +114,7 @@ def _by_sides(noise: np.ndarray, *tables: np.ndarray | None) -> np.ndarray:
 
 
 def _values(function: Function, direction: Dense, spacing: float) -> np.ndarray:
-    return function.values([direction.shifted(0, k * spacing)[0] for k in TABLE])
+    return function.values(direction.shifted(0, k * spacing)[0] for k in TABLE)
 
 
 def _noise(values: np.ndarray) -> np.ndarray:
