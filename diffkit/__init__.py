@@ -33,6 +33,7 @@ _PLACES = {
     ),
     "trace_table": ".explain",
     "check_gradient": ".check",
+    "check_op": ".check",
     "lint": ".check",
     **dict.fromkeys(
         (

@@ -1,10 +1,13 @@
-"""Checking: what can go wrong with a formula (`lint`), where a NaN came from, and whether a gradient is right (`check_gradient`)."""
+"""Checking: what can go wrong with a formula (`lint`), where a NaN came from, whether a gradient is right (`check_gradient`), or an operation's
+record (`check_op`)."""
 
 from typing import Any
 
 from .linting import Finding, LintReport, Origin, lint, nan_origin
 
-__all__ = ["CheckResult", "Finding", "LintReport", "Origin", "Suspect", "check_gradient", "lint", "nan_origin"]
+__all__ = [
+    "CheckResult", "Finding", "LintReport", "OpCheck", "Origin", "Suspect", "check_gradient", "check_op", "lint", "nan_origin",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -12,4 +15,8 @@ def __getattr__(name: str) -> Any:
         from . import gradients
 
         return getattr(gradients, name)
+    if name in ("OpCheck", "check_op"):
+        from . import operations
+
+        return getattr(operations, name)
     raise AttributeError(name)

@@ -129,8 +129,8 @@ def _points(result: CheckResult) -> list[Point]:
     if len(found) <= WORST + OTHERS:
         return found
     found.sort(key=lambda p: -p.off)
-    off = sum(p.off for p in found)
-    return [*_evenly(found[:off], WORST), *_evenly(found[off:], OTHERS)]
+    wrong = sum(p.off for p in found)
+    return [*_evenly(found[:wrong], WORST), *_evenly(found[wrong:], OTHERS)]
 
 
 def _evenly(points: Sequence[Point], most: int) -> list[Point]:

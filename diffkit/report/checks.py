@@ -89,7 +89,8 @@ def _entry(r: CheckResult, label: str, title: str = "") -> dict[str, Any]:
     drawn = [(kind, name, Markup(draw(r)), caption) for kind, name, draw, caption in FIGURES]
     unmapped = [leaf.name for leaf in r.leaves if leaf.expected is None]
     return _summary(r, label, title) | {
-        "evidence": _evidence(r), "maps": heat_maps(r), "left_out": left_out(r), "unmapped": unmapped, "rows": [_row(e) for e in r.entries],
+        "evidence": _evidence(r), "maps": heat_maps(r), "left_out": left_out(r), "unmapped": unmapped,
+        "rows": [_row(e) for e in r.entries],
         "figures": [f for f in drawn if f[2]], "kinky": any(not math.isnan(e.left) for e in r.entries),
     }  # fmt: skip
 

@@ -279,11 +279,11 @@ def test_of_many_arguments_the_worst_are_drawn():
     result = dk.check_gradient(lambda p: sum(np.sum(v**3) for v in p.values()), arrays, grad)
     page = check_html([result])
     assert len(maps(page)) == 24
-    assert maps(page)[0]["name"] == "p37"
+    assert maps(page)[0]["name"] == "p.p37"
     assert "16 further arguments, with smaller errors, not drawn." in page
     svg = next(f for kind, _, f, _ in FIGURES if kind == "scatter")(result)
     assert svg.count("<circle") <= 600
-    assert "p37[5]: given" in svg
+    assert "p.p37[5]: given" in svg
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ class Arguments:
     """
 
     def __init__(self, at: Any, function: Any, read: Callable[[Any], np.ndarray | None] = as_numpy) -> None:
+        #: for an error of the call
+        self.hint = ""
         if isinstance(at, Mapping) and not _takes(function, at):
+            self.hint = (
+                f" (the keys {', '.join(map(repr, at))} are not its parameters' names, so the dict is its one argument)"
+            )
             at = (at,)
         self.by_name = isinstance(at, Mapping)
         if self.by_name:

@@ -39,15 +39,12 @@ class Behaviour:
     #: largest difference of gradients at the point, relative to their size
     gradient_spread: float = 0.0
     suspects: list[Suspect] = field(default_factory=list)
+    #: the gradient is the same at another point, though the slope is not
+    memo: bool = False
 
     @property
     def random(self) -> bool:
         return any(s.code in ("nondeterministic", "dropout-active") for s in self.suspects)
-
-    @property
-    def faulty(self) -> bool:
-        """It writes into arguments, or remembers what it should not."""
-        return any(s.code in ("stale", "in-place") for s in self.suspects)
 
 
 def repeated(function: Function, at_x: np.ndarray) -> Behaviour:
@@ -179,10 +176,7 @@ def elsewhere(
         and np.isfinite(given).all()
         and _moves(function, near, k, at_x, value, other)
     ):
-        words = (
-            "the gradient is the same at another point, though the function's slope is not: a cache that is not renewed"
-        )
-        found.suspects.append(Suspect("stale", words))
+        found.memo = True
 
 
 def _moves(

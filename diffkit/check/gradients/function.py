@@ -86,6 +86,8 @@ class Function:
     leaves: list[Leaf]
     #: (entries,) float64
     point: np.ndarray
+    #: what may be wrong with the call, if it fails
+    hint = ""
 
     def __init__(self) -> None:
         self.events = Events()
@@ -165,10 +167,11 @@ class Function:
             with np.errstate(all="ignore"):
                 outputs = self.evaluate(arrays)
         except Exception as problem:
-            if isinstance(problem, ArgumentError):
+            if isinstance(problem, DiffkitError):
                 raise
             raise ArgumentError(
                 f"{self.name} raised {type(problem).__name__} at the point where it is to be checked: {problem}"
+                + self.hint
             ) from problem
         self._look_for_writing("fun", arrays, self.point)
         self.out_shapes = [o.shape for o in outputs]
@@ -248,6 +251,8 @@ def real_arrays(leaves: Sequence[Any], whose: str, note: Callable[[str], None] |
     """Results as arrays of real numbers. DtypeError for anything else."""
     found = []
     for leaf in leaves:
+        if leaf is None:
+            raise DtypeError(f"{whose} returned None: does it lack a return?")
         try:
             array = np.asarray(leaf)
         except Exception as problem:

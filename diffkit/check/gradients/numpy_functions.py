@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from ...errors import DtypeError
 from .arguments import Arguments
 from .function import Function, StructureError, leaves_of, real_arrays
 
@@ -20,6 +21,7 @@ class NumpyFunction(Function):
         self.fun, self.grad = fun, grad
         self.name = getattr(fun, "__name__", type(fun).__name__)
         self.arguments = Arguments(at, fun)
+        self.hint = self.arguments.hint
         self.leaves = leaves_of(self.arguments.arrays, self.arguments.leaf_names)
         self._jacobian: Callable | None = None
         self.point = np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in self.arguments.arrays])
@@ -32,7 +34,12 @@ class NumpyFunction(Function):
         leaves = optree.tree_leaves(result, none_is_leaf=True)
         if isinstance(result, list) and result and not any(np.ndim(v) for v in leaves):
             self.events.note("fun returned a Python list; it is taken for an array (return np.array([...]))")
-            leaves = [np.asarray(result)]
+            try:
+                leaves = [np.asarray(result)]
+            except ValueError:
+                raise DtypeError(
+                    f"{self.name} returned lists of unlike lengths; it must return an array or several"
+                ) from None
         return real_arrays(leaves, self.name)
 
     def differentiate(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:

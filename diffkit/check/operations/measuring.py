@@ -109,7 +109,7 @@ def measured(function: Function, vectors: np.ndarray, given: np.ndarray, seed: i
         for closer in steps:
             tolerance, _, off = judged()
             with np.errstate(all="ignore"):
-                doubtful = off[k] & ~(np.abs(given[k] - e.value[k]) > CLEAR * tolerance[k])
+                doubtful = off[k] & ~(np.abs(given[k] - e.value[k]) > CLEAR * tolerance[k]) | np.isinf(given[k])
             odd = np.isnan(e.value[k]) | ~np.isin(e.state[k], (SMOOTH, STEP))
             if doubtful.any() or (odd.any() and closer == differences.examine):
                 closer(k)
@@ -123,12 +123,14 @@ def measured(function: Function, vectors: np.ndarray, given: np.ndarray, seed: i
 def parts(found: Measured, given: np.ndarray, scale: np.ndarray, leaves: Sequence[Leaf]) -> list[Part]:
     """The evidence about the partial by each argument (a direction each), point by point. scale, given: (arguments, points)."""
     made = []
+    # an infinite derivative is that of a vertical tangent, whose quotients grow without end
+    left, right = (np.where(np.isinf(given), np.nan, a) for a in (found.left, found.right))
     for k, leaf in enumerate(leaves):
         s = scale[k]
         made.append(
             Part(
                 leaf, k, given[k], lambda a: a.reshape(-1), found.value[k] / s, found.bar[k] / s, found.tolerance[k] / s,
-                found.state[k], found.left[k] / s, found.right[k] / s, True,
+                found.state[k], left[k] / s, right[k] / s, True,
             )
         )  # fmt: skip
     return made

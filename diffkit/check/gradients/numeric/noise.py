@@ -1,13 +1,13 @@
 """The surroundings of the point along one random direction: how noisy values are, and how fast a linear model goes wrong.
 
-Noise: tables of differences, after Moré and Wild, *Estimating computational noise*, SIAM J. Sci. Comput. 33 (2011):
-differences of a smooth function fall with their order, those of noise do not, and σ² = γ_k·mean(T_k²), γ_k = (k!)²/(2k)!, is its
-variance.
+Noise is what polynomials leave of a few values near by. Moré and Wild (*Estimating computational noise*, SIAM J. Sci. Comput. 33,
+2011) take high differences of evenly spaced values; here the places are uneven, lest noise with some period looks smooth.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy as np
 from ..function import Function
 from .directions import Dense
 
-#: distances, in units of the scale, of neighbouring values of the table: near enough that a smooth function's fourth difference
-#: is below its rounding errors, by unit roundoff
+#: distances, in units of the scale, of neighbouring values of the table: near enough that a smooth function's fourth derivative
+#: shows less than its rounding errors, by unit roundoff
 SPACING = {2.0**-53: 3e-5, 2.0**-24: 1.5e-3}
 #: places of the values in the table, and beyond it those that only Taylor's remainder is looked at
-TABLE = (-3, -2, -1, 1, 2, 3)
+TABLE = (-3.13, -1.87, -0.91, 1.07, 2.21, 2.83)
 BEYOND = (10, 30, 100)
 #: noise of so many unit roundoffs of the value, and of this part of the variation beyond the table, is looked at again, in a
 #: table with so much less spacing
@@ -27,7 +27,7 @@ SUSPICIOUS, PART = 100.0, 1e-3
 NEARER = {2.0**-53: 1e-4, 2.0**-24: 0.05}
 #: sides that bend less than this part of what looks like noise are straight
 STRAIGHT = 1e-2
-#: estimates from differences of order 4, 5, 6 that are noise are within this factor of each other
+#: what polynomials of degrees 3, 4, 5 leave of noise is alike within this factor
 ALIKE = 10.0
 #: noise is at least so many unit roundoffs of the value
 LEAST = 0.5
@@ -107,10 +107,16 @@ def _by_sides(noise: np.ndarray, *tables: np.ndarray | None) -> np.ndarray:
     """Less, where both sides of the point are straight lines: what looks like noise is a kink or a jump between them."""
     for table in tables:
         if table is not None:
-            sides = table[-3:], table[:3]
-            bend = np.max([np.abs(np.diff(side, 2, axis=0)).max(axis=0) for side in sides], axis=0) * math.sqrt(1 / 6)
+            bend = np.maximum(_bend(table[:3], TABLE[:3]), _bend(table[-3:], TABLE[-3:]))
             noise = np.where(bend < STRAIGHT * noise, bend, noise)
     return noise
+
+
+def _bend(values: np.ndarray, places: Sequence[float]) -> np.ndarray:
+    """How far the middle one of three values is from the line between the others, as a standard deviation of their errors."""
+    share = (places[1] - places[0]) / (places[2] - places[0])
+    off = values[1] - (1 - share) * values[0] - share * values[2]
+    return np.abs(off) / math.sqrt(1 + share**2 + (1 - share) ** 2)
 
 
 def _values(function: Function, direction: Dense, spacing: float) -> np.ndarray:
@@ -118,16 +124,16 @@ def _values(function: Function, direction: Dense, spacing: float) -> np.ndarray:
 
 
 def _noise(values: np.ndarray) -> np.ndarray:
-    """(outputs,) from a table of values (places, outputs); 0 where it is not finite."""
+    """(outputs,) from a table of values (places, outputs), the point's between the sides; 0 where it is not finite."""
+    places = np.insert(np.array(TABLE), len(TABLE) // 2, 0.0) / TABLE[-1]
     with np.errstate(all="ignore"):
-        estimates = []
-        for k in (4, 5, 6):
-            gamma = math.factorial(k) ** 2 / math.factorial(2 * k)
-            estimates.append(np.sqrt(gamma * np.mean(np.diff(values, k, axis=0) ** 2, axis=0)))
-        found = np.array(estimates)
-        low, high = found.min(axis=0), found.max(axis=0)
-        # alike: noise; falling with the order: what is left of a smooth function
-        noise = np.where(high <= ALIKE * low, found.mean(axis=0), low)
-        # rising: the function varies faster than the table sees
-        noise = np.where((found[2] > found[1]) & (found[1] > found[0]) & (high > ALIKE * low), low, noise)
-    return np.where(np.isfinite(noise), noise, 0.0)
+        usable = np.where(np.isfinite(values), values, 0.0)
+        found = []
+        for degree in (3, 4, 5):
+            basis, _ = np.linalg.qr(np.vander(places, degree + 1))
+            left = usable - basis @ (basis.T @ usable)
+            found.append(np.sqrt(np.sum(left**2, axis=0) / (len(places) - degree - 1)))
+        low, high = np.min(found, axis=0), np.max(found, axis=0)
+        # alike: noise; otherwise a function that no polynomial follows here, and least of it is noise
+        noise = np.where(high <= ALIKE * low, found[0], low)
+    return np.where(np.isfinite(values).all(axis=0), noise, 0.0)
