@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
+from diffkit.check.gradients.expressions import ExprFunction
+from diffkit.check.operations.measuring import Measured, measured
 from diffkit.engines import engine as find_engine
 from diffkit.expr.functions import RULES
 from diffkit.expr.node import Expr, variable
@@ -22,7 +24,7 @@ from diffkit.machines import machine as find_machine
 from diffkit.machines.cpu import set_tier
 from diffkit.numerics import tiniest, unit_roundoff
 from diffkit.ops import TABLE, Op
-from diffkit.tape import Tape, record
+from diffkit.tape import Tape, expressions, record
 
 DTYPES = ("float64", "float32")
 NUMPY = find_machine("numpy")
@@ -300,6 +302,18 @@ def slope_verdicts(case: Case, dtype: str, engine: str, machine: Any = NUMPY) ->
         if widths and not np.median(widths) <= LOOSE:
             verdicts.wrong.append(f"by x{k}: bars are {np.median(widths):.3g} u wide")
     return verdicts
+
+
+def differences(
+    tape: Tape, values: Sequence[Any], wrt: Sequence[int], v: Sequence[np.ndarray], jv: np.ndarray
+) -> Measured:
+    """What differences of the tape's values along v say of the tangent jv."""
+    (f,) = expressions(tape)
+    names = [tape.kinds[i].kwargs["name"] for i in tape.inputs]
+    used = [k for k in range(len(names)) if names[k] in f.variables]
+    function = ExprFunction(f, {names[k]: values[k] for k in used}, None)
+    line = [np.ravel(v[list(wrt).index(k)]) for k in used if names[k] in [leaf.name for leaf in function.leaves]]
+    return measured(function, np.concatenate(line)[None], np.ravel(jv)[None])
 
 
 def same_bits_in_both_tiers(executable: Any, values: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,22 +1,26 @@
-"""Checking: what can go wrong with a formula (`lint`), where a NaN came from, whether a gradient is right (`check_gradient`), or an operation's
-record (`check_op`)."""
+"""Checking: what can go wrong with a formula (`lint`), where a NaN came from, whether a gradient is right (`check_gradient`), or an
+operation's record (`check_op`).
 
+Names are loaded when first used: pytest imports this package, for its plugin, wherever diffkit is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 from typing import Any
 
-from .linting import Finding, LintReport, Origin, lint, nan_origin
-
-__all__ = [
-    "CheckResult", "Finding", "LintReport", "OpCheck", "Origin", "Suspect", "check_gradient", "check_op", "lint", "nan_origin",
-]  # fmt: skip
+_PLACES = {
+    **dict.fromkeys(("Finding", "LintReport", "Origin", "lint", "nan_origin"), ".linting"),
+    **dict.fromkeys(("CheckResult", "Suspect", "check_gradient"), ".gradients"),
+    **dict.fromkeys(("OpCheck", "check_op"), ".operations"),
+    "Check": ".running",
+}
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("CheckResult", "Suspect", "check_gradient"):
-        from . import gradients
-
-        return getattr(gradients, name)
-    if name in ("OpCheck", "check_op"):
-        from . import operations
-
-        return getattr(operations, name)
-    raise AttributeError(name)
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name], __name__), name)
+    globals()[name] = value
+    return value

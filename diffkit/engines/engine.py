@@ -261,7 +261,7 @@ class TapeProgram:
         found = rounding_bound(self.tape, [*values, *self.seeds(rank)], skip=len(self.out_shapes))
         outputs = [np.empty((*found.loop, *o)) for o in self.out_shapes]
         bounds = replace(self, in_dtypes=[])  # which are doubles whatever they bound
-        return tuple(bounds._assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
+        return tuple(bounds.assemble([*outputs, *entries], rank)[1] for entries in (found.entries, found.from_inputs))  # type: ignore[return-value]
 
 
 def derivative_tape(program: Program) -> Tape:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..check.gradients import CheckResult
-from .heat import COLOURS, HIGH, LOW, entry_name, output_axes, palette
+from .heat import COLOURS, HIGH, LOW, entry_name, palette
 from .svg import Figure, Log, num, power_of_ten
 from .words import figure_number
 
@@ -108,7 +108,6 @@ def _points(result: CheckResult) -> list[Point]:
         if leaf.expected is None or leaf.bar is None:
             continue
         off = np.zeros(leaf.given.shape, bool) if leaf.off is None else leaf.off
-        outputs = output_axes(result)
         with np.errstate(all="ignore"):
             size = np.where(off, np.nan_to_num(np.abs(leaf.given - leaf.expected), nan=0.0, posinf=0.0), -1.0).reshape(
                 -1
@@ -117,7 +116,7 @@ def _points(result: CheckResult) -> list[Point]:
             at = tuple(int(i) for i in np.unravel_index(k, leaf.given.shape)) if leaf.given.shape else ()
             found.append(
                 Point(
-                    entry_name(leaf.name, at, outputs),
+                    entry_name(leaf.name, at, leaf.output_axes),
                     float(leaf.given[at]),
                     float(leaf.expected[at]),
                     float(leaf.bar[at]),
@@ -174,6 +173,9 @@ def curve_figure(result: CheckResult) -> str:
         drawn += [(f"vee {name}", f"to {name}")] * bool(seen)
         figure.polyline(seen, f"vee {name}")
         figure.parts += [f'<circle class="{name}" cx="{num(a)}" cy="{num(b)}" r="2.2"/>' for a, b in seen]
+    if math.isfinite(c.step) and c.steps.min() <= c.step <= c.steps.max():
+        figure.line(x(c.step), TOP, x(c.step), BOTTOM, "half")
+        figure.text(x(c.step) + 3, BOTTOM - 5, "taken", "start")
     _legend(figure, (*drawn, ("band", "noise")))
     return str(figure)
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ..check.gradients import CheckResult
-from ..check.gradients.evidence import ROUNDING
 from ..check.gradients.result import Leafwise
 
 #: cells along a side, cells of all maps of a check, slices of an array of more axes, arguments that are drawn
@@ -78,27 +77,18 @@ def _rgb(text: str) -> list[int]:
     return list(bytes.fromhex(text))
 
 
-def tolerances(result: CheckResult) -> list[np.ndarray]:
-    """For every argument whose entries were all measured: its error bars and what the dtype's rounding is granted."""
-    relative, absolute = ROUNDING[result.dtype == "float64"]
-    with np.errstate(all="ignore"):
-        sizes = [np.abs(np.nan_to_num(leaf.expected, posinf=0, neginf=0)) for leaf in _measured(result)]  # type: ignore[arg-type]
-        floor = absolute * max((float(s.max(initial=0.0)) for s in sizes), default=0.0)
-        return [np.asarray(leaf.bar) + relative * s + floor for leaf, s in zip(_measured(result), sizes, strict=True)]
-
-
 def _measured(result: CheckResult) -> list[Leafwise]:
     return [leaf for leaf in result.leaves if leaf.expected is not None and leaf.bar is not None]
 
 
-def decades(leaf: Leafwise, tolerance: np.ndarray) -> np.ndarray:
+def decades(leaf: Leafwise) -> np.ndarray:
     """log10 of |given − expected| in tolerances; −inf where nothing is known, inf where given is not finite.
 
     What the check found off lies above 0, and everything else below.
     """
     expected = np.asarray(leaf.expected)
     with np.errstate(all="ignore"):
-        found = np.log10(np.abs(leaf.given - expected) / tolerance)
+        found = np.log10(np.abs(leaf.given - expected) / leaf.tolerance)
     found = np.where(np.isnan(found) | (leaf.given == expected), -np.inf, np.maximum(found, LOW))
     found = np.where(leaf.given == expected, LOW, found)
     found = np.where(np.isnan(expected), -np.inf, found)
@@ -109,25 +99,19 @@ def decades(leaf: Leafwise, tolerance: np.ndarray) -> np.ndarray:
 
 def heat_maps(result: CheckResult) -> list[HeatMap]:
     """Of every argument whose entries were all measured, the worst first; arguments of one number each share a strip."""
-    pairs = list(zip(_measured(result), tolerances(result), strict=True))
-    numbers = [p for p in pairs if p[0].given.size == 1]
-    arrays = [p for p in pairs if p[0].given.size > 1]
-    arrays.sort(key=lambda p: -_worst(decades(*p)))
+    numbers = [leaf for leaf in _measured(result) if leaf.given.size == 1]
+    arrays = [leaf for leaf in _measured(result) if leaf.given.size > 1]
+    arrays.sort(key=lambda leaf: -_worst(decades(leaf)))
     side = min(MOST_SIDE, math.isqrt(MOST_CELLS // max(1, len(arrays[:MOST_ARGUMENTS]))))
     maps = [_strip(numbers)] if len(numbers) > 1 else []
-    for leaf, tolerance in arrays[:MOST_ARGUMENTS]:
-        maps += _slices(leaf, decades(leaf, tolerance), output_axes(result), side)
+    for leaf in arrays[:MOST_ARGUMENTS]:
+        maps += _slices(leaf, decades(leaf), leaf.output_axes, side)
     return maps
 
 
 def left_out(result: CheckResult) -> int:
     """How many arguments heat_maps leaves out."""
     return max(0, sum(leaf.given.size > 1 for leaf in _measured(result)) - MOST_ARGUMENTS)
-
-
-def output_axes(result: CheckResult) -> int:
-    """How many axes of every gradient are the outputs', the first ones; known where an entry is off."""
-    return len(result.entries[0].output) if result.entries else 0
 
 
 def entry_name(name: str, index: Sequence[int], outputs: int) -> str:
@@ -141,12 +125,12 @@ def _worst(severity: np.ndarray) -> float:
     return float(severity.max(initial=-np.inf))
 
 
-def _strip(pairs: Sequence[tuple[Leafwise, np.ndarray]]) -> HeatMap:
-    flat = lambda name: np.array([np.asarray(getattr(leaf, name)).reshape(()) for leaf, _ in pairs], float)
-    severity = np.array([decades(*p).reshape(()) for p in pairs])
+def _strip(leaves: Sequence[Leafwise]) -> HeatMap:
+    flat = lambda name: np.array([np.asarray(getattr(leaf, name)).reshape(()) for leaf in leaves], float)
+    severity = np.array([decades(leaf).reshape(()) for leaf in leaves])
     numbers = (flat("given"), flat("expected"), flat("bar"))
-    labels = tuple(leaf.name for leaf, _ in pairs)
-    return _map("arguments of one number", "", severity[None], numbers, (len(pairs),), 0, (), labels, MOST_SIDE)
+    labels = tuple(leaf.name for leaf in leaves)
+    return _map("arguments of one number", "", severity[None], numbers, (len(leaves),), 0, (), labels, MOST_SIDE)
 
 
 def _slices(leaf: Leafwise, severity: np.ndarray, outputs: int, side: int) -> list[HeatMap]:

@@ -141,9 +141,7 @@ class _Check:
         elsewhere(function, at_x, given, self.weights, near, behaviour)
         self.tolerances.curvature = near.curvature(at_x)
         found = self._measure(at_x, noise, scale, given)
-        size = np.fmax(np.abs(at_x), np.fmax.reduce(np.abs(near.values), axis=0))
-        noisy = bool((noise > NOISY * function.roundoff * size).any())
-        return self._judge(found, given, behaviour, near, at_x, noisy, own)
+        return self._judge(found, given, behaviour, near, at_x, own)
 
     def _choose(self, outputs: int) -> None:
         """All entries, or directions; all outputs, or weighted sums of them."""
@@ -251,7 +249,6 @@ class _Check:
         behaviour: Behaviour,
         near: Surroundings,
         at_x: np.ndarray,
-        noisy: bool,
         own: bool,
     ) -> CheckResult:
         suspects = list(behaviour.suspects)
@@ -276,7 +273,7 @@ class _Check:
             verdict = "noise"
             suspects.append(Suspect("nondeterministic", "values at one point differ a little from call to call"))
         elif found.unresolved and not self._confirmed(found, given):
-            verdict = "noise" if noisy else "undecided"
+            verdict = "noise" if self._noisy(near, at_x) else "undecided"
         else:
             verdict = "pass"
         if found.kinks:
@@ -289,6 +286,12 @@ class _Check:
         if verdict == "fail" and own and found.off:
             result.blame = blame(self.function, self.function.point)
         return result
+
+    def _noisy(self, near: Surroundings, at_x: np.ndarray) -> bool:
+        """Whether values are far less exact than rounding makes them."""
+        assert self.entries is not None
+        size = np.fmax(np.abs(at_x), np.fmax.reduce(np.abs(near.values), axis=0))
+        return bool((self.entries.noise > NOISY * self.function.roundoff * size).any())
 
     def _confirmed(self, found: Evidence, given: np.ndarray) -> bool:
         """Whether what differences cannot resolve agrees with the complex step; it is resolved then."""
@@ -380,10 +383,7 @@ class _Check:
                 result.taylor_order = near.order(at_x, slope)
                 result.taylor = near.remainders(at_x, slope)
         if found is not None:
-            result.leaves = [
-                Leafwise(p.leaf.name, p.given, p.target, p.bar.reshape(p.given.shape) if p.whole else None, p.wrong)
-                for p in found.parts
-            ]
+            result.leaves = [_leafwise(p) for p in found.parts]
             self._list(result, found, at_x)
         return result
 
@@ -443,4 +443,12 @@ class _Check:
                 float(part.own[row]),
                 float(part.expected[row]),
                 float(part.bar[row]),
+                float(self.entries.estimates.step[direction, output]),
             )
+
+
+def _leafwise(part: known.Part) -> Leafwise:
+    shape = part.given.shape
+    bar, tolerance = (a.reshape(shape) if part.whole else None for a in (part.bar, part.tolerance))
+    axes = len(shape) - len(part.leaf.shape)
+    return Leafwise(part.leaf.name, part.given, part.target, bar, part.wrong, tolerance, axes)

@@ -46,6 +46,8 @@ class Curve:
     given: float
     expected: float
     bar: float
+    #: the step that `expected` rests on
+    step: float
 
 
 @dataclass
@@ -58,6 +60,10 @@ class Leafwise:
     expected: np.ndarray | None
     bar: np.ndarray | None
     off: np.ndarray | None
+    #: what |given − expected| may be
+    tolerance: np.ndarray | None
+    #: so many of the first axes are the outputs'
+    output_axes: int
 
 
 @dataclass

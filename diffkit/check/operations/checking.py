@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...engines.engine import needs_derivative
-from ...errors import DiffkitError, UnsupportedError
 from ...ops import Op
 from ...truth import Truth, certify
 from ..gradients.suspects import Suspect
@@ -59,24 +58,20 @@ def check_op(
     started = time.perf_counter()
     found = find(op)
     subject = drawn(found, params, at, shapes, seed)
+    differentiable = bool(subject.numeric) and found.result not in ("bool", "int")
+    if differentiable and found.lower is None:
+        needs_derivative(subject.expression.kind)
     result = OpCheck(found.name, subject.params, subject.names)
     result.rows += value_rows(subject)
     truth, truth_value = _truth(subject)
     result.rows.append(truth_value)
     _blame_values(result, found)
-    if subject.numeric and found.result not in ("bool", "int"):
-        needs_derivative_or_lower(found, subject)
+    if differentiable:
         _derivatives(result, subject, truth, truth_value, seed)
     else:
         result.notes.append("conditions and integers have no derivative")
     result.seconds = time.perf_counter() - started
     return result
-
-
-def needs_derivative_or_lower(op: Op, subject: Subject) -> None:
-    """UnsupportedError for an operation without any derivative."""
-    if op.lower is None:
-        needs_derivative(subject.expression.kind)
 
 
 # ---- values -------------------------------------------------------------------------------------------------------
@@ -109,13 +104,25 @@ def _blame_values(result: OpCheck, op: Op) -> None:
     for r in result.rows:
         if r.what == "dtype and shape" and r.verdict == "differ":
             result.faults.append(Fault("shape" if "a point" in r.note else "result", r.note))
-    ways = {r.other for r in result.rows if r.what == "value" and r.verdict not in ("not compared",) and r.other != "in float32"}
-    if len(ways) > 1 and ways <= set(off) and op.lower is not None and not any(off[w].note for w in ways):
+    ways = {
+        r.other
+        for r in result.rows
+        if r.what == "value" and r.verdict not in ("not compared",) and r.other != "in float32"
+    }
+    if (
+        len(ways) > 1 and ways <= set(off) and None not in (op.lower, op.sympy)
+    ):  # without one of its own, SymPy's is the lowered form
         result.faults.append(Fault("numpy", "the NumPy function is not what the lowered form and the SymPy form say"))
         return
-    fields = {"lowered form": "lower", "SymPy form": "sympy", "in float32": "numpy"}
+    fields = {
+        "lowered form": "lower",
+        "SymPy form": "sympy" if op.sympy is not None else "lower",
+        "in float32": "numpy",
+    }
     for other, row in off.items():
-        field = fields.get(other) or ("kernel" if op.kernel is not None else "lower" if op.lower is not None else "numpy")
+        field = fields.get(other) or (
+            "kernel" if op.kernel is not None else "lower" if op.lower is not None else "numpy"
+        )
         if any(f.field == field for f in result.faults):
             continue
         what = {"numpy": "in float32 it is another function"}.get(field, f"the {other} is not the NumPy function")
@@ -137,12 +144,18 @@ def _derivatives(result: OpCheck, subject: Subject, truth: Truth | None, truth_v
 
     row = Row("derivatives", "record", "rules", subject.dtype, 0, "agree")
     row = attempt(row, work)
+    lowered = all(r.verdict != "differ" for r in result.rows if r.other == "lowered form")
+    for r in found.rows:
+        if r.other == "derivative of the lowered form" and not lowered:
+            r.verdict, r.worst, r.note = "not compared", None, "the lowered form is not the NumPy function"
     result.rows += found.rows if row.verdict == "agree" else [row]
     result.notes += found.notes
     _blame_derivatives(result, op, found, subject)
 
 
 def _blame_derivatives(result: OpCheck, op: Op, found: Found, subject: Subject) -> None:
+    if any(f.field == "numpy" for f in result.faults):
+        return  # whose differences are those of another function
     rule = "partials" if op.partials is not None else "jvp" if op.jvp is not None and op.vjp is None else "vjp"
     if not op.differentiable:
         rule = "lower"
@@ -174,7 +187,7 @@ def _row_fault(row: Row, op: Op, rule: str) -> tuple[str, str]:
     if row.what.startswith(("∂²", "second")):
         return rule, f"{row.what}: the derivative of the rule is not that of its value"
     if row.other == "derivative of the lowered form":
-        return rule, f"{row.what} is not that of the lowered form"
+        return "lower", f"its {row.what} is not that of the rule"
     return rule, f"{row.what} is not what {row.other} say" if row.other != "rules" else row.note
 
 

@@ -29,7 +29,7 @@ from .result import Disagreement, Row
 from .subject import Subject
 from .values import compare
 
-#: arguments this large or small beside 1 are left out of differences: functions there are constant, or beyond all bounds
+#: arguments this large, or this near to 0 or to an end of their interval, are left out of differences: functions there are constant, or beyond all bounds
 MODERATE = (1e-6, 100.0)
 #: an inner product of tangents and one of adjoints differ by so many roundings of their terms
 TRANSPOSED = 1e3
@@ -75,9 +75,12 @@ def switching(subject: Subject) -> np.ndarray:
 def moderate(subject: Subject) -> Subject:
     """At points where differences can tell something."""
     keep = np.isfinite(subject.run())
-    for c in subject.columns:
-        if c.dtype.kind == "f":
-            keep &= (np.abs(c) <= MODERATE[1]) & ((np.abs(c) >= MODERATE[0]) | (c == 0))
+    for k in subject.numeric:
+        c = subject.columns[k]
+        keep &= (np.abs(c) <= MODERATE[1]) & ((np.abs(c) >= MODERATE[0]) | (c == 0))
+        if subject.op.intervals:
+            low, high = subject.op.intervals[k]
+            keep &= ~(np.minimum(np.abs(c - low), np.abs(high - c)) < MODERATE[0] * np.maximum(1.0, np.abs(c)))
     return subject.at(keep)
 
 
@@ -95,7 +98,9 @@ def directions(subject: Subject) -> np.ndarray:
     return np.array(sizes)
 
 
-def against_differences(subject: Subject, f: Expr, given: np.ndarray, what: str, seed: int) -> tuple[list[Row], list[Part]]:
+def against_differences(
+    subject: Subject, f: Expr, given: np.ndarray, what: str, seed: int
+) -> tuple[list[Row], list[Part]]:
     """given: the derivatives of f by the numeric arguments, (arguments, points). A row an argument."""
     names = [subject.names[k] for k in subject.numeric]
     n, scale = subject.points, directions(subject)
@@ -144,7 +149,9 @@ def causes(evidence: Sequence[Part]) -> list[Suspect]:
         if not own and other is not None:
             own = [Suspect("permuted", f"the gradient is that by {other.leaf.name}", name)]
         words = f"the gradient is off at {int(p.off.sum())} of {p.off.size} points"
-        found += own or entrywise.factor_of_some(p) or [Suspect("missing-term", f"{words}, by no constant factor", name)]
+        found += (
+            own or entrywise.factor_of_some(p) or [Suspect("missing-term", f"{words}, by no constant factor", name)]
+        )
     return found
 
 
@@ -200,7 +207,9 @@ def _against_truth(
             # a first-order bound knows nothing of squares of u
             allowed = bars[k, some] * (1 + 1e-6)
             at = subject.at(some)
-            row = compare(row.what, row.one, row.other, at, given[k, some], truth.gradient[name][some], allowed, coarse=False)
+            row = compare(
+                row.what, row.one, row.other, at, given[k, some], truth.gradient[name][some], allowed, coarse=False
+            )
         rows.append(row)
     return rows
 
@@ -319,7 +328,9 @@ def _jacobian_against_truth(subject: Subject, truth: Truth) -> list[Row]:
 def _hessian(subject: Subject, f: Expr, at: dict[str, np.ndarray], seed: int) -> Row:
     """Of a random sum of the outputs."""
     weights = np.random.default_rng([seed, 37]).uniform(0.5, 1.5, f.shape)
-    result = check_gradient(RULES.sum(f * weights, axes=tuple(range(-f.ndim, 0)), keepdims=False) if f.ndim else f, at, order=2)
+    result = check_gradient(
+        RULES.sum(f * weights, axes=tuple(range(-f.ndim, 0)), keepdims=False) if f.ndim else f, at, order=2
+    )
     row = Row("second derivatives", "vjp", "differences", subject.dtype, result.judged, "agree")
     if result.verdict == "fail":
         e = result.entries[0] if result.entries else None

@@ -22,8 +22,12 @@ from ..gradients.numeric import KINK, SMOOTH, STEP, Differences, surroundings
 #: significant bits of a distance along a direction: beside entries scaled by powers of two it is added without rounding, even the
 #: smallest of a ladder's
 BITS = {True: 10, False: 6}
+#: an entry that a step moves otherwise, relatively, by rounding is missing at that step
+LOST = 1e-6
 #: a difference of so many tolerances is not in doubt
 CLEAR = 30.0
+#: quotients that grow so much from one step to the next, much smaller one belong to a vertical tangent
+GROWING = 1.1
 
 
 class Pointwise(Function):
@@ -56,17 +60,24 @@ class Pointwise(Function):
 
 
 class Lines:
-    """Directions that are given as vectors."""
+    """Directions that are given as vectors. What cannot be moved as far as it should be is NaN."""
 
     def __init__(self, function: Function, vectors: np.ndarray) -> None:
         """vectors: (directions, entries)."""
         self.vectors, self.count, self.scale = vectors, len(vectors), np.ones(len(vectors))
-        self._point, self._bits = function.point, BITS[function.roundoff < 1e-10]
+        self._point, self._single = function.point, function.roundoff > 1e-10
+        self._bits = BITS[not self._single]
 
     def shifted(self, d: int, t: float) -> tuple[np.ndarray, float]:
         fraction, exponent = math.frexp(t)
         t = math.ldexp(round(math.ldexp(fraction, self._bits)), exponent - self._bits)
-        return self._point + t * self.vectors[d], t
+        moved = t * self.vectors[d]
+        z = self._point + moved
+        if self._single:
+            z = z.astype(np.float32).astype(np.float64)
+        with np.errstate(all="ignore"):
+            z[np.abs(z - self._point - moved) > LOST * np.abs(moved)] = np.nan
+        return z, t
 
     def dot(self, d: int, rows: np.ndarray) -> np.ndarray:
         return rows @ self.vectors[d]
@@ -109,15 +120,29 @@ def measured(function: Function, vectors: np.ndarray, given: np.ndarray, seed: i
         for closer in steps:
             tolerance, _, off = judged()
             with np.errstate(all="ignore"):
-                doubtful = off[k] & ~(np.abs(given[k] - e.value[k]) > CLEAR * tolerance[k]) | np.isinf(given[k])
+                doubtful = off[k] & ~(np.abs(given[k] - e.value[k]) > CLEAR * tolerance[k])
             odd = np.isnan(e.value[k]) | ~np.isin(e.state[k], (SMOOTH, STEP))
             if doubtful.any() or (odd.any() and closer == differences.examine):
                 closer(k)
+    if np.isinf(given).any():
+        e.state[np.isinf(given) & _vertical(function, vectors)] = KINK
     tolerance, known, off = judged()
     return Measured(
         e.value, e.bar, tolerance, e.state, e.left, e.right, known & np.isin(e.state, (SMOOTH, STEP)), off,
         function.events.calls,
     )  # fmt: skip
+
+
+def _vertical(function: Function, vectors: np.ndarray) -> np.ndarray:
+    """(directions, outputs): whether difference quotients grow without end as steps fall: a vertical tangent."""
+    steps = 2.0 ** -np.array([10, 20, 30] if function.roundoff < 1e-10 else [5, 8, 11])
+    found = []
+    for v in vectors:
+        ends = function.values(function.point + s * v for t in steps for s in (t, -t)).reshape(len(steps), 2, -1)
+        with np.errstate(all="ignore"):
+            quotients = np.abs(ends[:, 0] - ends[:, 1]) / steps[:, None]
+        found.append((quotients[1:] > GROWING * quotients[:-1]).all(axis=0))
+    return np.array(found)
 
 
 def parts(found: Measured, given: np.ndarray, scale: np.ndarray, leaves: Sequence[Leaf]) -> list[Part]:

@@ -120,7 +120,9 @@ def _table(rows: list[Row]) -> list[str]:
     widths = [max(len(line[k]) for line in [head, *cells]) for k in range(len(head))]
     lines = []
     for line, row in zip([head, *cells], [None, *rows], strict=True):
-        text = "  ".join(c.rjust(w) if k == 4 else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+        text = "  ".join(
+            c.rjust(w) if k == 4 else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
         note = f": {row.note}" if row is not None and row.note else ""
         lines.append(f"  {text.rstrip()}{note}")
         if row is not None and row.worst is not None:

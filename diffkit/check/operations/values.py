@@ -60,7 +60,11 @@ def compare(
             size = np.maximum(np.abs(a), np.abs(b))
             same = (a == b) | (np.isnan(a) & np.isnan(b)) | (gap <= allowed)
             # one of them overflowed, the other is about to
-            same |= (np.isinf(a) | np.isinf(b)) & (np.sign(a) == np.sign(b)) & (np.minimum(abs(a), abs(b)) > 0.9999 * largest)
+            same |= (
+                (np.isinf(a) | np.isinf(b))
+                & (np.sign(a) == np.sign(b))
+                & (np.minimum(abs(a), abs(b)) > 0.9999 * largest)
+            )
             off = ~same & ~np.isnan(allowed)
             slack = np.maximum(max(INEXACT, ROUNDINGS * u) * size, ROUNDINGS * u * np.maximum(1.0, condition))
             severe = off & ~(gap <= (slack if coarse else allowed))
@@ -140,7 +144,10 @@ def _kind(subject: Subject) -> Row:
         shape = np.broadcast_shapes(found.shape, (subject.points,) if subject.elementwise else (1, *kind.shape))
         right = (subject.points,) if subject.elementwise else (1, *kind.shape)
         if found.shape not in (right, right[1:] if subject.elementwise else right) or shape != right:
-            row.verdict, row.note = "differ", f"the record says {right[1:]} a point, NumPy's result is {found.shape[1:]}"
+            row.verdict, row.note = (
+                "differ",
+                f"the record says {right[1:]} a point, NumPy's result is {found.shape[1:]}",
+            )
         elif found.dtype != kind.dtype and subject.op.result in ("bool", "int"):
             row.verdict, row.note = "differ", f"the record says {kind.dtype}, NumPy's result is {found.dtype}"
         return row
@@ -178,4 +185,6 @@ def truth_row(subject: Subject, truth: Truth) -> Row:
     condition = bound_of(some.tape, some, out[decided].shape)[1]
     right = np.where(np.isfinite(truth.value[decided]), truth.value[decided], np.nan)
     computed = np.where(np.isfinite(out[decided]), out[decided], np.nan)
-    return compare("value", "NumPy function", form, some, computed, right, granted(some, computed), condition, strict=False)
+    return compare(
+        "value", "NumPy function", form, some, computed, right, granted(some, computed), condition, strict=False
+    )

@@ -39,6 +39,8 @@ APPROACH = 0.6
 LARGE = 1 << 22
 #: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
 SLIGHT = 1e-4
+#: jumps of less than this part of the largest move are noise; beyond, the function is one of steps
+GRAIN = 1e-2
 #: a difference that keeps this part of itself over half of the ladder is a jump
 JUMP = 0.3
 #: values that noise is looked at with again, how far from the point (in spacings of the first table), less a polynomial of degree
@@ -59,6 +61,8 @@ class Estimates:
     right: np.ndarray
     left_bar: np.ndarray
     right_bar: np.ndarray
+    #: the step that the value rests on
+    step: np.ndarray
     #: (directions,): a ladder was walked
     examined: np.ndarray
 
@@ -67,7 +71,7 @@ class Estimates:
         shape = (directions, outputs)
         nan, inf = np.full(shape, np.nan), np.full(shape, np.inf)
         return cls(
-            nan.copy(), inf.copy(), np.zeros(shape, np.uint8), nan.copy(), nan.copy(), inf.copy(), inf.copy(),
+            nan.copy(), inf.copy(), np.zeros(shape, np.uint8), nan.copy(), nan.copy(), inf.copy(), inf.copy(), nan.copy(),
             np.zeros(directions, bool),
         )  # fmt: skip
 
@@ -184,6 +188,7 @@ class Differences:
         e.value[k] = np.where(usable, value, np.nan)
         e.bar[k] = np.where(usable, bar, np.inf)
         e.state[k] = np.where(usable, SMOOTH, VAGUE)
+        e.step[k] = wide[1] / 2
 
     def _refine(self, k: int) -> None:
         """Further steps, until the bars are fine or no longer gain; the ladder where values or slopes are odd."""
@@ -211,6 +216,15 @@ class Differences:
         if (e.state[k] != SMOOTH).any() or not (noisy or self.fine(k)):
             self.examine(k)
 
+    def _find_grain(self, walk: Walk) -> None:
+        """Where values stay as they are at small steps and move in small jumps at larger ones, the jumps are noise."""
+        moves = np.abs(np.concatenate([walk.up - self.at_x, walk.down - self.at_x]))
+        still = (moves == 0).any(axis=0)
+        least = np.min(np.where(moves > 0, moves, np.inf), axis=0)
+        most = np.fmax.reduce(moves, axis=0)
+        grain = still & (least < GRAIN * most)
+        self.noise = np.where(grain, np.fmax(self.noise, least), self.noise)
+
     def _rounding(self, walk: Walk) -> np.ndarray:
         """What errors of values can do to each quotient, (steps, outputs)."""
         sizes = self.function.roundoff * (np.abs(walk.up) + np.abs(walk.down))
@@ -228,6 +242,7 @@ class Differences:
             shape = (len(wide), len(self.at_x))
             found = steps.limit(walk.quotients(self.at_x), np.broadcast_to(wide / 2, shape), self._rounding(walk), 2)
         e.value[k], e.bar[k] = found.value, found.bar
+        e.step[k] = np.broadcast_to(wide / 2, shape)[found.level, np.arange(shape[1])]
 
     # ---- one direction, thoroughly ----
     def sharpen(self, k: int) -> None:
@@ -287,6 +302,9 @@ class Differences:
         if not levels:
             e.state[k] = VAGUE
             return
+        before = self.noise
+        with np.errstate(all="ignore"):
+            self._find_grain(walk)
         x = np.zeros(outputs)
         above = np.repeat(walk.ahead[:, None], outputs, axis=1)
         below = -np.repeat(walk.behind[:, None], outputs, axis=1)
@@ -309,9 +327,10 @@ class Differences:
         unlike = (found.kink & ~slight) | jumps[0] | jumps[1]
         state = np.where(unlike, KINK, np.where(settled, SMOOTH, VAGUE))
         # nothing moves at the small steps, and something does at the large ones
-        flat = still[levels // 2 :].all(axis=0)
+        flat = still[levels // 2 :].all(axis=0) & ~(self.noise > before)
         state = np.where(flat & ~still.all(axis=0), STEP, state)
         e.state[k] = state
         e.value[k] = np.where(flat, 0.0, found.value)
         e.bar[k] = np.where(flat, CLEAR * self.noise / walk.ahead[levels // 2], found.bar)
+        e.step[k] = found.step
         e.left[k], e.right[k], e.left_bar[k], e.right_bar[k] = found.left, found.right, found.left_bar, found.right_bar
