@@ -41,10 +41,10 @@ def check_op(
             0, ±1 and large numbers; of a structured operation by `shapes`, one core shape an argument.
     seed:   of what is drawn.
 
-    Compared are values (NumPy function, lowered form, the cpu machine's kernel, SymPy form in certified arithmetic, float32, extreme
-    numbers), dtype and shape, first derivatives (rule, differences with error bars, SymPy's, the lowered form's, forward and
-    reverse) and second ones. `print(r)` is a table of all; `r.faults` name the fields of the record that are wrong. At kinks, and
-    of operations whose derivative is decreed, derivatives are not compared, and `r.notes` say so.
+    Compared are values (NumPy function, lowered form, the cpu machine's kernel, SymPy form in certified arithmetic, float32,
+    extreme numbers), dtype and shape, first derivatives (rule, differences with error bars, SymPy's, the lowered form's, forward
+    and reverse) and second ones. `print(r)` is a table of all; `r.faults` name the fields of the record that are wrong. At kinks,
+    and of operations whose derivative is decreed, derivatives are not compared, and `r.notes` say so.
 
     Returns an OpCheck; `bool(r)` is True where nothing is wrong. Raises OpError for what is not an operation, or cannot be run at
     the points; UnsupportedError for one that is to be differentiated and has no derivative rule.
@@ -105,9 +105,7 @@ def _blame_values(result: OpCheck, op: Op) -> None:
         if r.what == "dtype and shape" and r.verdict == "differ":
             result.faults.append(Fault("shape" if "a point" in r.note else "result", r.note))
     ways = {
-        r.other
-        for r in result.rows
-        if r.what == "value" and r.verdict not in ("not compared",) and r.other != "in float32"
+        r.other for r in result.rows if r.what == "value" and r.verdict != "not compared" and r.other != "in float32"
     }
     if (
         len(ways) > 1 and ways <= set(off) and None not in (op.lower, op.sympy)

@@ -29,7 +29,8 @@ from .result import Disagreement, Row
 from .subject import Subject
 from .values import compare
 
-#: arguments this large, or this near to 0 or to an end of their interval, are left out of differences: functions there are constant, or beyond all bounds
+#: arguments this large, or this near to 0 or to an end of their interval, are left out of differences: functions there are
+#: constant, or beyond all bounds
 MODERATE = (1e-6, 100.0)
 #: an inner product of tangents and one of adjoints differ by so many roundings of their terms
 TRANSPOSED = 1e3
@@ -45,8 +46,6 @@ class Found:
     #: causes of what is off, with names of the arguments
     suspects: list[Suspect] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    #: points with kinks that the record does not tell of
-    kinks: list[float] = field(default_factory=list)
 
 
 def partials_at(subject: Subject, tape: Tape | None = None, by: str = "reverse") -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +263,6 @@ def structured(subject: Subject, truth: Truth | None, value_is_right: bool, seed
         return found
     f, names = subject.expression, [subject.names[k] for k in subject.numeric]
     at = {n: v[0] for n, v in subject.values.items() if n in f.variables}
-    backwards = f"vjp of {', '.join(names)}"
     transposed = _transposed(subject, seed)
     found.rows.append(transposed)
     for by, rule in (("reverse", "vjp"), ("forward", "jvp")):
@@ -284,7 +282,9 @@ def structured(subject: Subject, truth: Truth | None, value_is_right: bool, seed
         found.rows += _jacobian_against_truth(subject, truth)
     elif truth is not None:
         why = truth.why[0] if value_is_right else "the SymPy form is not the NumPy function"
-        found.rows.append(Row(backwards, "vjp", "SymPy's derivative", subject.dtype, 0, "not compared", note=why))
+        found.rows.append(
+            Row(f"∂/∂({', '.join(names)})", "vjp", "SymPy's derivative", subject.dtype, 0, "not compared", note=why)
+        )
     if sum(v.size for v in at.values()) <= SMALL and found.rows[1].verdict == "agree":
         found.rows.append(_hessian(subject, f, at, seed))
     return found
@@ -328,9 +328,8 @@ def _jacobian_against_truth(subject: Subject, truth: Truth) -> list[Row]:
 def _hessian(subject: Subject, f: Expr, at: dict[str, np.ndarray], seed: int) -> Row:
     """Of a random sum of the outputs."""
     weights = np.random.default_rng([seed, 37]).uniform(0.5, 1.5, f.shape)
-    result = check_gradient(
-        RULES.sum(f * weights, axes=tuple(range(-f.ndim, 0)), keepdims=False) if f.ndim else f, at, order=2
-    )
+    total = RULES.sum(f * weights, axes=tuple(range(-f.ndim, 0)), keepdims=False) if f.ndim else f
+    result = check_gradient(total, at, order=2, seed=seed)
     row = Row("second derivatives", "vjp", "differences", subject.dtype, result.judged, "agree")
     if result.verdict == "fail":
         e = result.entries[0] if result.entries else None

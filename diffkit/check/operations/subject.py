@@ -150,6 +150,8 @@ def drawn(op: Op, params: Mapping[str, Any] | None, at: Any, shapes: Any, seed: 
     random = np.random.default_rng([seed, 23])
     if op.family == "elementwise":
         return _elementwise(op, given, random)
+    if op.family == "reduction" and "axes" not in (params or {}):
+        given["axes"] = (-1,)
     return _structured(op, given, shapes, random)
 
 

@@ -78,7 +78,7 @@ def compare(
     row.verdict = "differ" if severe.any() else "remark"
     row.note = "" if severe.any() else "less exact than the record says, or not finite where the other is"
     worst = np.unravel_index(int(np.argmax(np.where(severe if severe.any() else off, gap, -1.0))), a.shape)
-    row.worst = Disagreement(subject.point(worst[0]), float(a[worst]), float(b[worst]), float(allowed[worst]))
+    row.worst = Disagreement(subject.point(int(worst[0])), float(a[worst]), float(b[worst]), float(allowed[worst]))
     return row
 
 
