@@ -107,9 +107,8 @@ def _blame_values(result: OpCheck, op: Op) -> None:
     ways = {
         r.other for r in result.rows if r.what == "value" and r.verdict != "not compared" and r.other != "in float32"
     }
-    if (
-        len(ways) > 1 and ways <= set(off) and None not in (op.lower, op.sympy)
-    ):  # without one of its own, SymPy's is the lowered form
+    # without a SymPy form of its own, SymPy's is the lowered form
+    if len(ways) > 1 and ways <= set(off) and None not in (op.lower, op.sympy):
         result.faults.append(Fault("numpy", "the NumPy function is not what the lowered form and the SymPy form say"))
         return
     fields = {
