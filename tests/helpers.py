@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from diffkit.check.gradients.expressions import ExprFunction
+from diffkit.check.gradients.functions.expressions import ExprFunction
 from diffkit.check.operations.measuring import Measured, measured
 from diffkit.engines import engine as find_engine
 from diffkit.expr.functions import RULES

@@ -9,7 +9,7 @@ import pytest
 
 import diffkit as dk
 from diffkit.check.gradients.blame import blame
-from diffkit.check.gradients.dress import function_of
+from diffkit.check.gradients.functions.dress import function_of
 
 
 def blamed(fun, at, grad=None, engine="reverse"):

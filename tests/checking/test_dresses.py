@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.check.gradients.dress import function_of
+from diffkit.check.gradients.functions.dress import function_of
 from diffkit.errors import ArgumentError
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffkit.check.gradients.functions.numpy_functions import NumpyFunction
 from diffkit.check.gradients.numeric import KINK, SMOOTH, STEP, Dense, Differences, Entries, scales, surroundings
-from diffkit.check.gradients.numpy_functions import NumpyFunction
 
 
 def measured(f, x, g):
@@ -15,7 +15,7 @@ def measured(f, x, g):
     scale = scales(function)
     near = surroundings(function, at_x, scale, 0)
     entries = Entries(function, np.arange(function.size), scale)
-    found = Differences(function, entries, at_x, near.noise, near.curvature(at_x))
+    found = Differences(function, entries, at_x, near.noise, near.variation(at_x))
     found.measure()
     return function, found, near, at_x
 

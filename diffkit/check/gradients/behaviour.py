@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from .function import Function
+from .functions.function import Function
 from .numeric import Surroundings
 from .suspects import Suspect
 

@@ -18,13 +18,13 @@ from .causes.diagnosis import diagnose
 from .causes.locate import located
 from .causes.shapes import of_other_shapes
 from .causes.values import value_origins
-from .dress import function_of
 from .evidence import Evidence, Tolerances
-from .function import Function, StructureError
+from .functions.dress import function_of
+from .functions.function import Function, StructureError
+from .functions.second import second_derivatives
 from .numeric import KINK, SMOOTH, Dense, Differences, Entries, Surroundings, scales, surroundings
 from .numeric.complex_step import complex_slopes
 from .result import CheckResult, Curve, Entry, Leafwise
-from .second import second_derivatives
 from .suspects import Suspect
 
 #: functions of more entries are looked at along random directions
@@ -139,7 +139,7 @@ class _Check:
         if behaviour.random:
             return self._result("nondeterministic", behaviour.suspects, None, given, behaviour, near, at_x)
         elsewhere(function, at_x, given, self.weights, near, behaviour)
-        self.tolerances.curvature = near.curvature(at_x)
+        self.tolerances.variation = near.variation(at_x)
         found = self._measure(at_x, noise, scale, given)
         return self._judge(found, given, behaviour, near, at_x, own)
 
@@ -155,7 +155,7 @@ class _Check:
     def _measure(self, at_x: np.ndarray, noise: np.ndarray, scale: np.ndarray, given: np.ndarray) -> Evidence:
         function = self.function
         picked = np.arange(function.size) if not self.large else self._picked(given)
-        self.entries = Differences(function, Entries(function, picked, scale), at_x, noise, self.tolerances.curvature)
+        self.entries = Differences(function, Entries(function, picked, scale), at_x, noise, self.tolerances.variation)
         total = len(picked)
         done = 0
         if self.large:
@@ -274,6 +274,9 @@ class _Check:
             suspects.append(Suspect("nondeterministic", "values at one point differ a little from call to call"))
         elif found.unresolved and not self._confirmed(found, given):
             verdict = "noise" if self._noisy(near, at_x) else "undecided"
+            if self.entries is not None and self.entries.grain:
+                words = f"values stay as they are at small steps, and then move in jumps of {self.entries.grain:.2g}"
+                suspects.append(Suspect("step-function", words))
         else:
             verdict = "pass"
         if found.kinks:
@@ -383,6 +386,7 @@ class _Check:
                 result.taylor_order = near.order(at_x, slope)
                 result.taylor = near.remainders(at_x, slope)
         if found is not None:
+            result.resolution = found.resolution
             result.leaves = [_leafwise(p) for p in found.parts]
             self._list(result, found, at_x)
         return result

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .function import Function, Leaf
+from .functions.function import Function, Leaf
 from .numeric import KINK, SMOOTH, STEP, Differences, Entries
 
 #: what rounding may do to a right gradient, relative to the entry and relative to the largest (times scales), by dtype
@@ -97,6 +97,18 @@ class Evidence:
         return int(self.doubtful.sum())
 
     @property
+    def resolution(self) -> float:
+        """The widest bar relative to its derivative; to the largest of the argument where that is much larger."""
+        found = []
+        for p in self.parts:
+            size = np.abs(p.expected[p.known])
+            with np.errstate(all="ignore"):
+                found.append(p.bar[p.known] / np.maximum(size, 1e-3 * size.max(initial=0.0)))
+        every = np.concatenate([*found, np.zeros(0)])
+        every = every[np.isfinite(every)]
+        return float(every.max()) if every.size else float("nan")
+
+    @property
     def kinks(self) -> int:
         return sum(int((p.state == KINK).sum()) for p in self.parts)
 
@@ -118,7 +130,7 @@ class Tolerances:
     atol: float | None
 
     #: (outputs,): of the surroundings; what makes up the scale where the gradient is zero
-    curvature: np.ndarray | float = 0.0
+    variation: np.ndarray | float = 0.0
 
     def of(self, expected: np.ndarray, bar: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Of derivatives (directions, outputs) along directions with these scales."""
@@ -225,7 +237,7 @@ def _unresolved(
     with np.errstate(all="ignore"):
         size = np.fmax(np.abs(value), np.where(np.isfinite(given), np.abs(given), 0.0))
         size = np.where(np.isfinite(size), size, 0.0)
-        largest = np.maximum((size * scale[:, None]).max(axis=0, initial=0.0), tolerances.curvature)
+        largest = np.maximum((size * scale[:, None]).max(axis=0, initial=0.0), tolerances.variation)
         wide = ~(bar <= UNRESOLVED * size) & ~(bar * scale[:, None] <= NEGLIGIBLE[tolerances.double] * largest)
         nothing = (size == 0) & (largest == 0) & np.isfinite(bar)
     return wide & ~nothing & (state != KINK)

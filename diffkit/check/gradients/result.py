@@ -96,6 +96,8 @@ class CheckResult:
     spread: float = 0.0
     kinks: int = 0
     unresolved: int = 0
+    #: the widest bar of those that were judged, relative to its derivative (or to the largest one, of those that are negligible)
+    resolution: float = np.nan
     leaves: list[Leafwise] = field(default_factory=list)
     curve: Curve | None = None
     blame: list[Blame] = field(default_factory=list)

@@ -27,7 +27,10 @@ def to_terminal(r: CheckResult) -> str:
     if r.wrong:
         lines.append(f"  {r.wrong:,} of {r.judged:,} derivatives are off ({r.method})")
     elif r.verdict == "pass":
-        lines.append(f"  {r.judged:,} derivatives agree within their error bars ({r.method})")
+        bars = "" if math.isnan(r.resolution) else f" of up to {r.resolution:.0e} of their size"
+        lines.append(
+            f"  {r.judged:,} derivative{'s agree' if r.judged != 1 else ' agrees'} within error bars{bars} ({r.method})"
+        )
     if r.suspects:
         lines.append("  suspected causes:" if r.verdict != "pass" else "  seen:")
         for s in r.suspects:
@@ -75,12 +78,13 @@ def _table(entries: list[Entry]) -> list[str]:
 
 
 def to_dict(r: CheckResult) -> dict[str, Any]:
-    return _plain(
+    return plain(
         {
             "name": r.name, "framework": r.framework, "dtype": r.dtype, "verdict": r.verdict, "ok": r.ok,
             "suspects": [{"code": s.code, "message": s.message, "arguments": list(s.leaves)} for s in r.suspects],
             "entries": [vars(e) for e in r.entries],
             "judged": r.judged, "wrong": r.wrong, "method": r.method, "kinks": r.kinks, "unresolved": r.unresolved,
+            "resolution": r.resolution,
             "calls": r.calls, "gradient_calls": r.gradient_calls, "seconds": r.seconds, "notes": r.notes,
             "taylor_order": r.taylor_order, "noise": r.noise, "spread": r.spread,
             "blame": [vars(b) for b in r.blame],
@@ -88,14 +92,14 @@ def to_dict(r: CheckResult) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
     """JSON has neither NaN nor infinities: null, and text."""
     if isinstance(x, dict):
-        return {k: _plain(v) for k, v in x.items()}
+        return {k: plain(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)):
-        return [_plain(v) for v in x]
+        return [plain(v) for v in x]
     if isinstance(x, np.generic):
-        return _plain(x.item())
+        return plain(x.item())
     if isinstance(x, float) and not math.isfinite(x):
         return None if math.isnan(x) else ("inf" if x > 0 else "-inf")
     return x

@@ -16,7 +16,7 @@ from ...expr.node import Expr
 from ...machines import machine
 from ...tape import record
 from ..gradients.evidence import Part, Tolerances
-from ..gradients.function import Function, Leaf, leaves_of
+from ..gradients.functions.function import Function, Leaf, leaves_of
 from ..gradients.numeric import KINK, SMOOTH, STEP, Differences, surroundings
 
 #: significant bits of a distance along a direction: beside entries scaled by powers of two it is added without rounding, even the
@@ -104,9 +104,9 @@ def measured(function: Function, vectors: np.ndarray, given: np.ndarray, seed: i
     """Derivatives along `vectors` (directions, entries) by differences, and whether `given` (directions, outputs) are they."""
     at_x = function.start()
     near = surroundings(function, at_x, np.abs(vectors).max(axis=0), seed)
-    differences = Differences(function, Lines(function, vectors), at_x, near.noise, near.curvature(at_x))
+    differences = Differences(function, Lines(function, vectors), at_x, near.noise, near.variation(at_x))
     e = differences.measure()
-    tolerances = Tolerances(function.roundoff < 1e-10, None, None, near.curvature(at_x))
+    tolerances = Tolerances(function.roundoff < 1e-10, None, None, near.variation(at_x))
 
     def judged() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         tolerance = tolerances.of(e.value, e.bar, differences.directions.scale)

@@ -101,7 +101,7 @@ class OpCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, fit for JSON."""
-        from ..gradients.show import _plain as plain
+        from ..gradients.show import plain as plain
 
         return plain(
             {

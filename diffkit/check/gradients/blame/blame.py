@@ -17,7 +17,7 @@ import numpy as np
 
 from ....errors import Place, module_of
 from ..evidence import Tolerances
-from ..function import Function
+from ..functions.function import Function
 from ..numeric import SMOOTH, STEP, Differences, Estimates, scales, surroundings
 from ..numeric.directions import Dense
 

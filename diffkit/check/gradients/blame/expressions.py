@@ -21,9 +21,9 @@ from ....machines.numpy import laned_inputs, run
 from ....ops import CONSTANT, Op
 from ....tape import Builder, Tape, expressions, record
 from ....tape.inlined import inlined
-from ..expressions import ExprFunction
-from ..function import Function
-from ..numpy_functions import NumpyFunction, own_kind
+from ..functions.expressions import ExprFunction
+from ..functions.function import Function
+from ..functions.numpy_functions import NumpyFunction, own_kind
 from .blame import Blame, misfit, shown, users_line
 
 #: instructions of one operation that are looked at: a wrong rule is wrong nearly everywhere

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..jax_functions import JaxFunction
-from ..jaxprs import CALLS, CUSTOM, Run, Value, applied, within_library
+from ..functions.jax_functions import JaxFunction
+from ..functions.jaxprs import CALLS, CUSTOM, Run, Value, applied, within_library
 from .blame import Blame, between_file, how_made, misfit
 
 #: equations of one primitive, or calls of one custom_vjp, that are looked at

@@ -17,7 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ....errors import Place, module_of
-from ..torch_functions import TorchFunction, _tree_leaves, _tree_map, modules_of
+from ..functions.torch_functions import TorchFunction, _tree_leaves, _tree_map, modules_of
 from .blame import Blame, between, between_file, how_made, misfit, shown, users_line
 
 #: autograd.Functions and submodules that are checked, at most

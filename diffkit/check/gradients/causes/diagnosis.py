@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evidence import Evidence, Part
-from ..function import Function
+from ..functions.function import Function
 from ..numeric import STEP
 from ..suspects import Suspect, merged
 from . import constants, entrywise, rearranged, sums, terms, values

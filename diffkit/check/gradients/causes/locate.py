@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..evidence import Evidence, Part
-from ..function import Function, Leaf
+from ..functions.function import Function, Leaf
 from ..numeric import Dense, Differences
 from ..suspects import Suspect
 

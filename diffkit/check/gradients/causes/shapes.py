@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..function import Function
+from ..functions.function import Function
 from ..numeric import Estimates
 from ..suspects import Suspect
 

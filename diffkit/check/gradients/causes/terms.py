@@ -13,9 +13,9 @@ from ....machines import machine
 from ....tape import record
 from ....transforms.programs import make_program
 from ..evidence import Evidence, Part
-from ..function import Function
+from ..functions.function import Function
+from ..functions.traced import Written, written
 from ..suspects import Suspect
-from ..traced import Written, written
 from .constants import fitted
 
 #: paths of a traced function that are tried, from its result downwards

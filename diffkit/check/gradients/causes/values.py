@@ -8,9 +8,9 @@ from ....engines.rounding import rounding_bound
 from ....tape import record
 from ...linting.origin import Origin, nan_origin
 from ..evidence import Evidence
-from ..function import Function
+from ..functions.function import Function
+from ..functions.traced import Written, written, written_gradient
 from ..suspects import Suspect
-from ..traced import Written, written, written_gradient
 
 #: relative moves of the point at which the gradient is looked at again
 MOVES = (3e-15, -5e-15, 8e-15, -1.3e-14)

@@ -13,9 +13,9 @@ import numpy as np
 from ....engines.finite import FiniteProgram
 from ....machines import machine
 from ....tape import record
-from ..expressions import ExprFunction
-from ..function import Function
-from ..numpy_functions import NumpyFunction
+from ..functions.expressions import ExprFunction
+from ..functions.function import Function
+from ..functions.numpy_functions import NumpyFunction
 
 #: the step in units of the scale: h² vanishes beside anything
 STEP = 1e-100

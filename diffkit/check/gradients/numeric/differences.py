@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....engines import steps
-from ..function import Function
+from ..functions.function import Function
 from .directions import Directions
 from .noise import SPACING
 
@@ -106,10 +106,12 @@ class Differences:
         directions: Directions,
         at_x: np.ndarray,
         noise: np.ndarray,
-        curvature: np.ndarray | float = 0.0,
+        variation: np.ndarray | float = 0.0,
     ) -> None:
         """at_x, noise, curvature: (outputs,) values at the point, the size of their errors, and how much they bend over a scale."""
-        self.curvature = curvature
+        self.variation = variation
+        #: the smallest jump of values that stay as they are for small steps; 0 where they move
+        self.grain = 0.0
         self.function, self.directions, self.at_x, self.noise = function, directions, at_x, noise
         self.double = function.roundoff < 1e-10
         self.walks: dict[int, Walk] = {}
@@ -144,7 +146,7 @@ class Differences:
         e, goal = self.estimates, GOAL[self.double]
         with np.errstate(all="ignore"):
             narrow = e.bar[k] <= goal * np.abs(e.value[k])
-            narrow |= e.bar[k] * self.directions.scale[k] <= 1e-3 * goal * np.fmax(self._largest, self.curvature)
+            narrow |= e.bar[k] * self.directions.scale[k] <= 1e-3 * goal * np.fmax(self._largest, self.variation)
         return bool(narrow.all())
 
     def _walk(self, which: Sequence[int], sizes: Sequence[float]) -> list[Walk]:
@@ -218,12 +220,14 @@ class Differences:
 
     def _find_grain(self, walk: Walk) -> None:
         """Where values stay as they are at small steps and move in small jumps at larger ones, the jumps are noise."""
-        moves = np.abs(np.concatenate([walk.up - self.at_x, walk.down - self.at_x]))
-        still = (moves == 0).any(axis=0)
+        sides = [np.abs(walk.up - self.at_x), np.abs(walk.down - self.at_x)]
+        still = np.logical_and.reduce([(s == 0).any(axis=0) & (s > 0).any(axis=0) for s in sides])
+        moves = np.concatenate(sides)
         least = np.min(np.where(moves > 0, moves, np.inf), axis=0)
         most = np.fmax.reduce(moves, axis=0)
         grain = still & (least < GRAIN * most)
         self.noise = np.where(grain, np.fmax(self.noise, least), self.noise)
+        self.grain = max(self.grain, float(np.max(np.where(grain, least, 0.0), initial=0.0)))
 
     def _rounding(self, walk: Walk) -> np.ndarray:
         """What errors of values can do to each quotient, (steps, outputs)."""

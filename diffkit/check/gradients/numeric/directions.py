@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..function import Function, Leaf
+from ..functions.function import Function, Leaf
 
 
 class Directions(Protocol):

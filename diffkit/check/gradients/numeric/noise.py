@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..function import Function
+from ..functions.function import Function
 from .directions import Dense
 
 #: distances, in units of the scale, of neighbouring values of the table: near enough that a smooth function's fourth derivative
@@ -58,12 +58,13 @@ class Surroundings:
             off = np.abs(self.values - at_x - self.distances[:, None] * slope)
         return np.abs(self.distances), off.max(axis=1)
 
-    def curvature(self, at_x: np.ndarray) -> np.ndarray:
-        """(outputs,): what the remainders are of the squares of distances; 0 where they are no more than noise."""
+    def variation(self, at_x: np.ndarray) -> np.ndarray:
+        """(outputs,): the largest difference quotient along the direction, where it is more than noise: what derivatives are small or
+        large beside, also where they are zero."""
         with np.errstate(all="ignore"):
-            off = np.abs(self.values - at_x - self.distances[:, None] * self.slope)
+            off = np.abs(self.values - at_x)
             off = np.where(off > 30 * self.noise, off, 0.0)
-            return np.fmax.reduce(np.nan_to_num(off) / self.distances[:, None] ** 2, axis=0)
+            return np.fmax.reduce(np.nan_to_num(off) / np.abs(self.distances)[:, None], axis=0)
 
     def order(self, at_x: np.ndarray, slope: np.ndarray) -> float:
         """The power of the distance that remainders grow with: near 2 for the right slope, near 1 for a wrong one.

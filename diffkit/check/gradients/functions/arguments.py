@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...errors import ArgumentError, DtypeError
-from ...expr.trace import names_of, parameter_names
+from ....errors import ArgumentError, DtypeError
+from ....expr.trace import names_of, parameter_names
 from .function import StructureError, real_arrays
 
 #: what makes an array of a framework's, of an array and the leaf that it stands for

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...expr.node import Expr
-from ...expr.trace import flatten, is_traced, trace_call
+from ....expr.node import Expr
+from ....expr.trace import flatten, is_traced, trace_call
 from .arguments import Arguments
 from .expressions import ExprFunction
 from .function import Function

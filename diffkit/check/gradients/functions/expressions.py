@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
-from ...expr.node import Expr
-from ...expr.printing import brief
-from ...machines import machine
-from ...tape import record
-from ...transforms import hessian, jacobian
-from ...transforms.arguments import bind_names, distinct_variables, expression_of
+from ....errors import ArgumentError
+from ....expr.node import Expr
+from ....expr.printing import brief
+from ....machines import machine
+from ....tape import record
+from ....transforms import hessian, jacobian
+from ....transforms.arguments import bind_names, distinct_variables, expression_of
 from .arguments import Arguments
 from .function import Function, leaves_of
 

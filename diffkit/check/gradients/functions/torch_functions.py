@@ -13,7 +13,7 @@ import numpy as np
 import optree
 import torch
 
-from ...errors import ArgumentError
+from ....errors import ArgumentError
 from .arguments import Arguments, as_numpy
 from .function import Function, StructureError, leaves_of, real_arrays
 
@@ -253,7 +253,7 @@ class TorchFunction(Function):
                     found.append(f"{name or self.name} ({kind.__name__}, dropout={part.dropout:g})")
         if found:
             return found
-        from .blame.torch import Watch
+        from ..blame.torch import Watch
 
         with Watch() as watch, suppress(Exception):
             self._graph(self.arrays(self.point))
@@ -262,7 +262,7 @@ class TorchFunction(Function):
 
     def nan_origin(self, z: np.ndarray) -> str | None:
         """What made the first NaN or infinity of the value or of autograd's gradient at z; None where all is finite."""
-        from .blame.torch import origin
+        from ..blame.torch import origin
 
         with suppress(Exception):  # a diagnosis that fails is none
             return origin(self, z)

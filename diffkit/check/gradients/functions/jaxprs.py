@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from ...errors import Place
-from .blame.blame import between_file
+from ....errors import Place
+from ..blame.blame import between_file
 
 #: equations that run a jaxpr once on their operands, and the parameter that holds it
 CALLS = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...errors import DtypeError
+from ....errors import DtypeError
 from .arguments import Arguments
 from .function import Function, StructureError, leaves_of, real_arrays
 
@@ -53,7 +53,7 @@ class NumpyFunction(Function):
 
     def _traced(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
         """diffkit's reverse engine."""
-        from ...transforms import jacobian, vjp
+        from ....transforms import jacobian, vjp
 
         values = self.arguments.filled(arrays, own_kind)
         if weights is None:
@@ -74,7 +74,7 @@ class NumpyFunction(Function):
         return np.array(rows)
 
     def second(self, arrays: list[np.ndarray], weights: np.ndarray | None) -> np.ndarray:
-        from ...transforms import hessian, hvp
+        from ....transforms import hessian, hvp
 
         values = self.arguments.filled(arrays, own_kind)
         chosen = tuple(k for k, count in enumerate(self.arguments.counts()) if count)

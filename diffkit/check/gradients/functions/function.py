@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, DiffkitError, DtypeError, UnsupportedError
-from ...numerics import unit_roundoff
+from ....errors import ArgumentError, DiffkitError, DtypeError, UnsupportedError
+from ....numerics import unit_roundoff
 
 
 @dataclass(frozen=True)

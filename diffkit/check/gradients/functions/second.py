@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
+from ....errors import ArgumentError
 from .arguments import Arguments
 from .dress import function_of
 from .function import Function

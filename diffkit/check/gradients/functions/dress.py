@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...errors import ArgumentError
-from ...expr.node import Expr
+from ....errors import ArgumentError
+from ....expr.node import Expr
 from .arguments import Arguments
 from .expressions import ExprFunction
 from .function import Function

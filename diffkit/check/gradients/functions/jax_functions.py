@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optree
 
-from ...errors import DtypeError
+from ....errors import DtypeError
 from .arguments import Arguments
 from .function import Function, StructureError, leaves_of, real_arrays
 
@@ -127,7 +127,7 @@ class JaxFunction(Function):
     # ---- for the diagnosis ----
     def nan_origin(self, z: np.ndarray) -> str | None:
         """What made the first NaN or infinity of the value or of JAX's gradient at z, as a sentence; None where all is finite."""
-        from .blame.jax import origin
+        from ..blame.jax import origin
 
         with suppress(Exception):  # a diagnosis that fails is none
             return origin(self, z)

@@ -1,0 +1,1 @@
+"""Functions under check, of whatever framework, seen as functions from vectors to vectors."""
