@@ -128,6 +128,37 @@ def test_a_function_beyond_what_doubles_resolve():
     assert dk.check_gradient(lambda x: 1e16 + x, 1.5, lambda x: 2.0).verdict != "pass"
 
 
+def test_what_moves_in_jumps_is_said():
+    """The gradient of floor is zero, which is right, and of no use."""
+    r = dk.check_gradient(lambda x: np.sum(np.floor(x)), np.array([0.3, 1.2]), np.zeros_like)
+    assert r.ok
+    assert codes(r) == ["step-function"]
+    assert not dk.check_gradient(lambda x: np.sum(np.maximum(x, 0)), np.array([-2.0, -1.0]), np.zeros_like).suspects
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_fast_oscillation(seed, dtype):
+    """Neither is a right gradient failed nor a wrong one passed."""
+    w = {"float64": 1000.0, "float32": 10.0}[dtype]
+    x = (np.random.default_rng(seed).normal(size=20) * 3).astype(dtype)
+    f, g = (lambda x: np.sin(w * x).sum(dtype=x.dtype)), (lambda x: w * np.cos(w * x))
+    assert dk.check_gradient(f, x, g, seed=seed).verdict != "fail"
+    assert dk.check_gradient(f, x, lambda x: 1.02 * g(x), seed=seed).verdict != "pass"
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_near_a_kink(distance):
+    x = np.array([0.5, 1 + distance, -1 + distance, 3])
+    r = dk.check_gradient(lambda x: np.clip(x, -1, 1).sum(), x, lambda x: (np.abs(x) < 1) * 1.0)
+    assert r.verdict in ("pass", "kink")
+
+
+def test_a_constant_that_cannot_remember_is_no_cache():
+    r = dk.check_gradient(lambda x: abs(x[0] - x[1]), np.array([0.7, 0.7 + 1e-4]), lambda x: np.array([-1.0, 1.0]))
+    assert r.verdict != "fail"
+
+
 def test_the_function_is_called_seldom():
     """At most three times as often as by central differences, and thirty times more."""
     for grad in (rosen_der, lambda x: 2 * rosen_der(x), lambda x: rosen_der(x)[::-1]):
@@ -333,6 +364,10 @@ def test_keywords_are_looked_at():
         dk.check_gradient(SQUARES, X, TWICE, order=3)
     with pytest.raises(ArgumentError, match="rtol"):
         dk.check_gradient(SQUARES, X, TWICE, rtol=-1)
+    with pytest.raises(ArgumentError, match="seed"):
+        dk.check_gradient(SQUARES, X, TWICE, seed="a")
+    with pytest.raises(ArgumentError, match="engine"):
+        dk.check_gradient("x**2", 1.0, engine="bogus")
     with pytest.raises(ArgumentError, match="pair"):
         dk.check_gradient(SQUARES, X, TWICE, order=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -199,8 +200,30 @@ def _moves(
         right = (near.values[5] - near.values[3]) / (near.distances[5] - near.distances[3])
         if (np.abs(right - left) > 0.3 * np.abs(here - slope)).any():
             return False  # a kink at the point
+        with np.errstate(all="ignore"):
+            ahead, behind = (nearer_up - there) / (h / 3), (there - nearer_down) / (h / 3)
+        if (np.abs(ahead - behind) > 0.3 * np.abs(claimed - slope)).any():
+            return False  # a kink there
         bar = 3 * bar + 1e-6 * np.abs(slope) + 8 * near.noise / abs(near.distances[0])
         return bool(((np.abs(claimed - slope) > bar) & (np.abs(here - slope) > bar)).any())
+
+
+def remembers(function: Function) -> bool:
+    """Whether the user's gradient has somewhere to keep things: an object of its own, a container or cache that it closes over."""
+    grad = getattr(function, "grad", None)
+    if grad is None:
+        return False
+    if getattr(grad, "__self__", None) is not None or not hasattr(grad, "__code__"):
+        return True
+    held = [_content(c) for c in grad.__closure__ or ()]
+    held += [grad.__globals__.get(n) for n in grad.__code__.co_names]
+    if any(isinstance(v, (dict, list, set)) or hasattr(v, "cache_info") for v in held):
+        return True
+    stores = any(i.opname in ("STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR") for i in dis.get_instructions(grad))
+    inner = [v for v in held if hasattr(v, "__code__") and v is not grad]
+    return stores or any(
+        isinstance(_content(c), (dict, list, set)) for v in inner for c in getattr(v, "__closure__", None) or ()
+    )
 
 
 def _size(a: np.ndarray) -> float:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ...engines import ENGINES
 from ...errors import ArgumentError
 from ...numerics import ulp
 from . import evidence as known
-from .behaviour import Behaviour, elsewhere, gradients_again, repeated
+from .behaviour import Behaviour, elsewhere, gradients_again, remembers, repeated
 from .blame import blame
 from .causes.diagnosis import diagnose
+from .causes.jumps import jumps
 from .causes.locate import located
 from .causes.shapes import of_other_shapes
 from .causes.values import value_origins
@@ -41,6 +43,11 @@ LISTED = 50
 CLEAR = 30.0
 #: noise of so many unit roundoffs of the value is called noise
 NOISY = 1e4
+
+MEMO = Suspect(
+    "stale",
+    "the gradient is the same at another point, though the function's slope is not: a cache that is not renewed",
+)
 
 
 def check_gradient(
@@ -80,8 +87,12 @@ def check_gradient(
         ('fail', 'factor')
     """
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not value >= 0:
+        if value is not None and not (isinstance(value, (int, float, np.number)) and value >= 0):
             raise ArgumentError(f"{name} is a number ≥ 0, or None for what the dtype suggests; not {value!r}")
+    if not isinstance(seed, (int, np.integer)):
+        raise ArgumentError(f"seed is a whole number, not {seed!r}")
+    if engine not in ENGINES:
+        raise ArgumentError(f"engine is one of {', '.join(ENGINES)}; not {engine!r}")
     started = time.perf_counter()
 
     def checked(function: Function, own: bool) -> CheckResult:
@@ -111,6 +122,7 @@ class _Check:
         self.weights: np.ndarray | None = None
         self.entries: Differences | None = None
         self.dense: Differences | None = None
+        self._noise = np.zeros(1)
 
     def run(self, own: bool) -> CheckResult:
         """own: the gradient is the framework's, so that a part of the framework may be to blame."""
@@ -154,6 +166,7 @@ class _Check:
     # ---- measuring ----
     def _measure(self, at_x: np.ndarray, noise: np.ndarray, scale: np.ndarray, given: np.ndarray) -> Evidence:
         function = self.function
+        self._noise = noise
         picked = np.arange(function.size) if not self.large else self._picked(given)
         self.entries = Differences(function, Entries(function, picked, scale), at_x, noise, self.tolerances.variation)
         total = len(picked)
@@ -252,9 +265,6 @@ class _Check:
         own: bool,
     ) -> CheckResult:
         suspects = list(behaviour.suspects)
-        if behaviour.memo and all((p.state == SMOOTH).all() for p in found.parts):
-            words = "the gradient is the same at another point, though the function's slope is not: a cache that is not renewed"
-            suspects.insert(0, Suspect("stale", words))
         for who, leaf in self.function.events.written.items():
             suspects.insert(0, Suspect("in-place", f"{who} writes into its argument {leaf}", (leaf,)))
         if found.off:
@@ -264,6 +274,12 @@ class _Check:
             else:
                 alone = located(self.function, found, self.dense, given, self.seed) if self.dense is not None else []
                 suspects += diagnose(self.function, found, given, self.weights, alone)
+            if self._memo(behaviour, found):
+                place = 0 if remembers(self.function) else len(suspects)
+                suspects.insert(place, MEMO)
+            verdict = "fail"
+        elif self._memo(behaviour, found) and remembers(self.function):
+            suspects.insert(0, MEMO)
             verdict = "fail"
         elif any(s.code in ("in-place", "stale") for s in suspects):
             verdict = "fail"
@@ -278,6 +294,7 @@ class _Check:
                 words = f"values stay as they are at small steps, and then move in jumps of {self.entries.grain:.2g}"
                 suspects.append(Suspect("step-function", words))
         else:
+            suspects += jumps(self.function, found, at_x, self._noise, scales(self.function), self.seed)
             verdict = "pass"
         if found.kinks:
             suspects.append(
@@ -289,6 +306,10 @@ class _Check:
         if verdict == "fail" and own and found.off:
             result.blame = blame(self.function, self.function.point)
         return result
+
+    def _memo(self, behaviour: Behaviour, found: Evidence) -> bool:
+        """The gradient is the same elsewhere though the slope is not, and no kink or step explains it."""
+        return behaviour.memo and all((p.state == SMOOTH).all() for p in found.parts)
 
     def _noisy(self, near: Surroundings, at_x: np.ndarray) -> bool:
         """Whether values are far less exact than rounding makes them."""

@@ -20,7 +20,7 @@ ROUNDING = {True: (1e-7, 1e-12), False: (2e-4, 2e-6)}
 #: a candidate fits within so many tolerances
 SLACK = 3.0
 #: a bar beyond this part of the derivative, and of the largest one, says little about it
-UNRESOLVED, NEGLIGIBLE = 0.3, {True: 1e-4, False: 2e-2}
+UNRESOLVED, NEGLIGIBLE = 0.05, {True: 1e-4, False: 2e-2}
 
 
 @dataclass

@@ -29,9 +29,12 @@ def fitted(part: Part, array: np.ndarray) -> float | None:
     """The constant that comes closest to making an array right."""
     own, expected, tolerance = part.rows(array)[part.known], part.expected[part.known], part.tolerance[part.known]
     with np.errstate(all="ignore"):
-        weights = np.where((tolerance > 0) & np.isfinite(own), 1 / tolerance**2, 0.0)
-        below = np.sum(weights * own * own)
-        found = np.sum(weights * own * expected) / below
+        least = np.min(tolerance[tolerance > 0], initial=np.inf)
+        weights = np.where((tolerance > 0) & np.isfinite(own), least / tolerance, 0.0)
+        size = np.max(np.abs(own[np.isfinite(own)]), initial=0.0) or 1.0
+        scaled = weights * own / size
+        below = np.sum(scaled * scaled)
+        found = np.sum(scaled * (weights * (expected / size))) / below
     return float(found) if below > 0 and np.isfinite(found) and found != 0 else None
 
 
@@ -65,7 +68,7 @@ def named(part: Part, array: np.ndarray, ratio: float, sizes: set[int], leaves: 
                 found += [plain, mean] if count in sizes or count > 2 else [plain]
             else:
                 found = [mean, plain, *found]
-    informative = np.abs(part.own[part.known]) > 10 * part.tolerance[part.known]
+    informative = np.abs(part.expected[part.known]) > 10 * part.tolerance[part.known]
     if not found and informative.sum() >= ROWS and part.fits(array / ratio):
         found.append(Suspect("factor", f"the gradient is {ratio:.6g} times the right one", leaves))
         if ratio < 0:

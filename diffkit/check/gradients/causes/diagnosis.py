@@ -57,7 +57,13 @@ def diagnose(
         single = entrywise.single(p, one) or [s for s in alone if p.leaf.name in s.leaves]
         if single and [s.code for s in own] == ["zero"]:
             own = single + own
-        own = own or single or entrywise.factor_of_some(p) or sums.wrong_axes(p) or terms.unexplained(p)
+        own = (
+            own
+            or single
+            or entrywise.factor_of_some(p)
+            or sums.wrong_axes(p, points[p.leaf.name])
+            or terms.unexplained(p)
+        )
         found += own
     if through:
         for p in bad:
@@ -69,7 +75,7 @@ def _whole(part: Part, sizes: set[int]) -> list[Suspect]:
     """What makes all of a leaf's gradient right, or is exact."""
     if not np.any(part.given):
         return entrywise.zeros(part)
-    moved = rearranged.within(part)
+    moved = rearranged.within(part) if int(part.off.sum()) > 1 or part.given.size == 1 else []
     constant = constants.factors(part, sizes)
     if moved and moved[0].code == "sign":
         return [moved[0], *(s for s in constant if s.code != "sign")]

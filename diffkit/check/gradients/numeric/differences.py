@@ -31,6 +31,8 @@ GOAL = {True: 1e-6, False: 1e-3}
 ADDED, LARGER, SMALLER = 4, 40.0, 12.0
 #: largest step, in units of the scale, that is tried unasked
 FARTHEST = 1.0
+#: a move of less than so many times the noise is hardly one
+BARELY = 1e3
 #: steps of the ladder, from the largest to the smallest in units of the scale; those that are tried first
 RUNGS, FEW, TOP, BOTTOM = 15, 7, 2.0, {True: 2.0**-40, False: 2.0**-17}
 #: one-sided slopes of a smooth function approach each other by RATIO; this much less is looked into
@@ -39,6 +41,8 @@ APPROACH = 0.6
 LARGE = 1 << 22
 #: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
 SLIGHT = 1e-4
+#: quotients of so many small steps tell of noise
+LEAST_SMALL = 6
 #: jumps of less than this part of the largest move are noise; beyond, the function is one of steps
 GRAIN = 1e-2
 #: a difference that keeps this part of itself over half of the ladder is a jump
@@ -205,7 +209,9 @@ class Differences:
                 worst = int(np.argmax(np.where(self._narrow(k), 0.0, e.bar[k] / (np.abs(e.value[k]) + 1e-300))))
                 noisy = bool(self._rounding(walk)[-1, worst] > 0.25 * e.bar[k, worst])
             size = walk.ahead[0] / scale * LARGER if noisy else walk.ahead[-1] / scale / SMALLER
-            if noisy and size > FARTHEST:
+            moved = np.fmax(np.abs(walk.up[0] - self.at_x), np.abs(walk.down[0] - self.at_x))[worst]
+            still = bool(moved < BARELY * self.noise[worst])  # flat as far as that: the argument's size is no scale
+            if noisy and size > FARTHEST * (max(1.0, 1 / scale) if still else 1.0):
                 break
             (more,) = self._walk([k], [size])
             self.walks[k] = walk.merged(more)
@@ -217,6 +223,17 @@ class Differences:
                 break
         if (e.state[k] != SMOOTH).any() or not (noisy or self.fine(k)):
             self.examine(k)
+
+    def _scattered(self, walk: Walk) -> np.ndarray:
+        """The noise, no more than quotients of small steps scatter by: in a function that varies fast other things look like it."""
+        quotients = walk.quotients(self.at_x)
+        small = walk.ahead < self.first * walk.ahead[0] / TOP
+        if int(small.sum()) < LEAST_SMALL:
+            return self.noise
+        scatter = np.abs(np.diff(quotients, axis=0)) * walk.ahead[1:, None]
+        found = np.max(np.where(np.isfinite(scatter) & small[1:, None], scatter, 0.0), axis=0)
+        floor = self.function.roundoff * np.abs(self.at_x)
+        return np.fmin(self.noise, np.fmax(2 * found, floor))
 
     def _find_grain(self, walk: Walk) -> None:
         """Where values stay as they are at small steps and move in small jumps at larger ones, the jumps are noise."""
@@ -308,13 +325,15 @@ class Differences:
             return
         before = self.noise
         with np.errstate(all="ignore"):
+            noise = self._scattered(walk)
             self._find_grain(walk)
+            noise = np.fmax(noise, np.where(self.noise > before, self.noise, 0.0))
         x = np.zeros(outputs)
         above = np.repeat(walk.ahead[:, None], outputs, axis=1)
         below = -np.repeat(walk.behind[:, None], outputs, axis=1)
         with np.errstate(all="ignore"):
             found = steps.slopes(
-                x, above, below, self.at_x, walk.up, walk.down, steps.Noise.unknown_beside(CLEAR / 2 * self.noise)
+                x, above, below, self.at_x, walk.up, walk.down, steps.Noise.unknown_beside(CLEAR / 2 * noise)
             )
             still = (walk.up == self.at_x) & (walk.down == self.at_x)
         settled = ~np.isnan(found.value) & np.isfinite(found.bar)

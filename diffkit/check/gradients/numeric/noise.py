@@ -21,9 +21,8 @@ SPACING = {2.0**-53: 3e-5, 2.0**-24: 1.5e-3}
 #: places of the values in the table, and beyond it those that only Taylor's remainder is looked at
 TABLE = (-3.13, -1.87, -0.91, 1.07, 2.21, 2.83)
 BEYOND = (10, 30, 100)
-#: noise of so many unit roundoffs of the value, and of this part of the variation beyond the table, is looked at again, in a
-#: table with so much less spacing
-SUSPICIOUS, PART = 100.0, 1e-3
+#: noise of so many unit roundoffs of the value is looked at again, in a table with so much less spacing
+SUSPICIOUS = 100.0
 NEARER = {2.0**-53: 1e-4, 2.0**-24: 0.05}
 #: sides that bend less than this part of what looks like noise are straight
 STRAIGHT = 1e-2
@@ -59,8 +58,8 @@ class Surroundings:
         return np.abs(self.distances), off.max(axis=1)
 
     def variation(self, at_x: np.ndarray) -> np.ndarray:
-        """(outputs,): the largest difference quotient along the direction, where it is more than noise: what derivatives are small or
-        large beside, also where they are zero."""
+        """(outputs,): the largest difference quotient along the direction, where it is more than noise: what derivatives are small
+        or large beside, also where they are zero."""
         with np.errstate(all="ignore"):
             off = np.abs(self.values - at_x)
             off = np.where(off > 30 * self.noise, off, 0.0)
@@ -92,10 +91,8 @@ def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: 
         table = _values(function, direction, spacing)
     noise, fine = _noise(np.insert(table, 3, at_x, axis=0)), None
     far = function.values(direction.shifted(0, k * spacing)[0] for k in BEYOND)
-    with np.errstate(all="ignore"):
-        varies = np.fmax.reduce(np.abs(far - at_x), axis=0) * PART
-    if (noise > np.maximum(SUSPICIOUS * u * np.abs(at_x), varies)).any():
-        # not noise on a smooth function, but one that varies within the table: nearer by, only noise is left
+    if (noise > SUSPICIOUS * u * np.abs(at_x)).any():
+        # noise, or a function that varies within the table: nearer by, only noise is left
         fine = np.insert(_values(function, direction, spacing * NEARER[u]), 3, at_x, axis=0)
         moves = np.diff(fine, axis=0).any(axis=0)  # unlike the values of a function that is rounded
         noise = np.where(moves, np.minimum(noise, _noise(fine)), noise)
