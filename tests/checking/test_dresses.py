@@ -381,3 +381,33 @@ def test_jax_origins_of_what_is_not_finite(jax):
     assert "overflowed" not in pole
     inside = told(lambda x: jax.lax.scan(lambda c, a: (c * jnp.sqrt(a), c), x[0], x)[0], 1.0, 2.0, 0.0)
     assert "made inf" in inside and "test_dresses.py" in inside
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_networks_with_kinks_everywhere_do_not_fail(seed, dtype):
+    """In float32 steps cross kinks of relu and of pooling by the dozen."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(seed)
+    kind = getattr(torch, dtype)
+    layers = [
+        torch.nn.Linear(10, 30),
+        torch.nn.ReLU(),
+        torch.nn.Linear(30, 20),
+        torch.nn.ReLU(),
+        torch.nn.Linear(20, 3),
+    ]
+    model, x, y = torch.nn.Sequential(*layers).to(kind), torch.randn(16, 10, dtype=kind), torch.randint(0, 3, (16,))
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return torch.nn.functional.cross_entropy(self.model(x), y)
+
+    result = dk.check_gradient(Loss(), x)
+    assert result.verdict != "fail", str(result)
+    assert dtype == "float32" or result.ok, str(result)

@@ -39,6 +39,8 @@ TOGETHER, EACH, MOST_LEAVES, PICKED = 6, 3, 32, 32
 MOST_EXAMINED, MOST_EXAMINED_LARGE = 64, 8
 #: entries of the result that are listed
 LISTED = 50
+#: where so many directions were not what two steps made of them, the function is a rough one, and bars are widened by a factor
+ROUGH, DOUBT = 3, 4.0
 #: a difference of so many tolerances is not in doubt
 CLEAR = 30.0
 #: noise of so many unit roundoffs of the value is called noise
@@ -242,6 +244,10 @@ class _Check:
                 if self._off(differences, given)[0][k] and margin[k] < CLEAR:
                     differences.sample_noise(int(k))
                 odd += bool((differences.estimates.state[k] != SMOOTH).any()) or not self._off(differences, given)[0][k]
+            if odd:  # of an odd function two steps prove nothing
+                differences.forget([int(k) for k in order[: int(off.sum())]])
+            if odd >= ROUGH:
+                differences.estimates.bar[differences.estimates.examined] *= DOUBT
         return self._evidence(given)
 
     def _off(self, differences: Differences, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

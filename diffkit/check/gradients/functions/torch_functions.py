@@ -350,8 +350,9 @@ def _signature(fun: Any) -> Callable:
     """Something with the names of the parameters."""
     owner = getattr(fun, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
-        names = list(inspect.signature(owner.forward).parameters.values())
-        own = owner.setup_context is torch.autograd.Function.setup_context  # forward then has a context first
+        kind: Any = owner
+        names = list(inspect.signature(kind.forward).parameters.values())
+        own = kind.setup_context is torch.autograd.Function.setup_context  # forward then has a context first
         stand_in = functools.partial(fun)
         stand_in.__signature__ = inspect.Signature(names[1:] if own else names)  # type: ignore[attr-defined]
         return stand_in

@@ -41,6 +41,10 @@ APPROACH = 0.6
 LARGE = 1 << 22
 #: one-sided slopes this much alike, relatively, are no kink: one of the second derivative, near by, looks so
 SLIGHT = 1e-4
+#: one-sided slopes that differ by more than this part of the derivative widen its bar by their difference
+UNLIKE = 1e-3
+#: how often an estimate is given up for one from smaller steps
+MOST_RETREATS = 6
 #: quotients of so many small steps tell of noise
 LEAST_SMALL = 6
 #: jumps of less than this part of the largest move are noise; beyond, the function is one of steps
@@ -49,6 +53,8 @@ GRAIN = 1e-2
 JUMP = 0.3
 #: values that noise is looked at with again, how far from the point (in spacings of the first table), less a polynomial of degree
 SAMPLES, SPAN, DEGREE = 24, 3.0, 4
+#: one-sided slopes of a smooth function approach each other as steps do, within this factor
+GROWTH = 1.5
 #: so many times the noise is no noise
 CLEAR = 8.0
 
@@ -95,6 +101,10 @@ class Walk:
         behind = np.concatenate([self.behind, other.behind])
         up, down = np.concatenate([self.up, other.up]), np.concatenate([self.down, other.down])
         return Walk(ahead[order], behind[order], up[order], down[order])
+
+    def nearer(self, start: int) -> Walk:
+        """Without the first steps."""
+        return Walk(self.ahead[start:], self.behind[start:], self.up[start:], self.down[start:])
 
     def quotients(self, at_x: np.ndarray) -> np.ndarray:
         """Central ones, (steps, outputs), weighted so that the second derivative cancels though distances are unlike."""
@@ -190,6 +200,7 @@ class Differences:
             kinky = np.abs(bend[1]) > APPROACH * np.abs(bend[0])
             kinky &= np.abs(bend[1]) > CLEAR * 4 * self.noise / min(walk.ahead[1], walk.behind[1])
             kinky &= np.abs(bend[1]) > 1e-7 * np.abs(value)
+            bar = bar + self._roughness(walk)[1]
         usable = np.isfinite(value) & ~kinky
         e.value[k] = np.where(usable, value, np.nan)
         e.bar[k] = np.where(usable, bar, np.inf)
@@ -223,6 +234,38 @@ class Differences:
                 break
         if (e.state[k] != SMOOTH).any() or not (noisy or self.fine(k)):
             self.examine(k)
+
+    def _slopes(self, walk: Walk, noise: np.ndarray) -> steps.Slopes:
+        outputs = walk.up.shape[1]
+        above = np.repeat(walk.ahead[:, None], outputs, axis=1)
+        below = -np.repeat(walk.behind[:, None], outputs, axis=1)
+        known = steps.Noise.unknown_beside(CLEAR / 2 * noise)
+        return steps.slopes(np.zeros(outputs), above, below, self.at_x, walk.up, walk.down, known)
+
+    def _betrayed(self, walk: Walk, found: steps.Slopes, noise: np.ndarray) -> np.ndarray:
+        """(outputs,): the largest step, below the one that the value rests on, whose quotient says otherwise; 0 where none.
+
+        Below it the truncation error of a smooth function falls with the square of the step, and noise alone may keep quotients
+        away: a kink within the larger step shows here.
+        """
+        q, wide = walk.quotients(self.at_x), (walk.ahead + walk.behind)[:, None]
+        every = np.arange(q.shape[1])
+        own, size = q[found.level, every], wide[found.level, 0]
+        allowed = found.bar + CLEAR * noise / wide + 2 * np.abs(own - found.value) * (wide / size) ** 2
+        says = (
+            (np.abs(q - found.value) > allowed) & (np.arange(len(q))[:, None] > found.level) & np.isfinite(found.value)
+        )
+        return np.where(says.any(axis=0), np.argmax(says, axis=0), 0)
+
+    def _roughness(self, walk: Walk) -> np.ndarray:
+        """(steps, outputs): by how much one-sided slopes differ at each step, or the next smaller one, beyond what a smooth
+        function's do, which approach each other as steps fall: kinks within the step, of which extrapolation knows nothing."""
+        bend = np.abs((walk.up - self.at_x) / walk.ahead[:, None] - (self.at_x - walk.down) / walk.behind[:, None])
+        noise = 2 * CLEAR * self.noise / np.minimum(walk.ahead, walk.behind)[:, None]
+        smooth = GROWTH * bend[:-1] * (walk.ahead[1:] / walk.ahead[:-1])[:, None]
+        excess = np.zeros_like(bend)
+        excess[1:] = np.nan_to_num(np.maximum(bend[1:] - smooth - noise[1:], 0.0), nan=0.0, posinf=0.0)
+        return np.maximum(excess, np.concatenate([excess[1:], excess[-1:]]))
 
     def _scattered(self, walk: Walk) -> np.ndarray:
         """The noise, no more than quotients of small steps scatter by: in a function that varies fast other things look like it."""
@@ -262,7 +305,8 @@ class Differences:
             wide = (walk.ahead + walk.behind)[:, None]
             shape = (len(wide), len(self.at_x))
             found = steps.limit(walk.quotients(self.at_x), np.broadcast_to(wide / 2, shape), self._rounding(walk), 2)
-        e.value[k], e.bar[k] = found.value, found.bar
+            rough = self._roughness(walk)[found.level, np.arange(shape[1])]
+        e.value[k], e.bar[k] = found.value, found.bar + rough
         e.step[k] = np.broadcast_to(wide / 2, shape)[found.level, np.arange(shape[1])]
 
     # ---- one direction, thoroughly ----
@@ -273,6 +317,12 @@ class Differences:
             (more,) = self._walk([k], [walk.ahead[-1] / float(self.directions.scale[k]) / RATIO])
             self.walks[k] = walk.merged(more)
             self._from_limit(k)
+
+    def forget(self, which: Sequence[int]) -> None:
+        """What was found along these directions, unless a ladder was walked."""
+        for k in which:
+            if not self.estimates.examined[k]:
+                self.estimates.value[k], self.estimates.bar[k], self.estimates.state[k] = np.nan, np.inf, VAGUE
 
     def examine(self, k: int) -> None:
         """Steps over many orders of magnitude; one-sided slopes, and whether there is a derivative."""
@@ -328,15 +378,19 @@ class Differences:
             noise = self._scattered(walk)
             self._find_grain(walk)
             noise = np.fmax(noise, np.where(self.noise > before, self.noise, 0.0))
-        x = np.zeros(outputs)
-        above = np.repeat(walk.ahead[:, None], outputs, axis=1)
-        below = -np.repeat(walk.behind[:, None], outputs, axis=1)
         with np.errstate(all="ignore"):
-            found = steps.slopes(
-                x, above, below, self.at_x, walk.up, walk.down, steps.Noise.unknown_beside(CLEAR / 2 * noise)
-            )
+            found = self._slopes(walk, noise)
+            for _ in range(MOST_RETREATS):
+                start = self._betrayed(walk, found, noise)
+                if not start.any() or levels - int(start.max()) < 3:
+                    break
+                nearer = self._slopes(walk.nearer(int(start.max())), noise)
+                nearer.level = nearer.level + int(start.max())
+                for name in steps.Slopes.__dataclass_fields__:
+                    setattr(found, name, np.where(start > 0, getattr(nearer, name), getattr(found, name)))
+            betrayed = self._betrayed(walk, found, noise) > 0
             still = (walk.up == self.at_x) & (walk.down == self.at_x)
-        settled = ~np.isnan(found.value) & np.isfinite(found.bar)
+        settled = ~np.isnan(found.value) & np.isfinite(found.bar) & ~betrayed
         with np.errstate(all="ignore"):
             # a side's difference that stays as steps fall by orders of magnitude is a jump
             coarse = levels // 2
@@ -354,6 +408,11 @@ class Differences:
         state = np.where(flat & ~still.all(axis=0), STEP, state)
         e.state[k] = state
         e.value[k] = np.where(flat, 0.0, found.value)
-        e.bar[k] = np.where(flat, CLEAR * self.noise / walk.ahead[levels // 2], found.bar)
+        with np.errstate(all="ignore"):
+            rough = self._roughness(walk)[found.level, np.arange(outputs)]
+            # one-sided slopes apart though neither is sure: there are kinks about, and either may be the one that counts
+            rough = rough + np.where(apart > UNLIKE * np.abs(found.value), np.nan_to_num(apart, posinf=0.0), 0.0)
+            rough = np.where(unlike, 0.0, rough)
+        e.bar[k] = np.where(flat, CLEAR * self.noise / walk.ahead[levels // 2], found.bar + rough)
         e.step[k] = found.step
         e.left[k], e.right[k], e.left_bar[k], e.right_bar[k] = found.left, found.right, found.left_bar, found.right_bar
