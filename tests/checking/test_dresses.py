@@ -411,3 +411,12 @@ def test_networks_with_kinks_everywhere_do_not_fail(seed, dtype):
     result = dk.check_gradient(Loss(), x)
     assert result.verdict != "fail", str(result)
     assert dtype == "float32" or result.ok, str(result)
+
+
+def test_a_custom_rule_of_operators_alone_is_jax():
+    """Given NumPy's arrays it returns NumPy's arrays, and still has a rule of its own."""
+    jax = pytest.importorskip("jax")
+    cube = jax.custom_vjp(lambda x: x**3)
+    cube.defvjp(lambda x: (x**3, x), lambda x, g: (2 * x**2 * g,))
+    result = dk.check_gradient(lambda x: cube(x).sum(), np.array([1.0, 2.0]))
+    assert (result.framework, result.verdict) == ("jax", "fail")

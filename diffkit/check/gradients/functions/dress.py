@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -145,7 +146,12 @@ def _leaf_of(leaf: Any, loaded: list[str]) -> str | None:
 
 # ---- by a call ----
 def _by_result(fun: Callable, at: Any, loaded: list[str]) -> str:
-    """What a call with NumPy's arrays tells: torch's functions return tensors or ask for some, JAX's return its arrays."""
+    """What a call with NumPy's arrays tells: torch's functions return tensors or ask for some, JAX's return its arrays.
+
+    Of operators alone, a custom_vjp returns NumPy's arrays for them: it is known by being called.
+    """
+    if "jax" in loaded and any(map(_is_jax, _named(fun))):
+        return "jax"
     try:
         arguments = Arguments(at, fun)
     except Exception:  # which the function's own class tells better
@@ -160,6 +166,18 @@ def _by_result(fun: Callable, at: Any, loaded: list[str]) -> str:
         leaves = sys.modules["jax"].tree_util.tree_leaves(leaves)
     found = {_leaf_of(leaf, loaded) for leaf in leaves} - {None}
     return found.pop() or "numpy" if found else "numpy"
+
+
+def _named(fun: Any) -> Iterator[Any]:
+    """What a function's code names: in its closure and globals."""
+    code = getattr(fun, "__code__", None)
+    if code is None:
+        return
+    for name in code.co_names:
+        yield getattr(fun, "__globals__", {}).get(name)
+    for cell in getattr(fun, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            yield cell.cell_contents
 
 
 def _of_problem(problem: BaseException, loaded: list[str]) -> str:
