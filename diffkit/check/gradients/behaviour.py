@@ -143,7 +143,6 @@ def gradients_again(function: Function, given: np.ndarray, weights: np.ndarray |
 
 def elsewhere(
     function: Function,
-    at_x: np.ndarray,
     given: np.ndarray,
     weights: np.ndarray | None,
     near: Surroundings,
@@ -175,14 +174,12 @@ def elsewhere(
         np.array_equal(other, given)
         and np.any(given)
         and np.isfinite(given).all()
-        and _moves(function, near, k, at_x, value, other)
+        and _moves(function, near, k, value, other)
     ):
         found.memo = True
 
 
-def _moves(
-    function: Function, near: Surroundings, k: int, at_x: np.ndarray, there: np.ndarray, other: np.ndarray
-) -> bool:
+def _moves(function: Function, near: Surroundings, k: int, there: np.ndarray, other: np.ndarray) -> bool:
     """Whether the slope at point k, along the way there, is another than the gradient given there: by four values."""
     t = float(near.distances[k])
     h = 0.3 * abs(t)
@@ -200,8 +197,7 @@ def _moves(
         right = (near.values[5] - near.values[3]) / (near.distances[5] - near.distances[3])
         if (np.abs(right - left) > 0.3 * np.abs(here - slope)).any():
             return False  # a kink at the point
-        with np.errstate(all="ignore"):
-            ahead, behind = (nearer_up - there) / (h / 3), (there - nearer_down) / (h / 3)
+        ahead, behind = (nearer_up - there) / (h / 3), (there - nearer_down) / (h / 3)
         if (np.abs(ahead - behind) > 0.3 * np.abs(claimed - slope)).any():
             return False  # a kink there
         bar = 3 * bar + 1e-6 * np.abs(slope) + 8 * near.noise / abs(near.distances[0])

@@ -152,7 +152,7 @@ class _Check:
         noise = np.maximum(near.noise, behaviour.spread)
         if behaviour.random:
             return self._result("nondeterministic", behaviour.suspects, None, given, behaviour, near, at_x)
-        elsewhere(function, at_x, given, self.weights, near, behaviour)
+        elsewhere(function, given, self.weights, near, behaviour)
         self.tolerances.variation = near.variation(at_x)
         found = self._measure(at_x, noise, scale, given)
         return self._judge(found, given, behaviour, near, at_x, own)

@@ -23,7 +23,8 @@ def located(
 
 def _halved(function: Function, part: Part, measured: Differences, given: np.ndarray, seed: int) -> list[Suspect]:
     low, high = part.leaf.start, part.leaf.entries.stop
-    scale = measured.directions._scales  # type: ignore[attr-defined]
+    assert isinstance(measured.directions, Dense)
+    scale = measured.directions.scales
     turn = 0
     while high - low > 1:
         middle = (low + high) // 2

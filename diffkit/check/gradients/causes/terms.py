@@ -39,14 +39,9 @@ def paths(function: Function, evidence: Evidence) -> list[Suspect]:
     trace = written(function)
     if trace is None:
         return []
-    residuals = {p.number: p.expected - p.own for p in evidence.parts}
-    size = sum(float(np.nansum(np.abs(r[p.known]))) for p, r in zip(evidence.parts, residuals.values(), strict=True))
-    if not size or not np.isfinite(size):
-        return []
     whole = _gradient(trace, trace.output)
     if whole is None:
         return []
-    found = []
     for term, detached in _detached(trace.output, trace):
         without = _gradient(trace, detached)
         if without is None:
@@ -57,11 +52,8 @@ def paths(function: Function, evidence: Evidence) -> list[Suspect]:
         for alpha, (code, words) in READINGS.items():
             if all(p.fits(p.given + alpha * through[p.number].reshape(p.given.shape)) for p in evidence.parts):
                 moved = tuple(p.leaf.name for p in evidence.parts if np.any(through[p.number]))
-                found.append(Suspect(code, words.format(term=brief(term, 60)), moved))
-                break
-        if found:
-            break
-    return found
+                return [Suspect(code, words.format(term=brief(term, 60)), moved)]
+    return []
 
 
 def _detached(f: Expr, trace: Written) -> Iterator[tuple[Expr, Expr]]:
@@ -158,7 +150,7 @@ def _norm(rows: np.ndarray, part: Part) -> float:
 
 def _multiple(part: Part, term: np.ndarray, residual: np.ndarray) -> float | None:
     own, tolerance = part.rows(term)[part.known], part.tolerance[part.known]
-    if int((own != 0).sum()) < 2 or np.ptp(np.abs(residual[part.known])) < 0:
+    if int((own != 0).sum()) < 2:
         return None
     with np.errstate(all="ignore"):
         weights = 1 / tolerance**2

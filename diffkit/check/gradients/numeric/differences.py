@@ -122,7 +122,7 @@ class Differences:
         noise: np.ndarray,
         variation: np.ndarray | float = 0.0,
     ) -> None:
-        """at_x, noise, curvature: (outputs,) values at the point, the size of their errors, and how much they bend over a scale."""
+        """at_x, noise, variation: (outputs,) values at the point, the size of their errors, what derivatives are small beside."""
         self.variation = variation
         #: the smallest jump of values that stay as they are for small steps; 0 where they move
         self.grain = 0.0

@@ -68,7 +68,7 @@ class Dense:
         """seeds: one a direction; leaves: the leaf that it moves (None: all)."""
         self.count, self.scale = len(seeds), np.ones(len(seeds))
         self.leaves = list(leaves)
-        self._seeds, self._scales, self._point = list(seeds), scale, function.point
+        self._seeds, self.scales, self._point = list(seeds), scale, function.point
         self._last: tuple[int, slice, np.ndarray] | None = None
 
     def vector(self, d: int) -> tuple[slice, np.ndarray]:
@@ -78,7 +78,7 @@ class Dense:
         leaf = self.leaves[d]
         part = leaf.entries if leaf is not None else slice(0, self._point.size)
         random = np.random.default_rng([abs(int(s)) for s in self._seeds[d]])
-        own = self._scales[part]
+        own = self.scales[part]
         sign = random.integers(0, 2, own.size, dtype=np.int8) * 2 - 1
         v = random.uniform(0.5, 1.5, own.size)
         v *= sign

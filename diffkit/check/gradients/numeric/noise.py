@@ -80,7 +80,7 @@ class Surroundings:
 
 
 def surroundings(function: Function, at_x: np.ndarray, scale: np.ndarray, seed: int) -> Surroundings:
-    """From nine values (fifteen where the first table leaves the domain)."""
+    """From nine values; six more where the first table leaves the domain, and six where it looks noisy."""
     direction = Dense(function, [(seed, 1)], [None], scale)
     u = function.roundoff
     spacing = SPACING[u]
