@@ -45,7 +45,13 @@ _PLACES = {
 }  # fmt: skip
 
 
+#: packages that are reached as attributes: dk.optim.Adam
+_PACKAGES = ("data", "nn", "optim")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
     if name in _PLACES:
         value = getattr(import_module(_PLACES[name], __name__), name)
     elif name.startswith("__"):
@@ -75,7 +81,7 @@ def _functions() -> set[str]:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_PLACES, *_functions(), "compare", "explain", "tape", "__doc__", "__version__"})
+    return sorted({*_PLACES, *_PACKAGES, *_functions(), "compare", "explain", "tape", "__doc__", "__version__"})
 
 
 class _Package(ModuleType):

@@ -20,6 +20,7 @@ LAYERS = [
     {"doctor"},
     {"compare"},
     {"check"},
+    {"optim", "nn", "data"},
     {"truth"},
     {"explain"},
     {"transforms"},

@@ -21,6 +21,8 @@ from .tiers import Tiers
 VECTOR_BYTES = 64
 #: from so many points on it pays that vectors are aligned in memory
 ALIGNED_POINTS = 2048
+#: and that no second array is written and copied
+IN_PLACE_POINTS = 2048
 
 
 class CpuExecutable:
@@ -50,6 +52,8 @@ class CpuExecutable:
             results = [np.asarray(r).reshape((*loop, *p.shape)) for r, p in zip(found, self.plan.outputs, strict=True)]
         else:
             inputs = [self._laid(a, p, loop, points) for a, p in zip(arrays, self.plan.inputs, strict=True)]
+            if out is not None and points >= IN_PLACE_POINTS and self._in_place(inputs, out, points):
+                return list(out)
             outputs = self._targets(inputs, loop, out)
             if points:
                 self._run(inputs, outputs, points)
@@ -89,6 +93,46 @@ class CpuExecutable:
                     break
             targets.append(Given(target, begin, False))
         return targets
+
+    def _in_place(self, inputs: list[Given], out: Sequence[np.ndarray], points: int) -> bool:
+        """Write the outputs over inputs, if that is what `out` asks for and a fused kernel can: whether it was done.
+
+        Such a kernel reads all that it needs of some points before it writes any of it. But its last vector ends with the last
+        point, and computes some points again: so it goes over whole vectors here, and the few points left over through copies.
+        """
+        outputs = [Given(o, o.ctypes.data, False) for o in out]
+        if not self._over_inputs(inputs, outputs):
+            return False
+        fused = self.tiers.fused([x.uniform for x in inputs], points)
+        if fused is None:
+            return False
+        whole = points - points % LEAST_POINTS
+        rest = [
+            x.array if x.uniform else np.array(x.array.reshape(points, *place.shape)[whole:])
+            for x, place in zip(inputs, self.plan.inputs, strict=True)
+        ]
+        share(fused.job, fused.on([*inputs, *outputs]), whole, LEAST_POINTS, max(1, len(self.plan.code)))
+        if whole < points:
+            for x, place, last in zip(outputs, self.plan.outputs, self(rest), strict=True):
+                x.array.reshape(points, *place.shape)[whole:] = last
+        return True
+
+    def _over_inputs(self, inputs: list[Given], outputs: list[Given]) -> bool:
+        """Whether some outputs are to be written over inputs: each exactly over one of its own shape, none over a part of one."""
+        places = {x.address: k for k, x in enumerate(inputs) if not x.uniform}
+        found = False
+        for output, place in zip(outputs, self.plan.outputs, strict=True):
+            array, begin = output.array, output.address
+            if not array.flags.c_contiguous or array.dtype != NUMPY[place.letter]:
+                return False
+            k = places.get(begin)
+            if k is not None and (inputs[k].array.dtype != array.dtype or self.plan.inputs[k].rows != place.rows):
+                return False
+            found = found or k is not None
+            for j, x in enumerate(inputs):
+                if j != k and x.address < begin + array.nbytes and begin < x.address + x.array.nbytes:
+                    return False
+        return found
 
     def _run(self, inputs: list[Given], outputs: list[Given], points: int) -> None:
         """All points, in pieces, on several threads."""

@@ -1,0 +1,169 @@
+"""Running a rule over nests of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import optree
+
+from ...errors import ArgumentError
+from ...expr.trace import flatten
+from ...machines.resident import is_on_device, resident
+from ...transforms.arguments import plain
+from ..optimizer import Optimizer, checked_leaves, matching_leaves
+from ..rule import GRADIENT, PARAMETER, Rule, Scope, Step, formula, step
+from ..state import State
+
+#: bytes to whose multiples the kernels like arrays to begin
+ALIGNMENT = 64
+
+
+class FirstOrder(Optimizer):
+    """An optimiser whose update of one array is a rule (rule.py)."""
+
+    #: what is remembered of each parameter: name -> the option that it starts from, or 0
+    slots: ClassVar[dict[str, str | float]] = {}
+    #: whether the rule looks at an array as a whole (takes norms)
+    whole: ClassVar[bool] = False
+
+    @staticmethod
+    def rule(s: Scope) -> None:
+        raise NotImplementedError
+
+    def __init__(self, learning_rate: Any = None, *, decay_mask: Any = None, **options: Any) -> None:
+        """decay_mask: a nest of booleans like the parameters, or a function of them that gives one; where False, nothing decays."""
+        super().__init__(learning_rate, **options)
+        if decay_mask is not None and "weight_decay" not in self.options:
+            raise ArgumentError(
+                f"{self.name} of flavor {self.flavor!r} has no weight decay, so decay_mask has no meaning"
+            )
+        self.decay_mask = decay_mask
+        self._steps: dict[tuple, Step] = {}
+
+    # ---- what is in force ----
+    def used(self) -> dict[str, str | float]:
+        """The slots that these options need."""
+        return dict(self.slots)
+
+    def numbers(self) -> dict[str, Any]:
+        """Options that are numbers (or schedules of them), by the names that the rule reads."""
+        found: dict[str, Any] = {}
+        for name, value in self.options.items():
+            if isinstance(value, tuple):
+                found.update((f"{name.removesuffix('s')}{k}", v) for k, v in enumerate(value, 1))
+            elif value is not None and not isinstance(value, (bool, str)):
+                found[name] = value
+        return found
+
+    def on(self) -> frozenset[str]:
+        """Options that are true or not zero, and the flavor."""
+        return frozenset([self.flavor, *(n for n, v in self.options.items() if callable(v) or bool(v))])
+
+    def formula(self) -> list[str]:
+        names = ("t", "lr", *self.numbers())
+        return formula(type(self).rule, tuple(self.used()), names, self.on(), self.whole)
+
+    # ---- the protocol ----
+    def start(self, leaves: list[Any]) -> dict[str, list[Any]]:
+        numbers = self.numbers()
+        values = {n: float(numbers.get(v, 0.0) if isinstance(v, str) else v) for n, v in self.used().items()}
+        return {name: [_filled(leaf, value) for leaf in leaves] for name, value in values.items()}
+
+    def update(
+        self,
+        grads: Any,
+        state: State,
+        params: Any,
+        *,
+        value: float | None = None,
+        fun: Callable[[Any], Any] | None = None,
+        in_place: bool = False,
+    ) -> tuple[Any, State]:
+        structure = flatten(params)[1]
+        leaves = checked_leaves(params, "params")
+        slopes = matching_leaves(grads, structure, leaves, "grads")
+        slots = tuple(self.used())
+        missing = [n for n in slots if n not in state.slots]
+        if missing:
+            raise ArgumentError(
+                f"the state is not one of {self!r}: it has no {missing[0]!r}; make one with init(params)"
+            )
+        held = [matching_leaves(state.slots[n], structure, leaves, f"state.slots[{n!r}]") for n in slots]
+        if value is not None:
+            state = self.watch(state, value)
+        values = {"t": float(state.count + 1), "lr": self.rate(state), **self._numbers_now(state)}
+        decays = self._decays(params, structure)
+        if in_place:
+            _check_own(leaves, [flatten(tree)[0] for tree in (params, *(state.slots[n] for n in slots))])
+        shared: dict[int, list[Any]] = {}
+        changed = []
+        for k, ((_, x), g) in enumerate(zip(leaves, slopes, strict=True)):
+            ready = self._step(x, decays is None or bool(decays[k]))
+            if id(ready) not in shared:
+                shared[id(ready)] = ready.numbers(values)
+            arrays = [x, g, *(h[k] for h in held)]
+            changed.append(ready.run([*arrays, *shared[id(ready)]], [x, *arrays[2:]] if in_place else None))
+        if in_place:
+            return params, state.with_count(state.count + 1)
+        nests = [optree.tree_unflatten(structure, [plain(c[i]) for c in changed]) for i in range(1 + len(slots))]
+        return nests[0], State(state.count + 1, dict(zip(slots, nests[1:], strict=True)), state.rate)
+
+    def _numbers_now(self, state: State) -> dict[str, float]:
+        return {n: float(v(state.count) if callable(v) else v) for n, v in self.numbers().items()}
+
+    def _decays(self, params: Any, structure: Any) -> list[Any] | None:
+        """Which leaves decay; None: all of them."""
+        if self.decay_mask is None:
+            return None
+        leaves, own = flatten(self.decay_mask(params) if callable(self.decay_mask) else self.decay_mask)
+        if own != structure:
+            raise ArgumentError("decay_mask must be a nest like params, with True or False in the place of each array")
+        return leaves
+
+    def _step(self, leaf: Any, decays: bool) -> Step:
+        """The rule made ready for one parameter."""
+        array: Any = resident(leaf) if is_on_device(leaf) else leaf
+        key = array.dtype, decays, array.shape if self.whole else ()
+        found = self._steps.get(key)
+        if found is None:
+            on = self.on() if decays else self.on() - {"weight_decay"}
+            names = ("t", "lr", *self.numbers())
+            found = step(type(self).rule, tuple(self.used()), names, on, key[2], array.dtype.name, self.machine)
+            self._steps[key] = found
+        return found
+
+
+def _check_own(leaves: list[tuple[str, Any]], trees: list[list[Any]]) -> None:
+    """ArgumentError unless all that is to be written over can be."""
+    for k, (name, _) in enumerate(leaves):
+        for tree in trees:
+            if not is_on_device(tree[k]) and not (isinstance(tree[k], np.ndarray) and tree[k].flags.writeable):
+                raise ArgumentError(
+                    f"in_place: {name} is not a writable array; leave in_place out, or give copies: np.array(value)"
+                )
+
+
+def _filled(leaf: Any, value: float) -> Any:
+    """An array like a leaf, where it lies."""
+    if is_on_device(leaf):
+        from ...machines.cuda.transfer import placed
+
+        return placed(np.full(resident(leaf).shape, value, resident(leaf).dtype))  # type: ignore[union-attr]
+    return aligned(leaf.shape, leaf.dtype, value)
+
+
+def aligned(shape: tuple[int, ...], dtype: Any, value: float = 0.0) -> np.ndarray:
+    """An array that begins where vectors are aligned in memory."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape))
+    room = np.zeros(count + ALIGNMENT // dtype.itemsize, dtype)
+    skip = -room.ctypes.data % ALIGNMENT // dtype.itemsize
+    made = room[skip : skip + count].reshape(shape)
+    if value:
+        made.fill(value)
+    return made
+
+
+__all__ = ["GRADIENT", "PARAMETER", "FirstOrder", "Rule", "aligned"]

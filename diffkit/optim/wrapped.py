@@ -1,0 +1,146 @@
+"""Optimisers around an optimiser: gradients clipped before they are used, or gathered over several calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optree
+
+from ..errors import ArgumentError
+from ..expr.trace import flatten
+from .clipping import clip_by_norm, clip_by_value
+from .optimizer import Optimizer, checked_leaves, matching_leaves
+from .state import State
+
+
+class Wrapped(Optimizer):
+    """All that is not said otherwise is the inner optimiser's."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        if not isinstance(inner, Optimizer):
+            raise ArgumentError(f"an optimiser is needed, such as dk.optim.Adam(), not {type(inner).__name__}")
+        self.inner = inner
+        self.machine, self.flavor, self.options = inner.machine, inner.flavor, inner.options
+        self.learning_rate = inner.learning_rate
+
+    def init(self, params: Any) -> State:
+        return self.inner.init(params)
+
+    def rate(self, state: State) -> float:
+        return self.inner.rate(state)
+
+    def watch(self, state: State, value: float) -> State:
+        return self.inner.watch(state, value)
+
+    def __str__(self) -> str:
+        return "\n".join([*(f"  {line}" for line in self.formula()), "then", str(self.inner)])
+
+
+class Clipped(Wrapped):
+    """Gradients are clipped, by the norm of the whole nest and then by value."""
+
+    def __init__(self, inner: Optimizer, norm: float | None, value: float | None, flavor: str) -> None:
+        super().__init__(inner)
+        for what, limit in (("norm", norm), ("value", value)):
+            if limit is not None and not limit > 0:
+                raise ArgumentError(f"clipped: {what} must be positive, not {limit}")
+        self.norm, self.value, self.clipping = norm, value, flavor
+
+    def __repr__(self) -> str:
+        limits = [f"{n}={v!r}" for n, v in (("norm", self.norm), ("value", self.value)) if v is not None]
+        return f"clipped({', '.join([repr(self.inner), *limits])})"
+
+    def formula(self) -> list[str]:
+        lines = []
+        if self.norm is not None:
+            more = " + 1e-06" if self.clipping == "torch" else ""
+            lines.append(f"g ← g*minimum(1, {self.norm}/(‖g‖{more})), ‖g‖ over all parameters")
+        if self.value is not None:
+            lines.append(f"g ← clip(g, -{self.value}, {self.value})")
+        return lines
+
+    def update(
+        self,
+        grads: Any,
+        state: State,
+        params: Any,
+        *,
+        value: float | None = None,
+        fun: Callable[[Any], Any] | None = None,
+        in_place: bool = False,
+    ) -> tuple[Any, State]:
+        if self.norm is not None:
+            grads = clip_by_norm(grads, self.norm, flavor=self.clipping)
+        if self.value is not None:
+            grads = clip_by_value(grads, self.value)
+        return self.inner.update(grads, state, params, value=value, fun=fun, in_place=in_place)
+
+
+class Accumulated(Wrapped):
+    """One update in so many calls, with the mean of their gradients; `count` of the state counts calls."""
+
+    def __init__(self, inner: Optimizer, every: int) -> None:
+        super().__init__(inner)
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ArgumentError(f"accumulated: every is a whole number of calls, at least 1, not {every!r}")
+        self.every = every
+
+    def __repr__(self) -> str:
+        return f"accumulated({self.inner!r}, every={self.every})"
+
+    def formula(self) -> list[str]:
+        return [f"g ← the mean of {self.every} calls' g"]
+
+    def init(self, params: Any) -> State:
+        zeros = [np.zeros(np.shape(leaf), leaf.dtype) for _, leaf in checked_leaves(params, "params")]
+        total = optree.tree_unflatten(flatten(params)[1], zeros)
+        return State(0, {"total": total, "inner": self.inner.init(params)})
+
+    def rate(self, state: State) -> float:
+        return self.inner.rate(state.slots["inner"])
+
+    def watch(self, state: State, value: float) -> State:
+        return replace(state, slots={**state.slots, "inner": self.inner.watch(state.slots["inner"], value)})
+
+    def update(
+        self,
+        grads: Any,
+        state: State,
+        params: Any,
+        *,
+        value: float | None = None,
+        fun: Callable[[Any], Any] | None = None,
+        in_place: bool = False,
+    ) -> tuple[Any, State]:
+        structure = flatten(params)[1]
+        slopes = matching_leaves(grads, structure, checked_leaves(params, "params"), "grads")
+        sums = [t + g for t, g in zip(flatten(state.slots["total"])[0], slopes, strict=True)]
+        inner, count = state.slots["inner"], state.count + 1
+        if count % self.every == 0:
+            mean = optree.tree_unflatten(structure, [(s / self.every).astype(s.dtype) for s in sums])
+            params, inner = self.inner.update(mean, inner, params, value=value, fun=fun, in_place=in_place)
+            sums = [np.zeros_like(s) for s in sums]
+        total = optree.tree_unflatten(structure, sums)
+        return params, State(count, {"total": total, "inner": inner})
+
+
+def clipped(
+    optimizer: Optimizer, *, norm: float | None = None, value: float | None = None, flavor: str = "optax"
+) -> Optimizer:
+    """The optimiser with its gradients clipped first: by their norm over all parameters (`clip_by_norm`, whose flavor it is), by value.
+
+    Raises ArgumentError for limits that are not positive.
+    """
+    return Clipped(optimizer, norm, value, flavor)
+
+
+def accumulated(optimizer: Optimizer, every: int) -> Optimizer:
+    """The optimiser updating at every so many-th call, with the mean of the gradients since (row B3 of the lectures).
+
+    With losses that are means over micro-batches of one size that is the large batch's step, to round-off. (`fit(accumulate=…)` weighs
+    micro-batches of different sizes.)
+    """
+    return Accumulated(optimizer, every)
