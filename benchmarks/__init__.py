@@ -33,6 +33,8 @@ WORKLOADS = {
     "p15": "p15_lenet",
     "p16": "p16_sparse_hessian",
     "p17": "p17_long_scan",
+    "p18": "p18_optimizer_step",
+    "p19": "p19_training_epoch",
 }
 
 

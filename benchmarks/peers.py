@@ -24,7 +24,7 @@ import numpy as np
 from .harness import Contestant, Run, UnavailableError
 
 #: tools that diffkit is measured against, by the name of their package; ctypes calls C++ that is written by hand
-TOOLS = ("jax", "torch", "heyoka", "casadi", "autograd", "sympy", "numpy", "ctypes")
+TOOLS = ("jax", "torch", "optax", "heyoka", "casadi", "autograd", "sympy", "numpy", "ctypes")
 
 #: points that NumPy-like tools work on at a time: temporaries stay in the second-level cache
 BLOCK = 16_384

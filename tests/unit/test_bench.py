@@ -330,7 +330,7 @@ def test_the_benchmarks_are_one_package_wherever_they_lie() -> None:
 def test_benchmarks_that_are_not_there_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import sys
 
-    monkeypatch.setattr("diffkit.cli.__file__", str(tmp_path / "diffkit" / "cli.py"))
+    monkeypatch.setattr("diffkit.__file__", str(tmp_path / "diffkit" / "__init__.py"))
     monkeypatch.delitem(sys.modules, "diffkit.benchmarks")
     with pytest.raises(ArgumentError, match="the benchmarks are neither in"):
         benchmarks()

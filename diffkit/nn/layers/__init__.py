@@ -1,0 +1,1 @@
+"""Functions of inputs and parameters, one idea a file."""

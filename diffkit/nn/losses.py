@@ -1,0 +1,146 @@
+"""Losses: of predictions and targets of one batch, under torch's conventions.
+
+reduction: "mean" or "sum" over everything, or "none", which keeps a loss an element (squared errors, binary cross-entropies) or an
+example (losses of classes). Targets are data: differentiate by parameters, and hand targets on as another argument.
+Raises ShapeError where shapes do not fit, ArgumentError for options that do not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..expr import functions as dk
+from ..expr.node import Expr
+from .arrays import as_array
+
+
+def squared_error(prediction: Any, target: Any, reduction: str = "mean") -> Any:
+    """(prediction − target)², of one shape; "mean" is over all elements (torch's mse_loss)."""
+    prediction, target = _pair("squared_error", prediction, target)
+    return _reduced("squared_error", dk.square(prediction - target), reduction)
+
+
+def binary_cross_entropy(probability: Any, target: Any, reduction: str = "mean") -> Any:
+    """−(t·log p + (1 − t)·log(1 − p)) of probabilities p and targets t in [0, 1], of one shape.
+
+    As in torch logarithms are at least −100, so that a wrong certainty costs 100 and not infinity; where that takes hold the
+    derivative is 0 (torch's is ±1e12 there). A p outside of [0, 1] gives NaN. From logits use binary_cross_entropy_with_logits,
+    which loses no digits.
+    """
+    p, t = _pair("binary_cross_entropy", probability, target)
+    never, surely = p == 0, p == 1
+    log_p = dk.where(never, -100.0, dk.maximum(dk.log(dk.where(never, 1.0, p)), -100.0))
+    log_q = dk.where(surely, -100.0, dk.log1p(dk.where(surely, 0.0, -p)))  # of the largest p below 1 still above −100
+    return _reduced("binary_cross_entropy", -(t * log_p + (1 - t) * log_q), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    logits: Any, target: Any, reduction: str = "mean", *, pos_weight: Any = 1.0
+) -> Any:
+    """binary_cross_entropy of sigmoid(logits), without overflow or cancellation: t·softplus(−z)·pos_weight + (1 − t)·softplus(z).
+
+    logits, target: of one shape, targets in [0, 1]. pos_weight: of the positive examples; broadcasts.
+    """
+    z, t = _pair("binary_cross_entropy_with_logits", logits, target)
+    loss = t * dk.softplus(-z) * pos_weight + (1 - t) * dk.softplus(z)
+    return _reduced("binary_cross_entropy_with_logits", loss, reduction)
+
+
+def softmax_cross_entropy(
+    logits: Any, target: Any, reduction: str = "mean", *, axis: int = -1, label_smoothing: float = 0.0
+) -> Any:
+    """−Σ y_k·log softmax(logits)_k over the classes, which lie along `axis` (torch's cross_entropy has them along axis 1).
+
+    target: integers, the shape of logits without `axis`, or weights y_k of the shape of logits, such as probabilities.
+    label_smoothing: α of (1 − α)·y + α/K. "mean" is over examples. Logits of any size lose no digits.
+    A label out of range is a ShapeError; in traced code −1 is the last class, as in every index.
+    """
+    name = "softmax_cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{name}: label_smoothing={label_smoothing} is not in [0, 1]")
+    z, y = _classes(name, logits, target, axis)
+    if not _is_labels(y):
+        if y.shape != z.shape:
+            raise ShapeError(f"{name}: logits of shape {z.shape} and weights of shape {y.shape}; {_REMEDY}")
+        if label_smoothing:
+            y = (1 - label_smoothing) * y + label_smoothing / z.shape[-1] * dk.sum(y, -1, keepdims=True)
+        below = z - _of_label(z, dk.argmax(y, -1))
+        return _reduced(name, dk.sum(y, -1) * dk.logsumexp(below, -1) - dk.sum(y * below, -1), reduction)
+    # counted from the label's own logit: where it is the largest, what is left of a small loss is exact
+    below = z - _of_label(z, _labels(name, y, z))
+    loss = dk.logsumexp(below, -1)
+    return _reduced(name, loss - label_smoothing * dk.mean(below, -1) if label_smoothing else loss, reduction)
+
+
+def multiclass_hinge(scores: Any, labels: Any, reduction: str = "mean", *, axis: int = -1, margin: float = 1.0) -> Any:
+    """Σ_{j≠y} max(0, s_j − s_y + margin) over the classes along `axis` (Weston and Watkins 1999).
+
+    labels: integers, the shape of scores without `axis`. torch's multi_margin_loss is this divided by the number of classes.
+    A score just at the margin has derivative 0, as relu at 0.
+    """
+    s, y = _classes("multiclass_hinge", scores, labels, axis)
+    if not _is_labels(y):
+        raise DtypeError(
+            f"multiclass_hinge: labels are integers, not {y.dtype}; astype('int64') makes integers of them"
+        )
+    y = _labels("multiclass_hinge", y, s)
+    label = dk.expand_dims(y, -1)
+    own = np.arange(s.shape[-1]) == dk.where(label < 0, label + s.shape[-1], label)
+    return _reduced(
+        "multiclass_hinge", dk.sum(dk.where(own, 0.0, dk.relu(s - _of_label(s, y) + margin)), -1), reduction
+    )
+
+
+# ---- arguments ----------------------------------------------------------------------------------------------------
+_REMEDY = "the target holds integer labels, of the shape of the logits without the axis of classes, or weights of their whole shape"
+
+
+def _pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
+    """Two of one shape: (n,) against (n, 1) would broadcast to (n, n) and be wrong in silence."""
+    x, y = as_array(prediction), as_array(target)
+    if x.shape != y.shape:
+        raise ShapeError(
+            f"{name}: predictions of shape {x.shape} and targets of shape {y.shape}; reshape one to the other's"
+        )
+    return x, y
+
+
+def _classes(name: str, scores: Any, target: Any, axis: int) -> tuple[Any, Any]:
+    """Scores with the classes along the last axis, and the target likewise."""
+    s, y = as_array(scores), as_array(target)
+    if not s.ndim:
+        raise ShapeError(f"{name}: shape () has no axis of classes")
+    if not -s.ndim <= axis < s.ndim:
+        raise ShapeError(f"{name}: axis {axis} is out of range for shape {s.shape}")
+    return dk.moveaxis(s, axis, -1), dk.moveaxis(y, axis, -1) if y.shape == s.shape and not _is_labels(y) else y
+
+
+def _is_labels(target: Any) -> bool:
+    return np.dtype(target.dtype).kind in "iu"
+
+
+def _labels(name: str, y: Any, scores: Any) -> Any:
+    if y.shape != scores.shape[:-1]:
+        raise ShapeError(
+            f"{name}: {scores.shape} classes along the last axis, and labels of shape {y.shape}; {_REMEDY}"
+        )
+    if not isinstance(y, Expr) and y.size and not 0 <= y.min() <= y.max() < scores.shape[-1]:
+        wrong = y[(y < 0) | (y >= scores.shape[-1])].flat[0]
+        raise ShapeError(f"{name}: label {wrong} is out of range for {scores.shape[-1]} classes, counted from 0")
+    return y
+
+
+def _of_label(scores: Any, labels: Any) -> Any:
+    """The score of each example's label, shape (..., 1)."""
+    return dk.take_along_axis(scores, dk.expand_dims(labels, -1), -1)
+
+
+def _reduced(name: str, losses: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return losses
+    if reduction not in ("mean", "sum"):
+        raise ArgumentError(f"{name}: reduction={reduction!r} is not known; choose 'mean', 'sum' or 'none'")
+    return dk.mean(losses) if reduction == "mean" else dk.sum(losses)
