@@ -20,8 +20,8 @@ _PLACES = {
     "Newton": ".second_order.newton",
     "BFGS": ".second_order.bfgs",
     "LBFGS": ".second_order.lbfgs",
-    "minimize": ".minimize",
-    "least_squares": ".least_squares",
+    "minimize": ".minimizing.minimize",
+    "least_squares": ".squares.solve",
     "EarlyStopping": ".stopping",
     "fit": ".fitting.fit",
 }
