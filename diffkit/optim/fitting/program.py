@@ -1,0 +1,214 @@
+"""A loss as programs: traced once a shape of batch; its gradient is written into buffers that stay from step to step."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, update_wrapper
+from typing import Any
+
+import numpy as np
+import optree
+
+from ...engines.engine import differentiable_tape, filled
+from ...engines.reverse import Sweep
+from ...errors import ArgumentError, TracingError
+from ...expr.collector import paused
+from ...expr.node import variable
+from ...expr.trace import flatten, going_on, is_traced, names_of, trace_call
+from ...machines import machine as find_machine
+from ...tape import Builder, Tape, record
+from ...tape.tidy import tidied
+from ...transforms.by_position import REMEMBERED, call_key
+from ...transforms.programs import check_scalar
+from ..first_order.base import aligned
+from .draws import Draws, generator
+
+#: gradients of all leaves lie in one array, each beginning where a vector in memory may
+ALIGNED = 8
+
+
+class Gradients:
+    """Arrays like the parameters, views of one array a dtype: what is done to all of them is one operation."""
+
+    def __init__(self, leaves: Sequence[np.ndarray]) -> None:
+        sizes = {leaf.dtype: 0 for leaf in leaves}
+        starts = []
+        for leaf in leaves:
+            starts.append(sizes[leaf.dtype])
+            sizes[leaf.dtype] += -(-leaf.size // ALIGNED) * ALIGNED
+        self.whole = {dtype: aligned((n,), dtype) for dtype, n in sizes.items()}
+        self.leaves = [
+            self.whole[leaf.dtype][at : at + leaf.size].reshape(leaf.shape)
+            for leaf, at in zip(leaves, starts, strict=True)
+        ]
+
+    def clear(self) -> None:
+        for array in self.whole.values():
+            array.fill(0)
+
+    def scale(self, factor: float) -> None:
+        for array in self.whole.values():
+            array *= array.dtype.type(factor)
+
+    def add(self, other: Gradients, factor: float) -> None:
+        for array, more in zip(self.whole.values(), other.whole.values(), strict=True):
+            array += more * array.dtype.type(factor)
+
+    def clip(self, most: float) -> None:
+        for array in self.whole.values():
+            np.clip(array, -most, most, out=array)
+
+    def norm(self) -> float:
+        """The Euclidean norm of all gradients; inf or NaN if and only if an entry is, or the norm itself is too large."""
+        total = sum(_squares(a.size, a.dtype.name)([a])[0] for a in self.whole.values() if a.size)
+        if 1e-280 < total < math.inf or not any(a.any() for a in self.whole.values()):
+            return math.sqrt(total)
+        largest = max(float(np.abs(a).max(initial=0)) for a in self.whole.values())  # squares left the range of doubles
+        if not 0 < largest < math.inf:
+            return largest
+        scaled = (a.astype(np.float64) / largest for a in self.whole.values())
+        return largest * math.sqrt(sum(float(np.sum(a * a)) for a in scaled))
+
+
+@lru_cache(maxsize=64)
+def _squares(size: int, dtype: str) -> Callable[..., Any]:
+    """The sum of squares of an array, in float64, by the machine: in one order at any number of threads, unlike BLAS."""
+    x = variable("x", (size,), dtype)
+    with paused():
+        total = np.sum(np.square(x.astype("float64")))  # type: ignore[attr-defined]
+    return find_machine("cpu").compile(record(total, [x])).point()  # type: ignore[attr-defined]
+
+
+@dataclass(eq=False)
+class _Program:
+    """A traced function on a machine: its results are written into `buffers`."""
+
+    run: Callable[..., Any]
+    #: dtypes of the batch's traced leaves as the tape declares them
+    dtypes: list[np.dtype]
+    draws: Draws
+    buffers: list[np.ndarray]
+    #: how many of the first buffers are what the function returned, and its structure
+    results: int
+    structure: Any
+
+    def __call__(self, params: Sequence[np.ndarray], batch: Sequence[Any], source: tuple[int, ...]) -> list[np.ndarray]:
+        values = [*params, *(np.asarray(b, d) for b, d in zip(batch, self.dtypes, strict=True))]
+        if len(self.draws):
+            numbers = self.draws.made(generator(*source))
+            values += [np.asarray(n, s.dtype) for n, s in zip(numbers, self.draws.inputs, strict=True)]
+        self.run(values, self.buffers)
+        return self.buffers
+
+
+class Loss:
+    """`loss(params, batch[, rng])` as programs for the shapes of batches that come.
+
+    gradients: where its gradient is written; None where the value alone is wanted, and then `rng` is None. metrics: further
+    functions of (params, batch), evaluated beside it. A call gives the value and the auxiliary result.
+    Raises ArgumentError for a result that is neither a scalar nor (scalar, aux), ShapeError for a loss that is not a scalar.
+    """
+
+    def __init__(
+        self, loss: Callable[..., Any], params: Any, machine: Any, gradients: Gradients | None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:  # fmt: skip
+        self.loss, self.params, self.gradients, self.metrics = loss, params, gradients, metrics or {}
+        self.machine = find_machine(machine)
+        self.leaves: list[np.ndarray] = flatten(params)[0]
+        self.takes_rng = _takes_rng(loss)
+        self.name = getattr(loss, "__name__", "the loss")
+        self._made: dict[tuple, _Program] = {}
+
+    def __call__(self, batch: Any, source: tuple[int, ...] = ()) -> tuple[float, Any]:
+        """(value, aux) of the parameters on a batch; `source`: the numbers that the draws are made from."""
+        key = call_key((batch,))
+        program = self._made.get(key) if key is not None else None
+        if program is None:
+            program = self._make(batch)
+            if key is not None:
+                while len(self._made) >= REMEMBERED:
+                    del self._made[next(iter(self._made))]
+                self._made[key] = program
+        items = [leaf for leaf in flatten(batch)[0] if is_traced(leaf)]
+        buffers = program(self.leaves, items, source)
+        if program.results == 1:
+            return float(buffers[0]), None
+        return float(buffers[0]), optree.tree_unflatten(program.structure, [b[()] for b in buffers[: program.results]])[
+            1
+        ]
+
+    def _make(self, batch: Any) -> _Program:
+        draws = Draws()
+        with going_on([draws.owner]):
+            traced = trace_call(self._called(draws), (self.params, batch))
+        foreign = [v for v in traced.captured if v.kind.kwargs["uid"] != draws.uid]
+        if foreign:
+            raise TracingError(
+                f"{self.name} depends on {foreign[0].name!r}, which has no value yet: fit runs on numbers"
+            )
+        if not optree.treespec_child(traced.structure, 0).is_leaf():
+            raise ArgumentError(
+                f"{self.name} returned a nest in the place of the loss; it returns a scalar, or (scalar, aux)"
+            )
+        check_scalar(traced.outputs[0].shape, f"the result of {self.name}")
+        tape, results = record(traced.outputs, [*traced.inputs, *draws.inputs]), len(traced.outputs)
+        if self.gradients is not None:
+            tape = _with_gradient(tape, len(self.leaves))
+        executable = self.machine.compile(tape)
+        kinds = [tape.kinds[o] for o in tape.outputs[:results]]
+        buffers = [np.empty(k.shape, "float64" if k.dtype == "weak" else k.dtype) for k in kinds]
+        buffers += [] if self.gradients is None else self.gradients.leaves
+        # of exactly these shapes and dtypes, so the shortest way there is will do
+        run = executable.point() if hasattr(executable, "point") else executable
+        dtypes = [np.dtype(v.dtype) for v in traced.inputs[len(self.leaves) :]]
+        return _Program(run, dtypes, draws, buffers, results, traced.structure)
+
+    def _called(self, draws: Draws) -> Callable[..., Any]:
+        """(value, aux) in any case, under the loss's own name and those of its parameters."""
+        rng = {"rng": draws if self.gradients is not None else None} if self.takes_rng else {}
+
+        def loss(params: Any, batch: Any) -> tuple[Any, Any]:
+            result = self.loss(params, batch, **rng)
+            if isinstance(result, tuple) and len(result) != 2:
+                raise ArgumentError(
+                    f"{self.name} returned a tuple of {len(result)}; it returns a scalar, or a pair (scalar, aux)"
+                )
+            value, aux = result if isinstance(result, tuple) else (result, ())
+            if self.metrics:
+                return value, {name: metric(params, batch) for name, metric in self.metrics.items()}
+            return value, aux if self.gradients is not None else ()
+
+        return update_wrapper(loss, self.loss) if hasattr(self.loss, "__name__") else loss
+
+    def first_nonfinite(self, gradients: Gradients) -> tuple[str, str] | None:
+        """("value" or "gradient", the parameter's name) of the first that is not finite; values are looked at first."""
+        names = names_of(self.params, "params")
+        for what, arrays in (("value", self.leaves), ("gradient", gradients.leaves)):
+            for name, array in zip(names, arrays, strict=False):
+                if not np.isfinite(array).all():
+                    return what, name
+        return None
+
+
+def _takes_rng(loss: Callable[..., Any]) -> bool:
+    try:
+        return "rng" in inspect.signature(loss).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_gradient(tape: Tape, count: int) -> Tape:
+    """Outputs followed by the adjoints of the first `count` inputs, of the first output alone; the others come along."""
+    with paused():
+        tape = differentiable_tape(tidied(tape))
+        builder = Builder.copy_of(tape)
+        inputs, loss = tape.inputs[:count], tape.outputs[0]
+        sweep = Sweep(builder, len(tape.kinds), inputs)
+        if tape.kinds[loss].dtype not in ("bool", "int64"):
+            sweep.seed(loss, filled(builder, 1.0, (), tape.kinds[loss].dtype))
+            sweep.run()
+        return tidied(builder.finish(tape.inputs, (*tape.outputs, *(sweep.result(i) for i in inputs))))
