@@ -38,7 +38,7 @@ _PLACES = {
     **dict.fromkeys(
         (
             "DiffkitError", "ParseError", "ShapeError", "DtypeError", "ArgumentError", "TracingError", "UnsupportedError",
-            "ExceededError", "OpError", "DataError",
+            "ExceededError", "OpError", "DataError", "NotFiniteError", "DivergedError", "CheckpointError",
         ),
         ".errors",
     ),

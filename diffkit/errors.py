@@ -86,7 +86,7 @@ def users_place() -> Place | None:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if module_of(frame.f_globals) == "diffkit.cli":
+        if (module_of(frame.f_globals) + ".").startswith("diffkit.cli."):
             return None
         if not _library(frame.f_globals):
             return Place.of(frame)
@@ -193,3 +193,22 @@ class OpError(LocatedError, ValueError):
 
 class DataError(DiffkitError, ValueError):
     """A file (corpus, tape) whose content cannot be used, with the line."""
+
+
+class NotFiniteError(DiffkitError, ValueError):
+    """A value or gradient that is NaN or infinite where a search must start."""
+
+
+class DivergedError(DiffkitError, ArithmeticError):
+    """A loss or gradient that is not finite. `step` and `epoch` (from 0), `parameter` (None if all are finite), and `fit`, the run
+    up to the last state that was good."""
+
+    def __init__(self, message: str, step: int, epoch: int, parameter: str | None, fit: Any) -> None:
+        super().__init__(message)
+        self.step, self.epoch, self.parameter, self.fit = step, epoch, parameter, fit
+
+
+class CheckpointError(DataError):
+    """A checkpoint that cannot be written or used. `fit`: the run so far, where there is one."""
+
+    fit: Any = None

@@ -19,7 +19,7 @@ from ..engines import check_engine
 from ..engines import engine as find_engine
 from ..engines.engine import gradient_only
 from ..engines.forward import tangent_tape
-from ..errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError
+from ..errors import ArgumentError, DtypeError, NotFiniteError, ShapeError, TracingError
 from ..expr.trace import flatten, is_traced, names_of, trace_call
 from ..machines import check_machine
 from ..machines import machine as find_machine
@@ -27,10 +27,6 @@ from ..tape import record
 from ..transforms import hessian, value_and_grad
 from ..transforms.arguments import bind_names, distinct_variables, expression_of, is_text_or_expr
 from ..transforms.programs import check_scalar
-
-
-class NotFiniteError(DiffkitError, ValueError):
-    """A value or gradient that is NaN or infinite where a search must start."""
 
 
 class Point(NamedTuple):

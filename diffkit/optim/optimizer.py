@@ -92,6 +92,11 @@ class Optimizer:
     def name(self) -> str:
         return type(self).__name__
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether every element has the same rule, of nothing but itself: parameters may then be laid side by side in any way."""
+        return False
+
     # ---- options ----
     def _chosen(self, learning_rate: Any, given: dict[str, Any]) -> dict[str, Any]:
         """All options of the flavor, with those given in place of its defaults."""

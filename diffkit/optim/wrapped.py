@@ -26,6 +26,12 @@ class Wrapped(Optimizer):
         self.machine, self.flavor, self.options = inner.machine, inner.flavor, inner.options
         self.learning_rate = inner.learning_rate
 
+    @property
+    def elementwise(self) -> bool:
+        return (
+            self.inner.elementwise
+        )  # (the norm that gradients are clipped by is that of all of them, however they lie)
+
     def init(self, params: Any) -> State:
         return self.inner.init(params)
 
@@ -130,7 +136,7 @@ class Accumulated(Wrapped):
 def clipped(
     optimizer: Optimizer, *, norm: float | None = None, value: float | None = None, flavor: str = "optax"
 ) -> Optimizer:
-    """The optimiser with its gradients clipped first: by their norm over all parameters (`clip_by_norm`, whose flavor it is), by value.
+    """The optimiser with its gradients clipped first: by their norm over all parameters (`clip_by_norm` has the flavors), by value.
 
     Raises ArgumentError for limits that are not positive.
     """
@@ -140,7 +146,7 @@ def clipped(
 def accumulated(optimizer: Optimizer, every: int) -> Optimizer:
     """The optimiser updating at every so many-th call, with the mean of the gradients since (row B3 of the lectures).
 
-    With losses that are means over micro-batches of one size that is the large batch's step, to round-off. (`fit(accumulate=…)` weighs
-    micro-batches of different sizes.)
+    With losses that are means over micro-batches of one size that is the large batch's step, to round-off. (`fit(accumulate=…)`
+    weighs micro-batches of different sizes.)
     """
     return Accumulated(optimizer, every)

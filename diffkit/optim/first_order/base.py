@@ -42,6 +42,10 @@ class FirstOrder(Optimizer):
         self.decay_mask = decay_mask
         self._steps: dict[tuple, Step] = {}
 
+    @property
+    def elementwise(self) -> bool:
+        return not self.whole and self.decay_mask is None
+
     # ---- what is in force ----
     def used(self) -> dict[str, str | float]:
         """The slots that these options need."""

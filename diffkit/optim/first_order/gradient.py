@@ -78,6 +78,10 @@ class SGD(FirstOrder):
     def looks_ahead(self) -> bool:
         return bool(self.options.get("nesterov") and self.options["momentum"] and self.flavor in _AHEAD)
 
+    @property
+    def elementwise(self) -> bool:
+        return super().elementwise and not self.looks_ahead
+
     @staticmethod
     def rule(s: Scope) -> None:
         if s.has("maximize"):

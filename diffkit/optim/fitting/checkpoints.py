@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import ArgumentError, DataError
-from .result import CheckpointError
+from ...errors import ArgumentError, CheckpointError, DataError
 
 MAGIC = b"diffkit checkpoint 1\n"
 DIGEST = 32

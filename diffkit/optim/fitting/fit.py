@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, CheckpointError
 from ..stopping import EarlyStopping
 from .batches import ArrayBatches, batches
 from .checkpoints import Checkpoints
 from .progress import Progress
-from .result import CheckpointError, Fit
+from .result import Fit
 from .run import Run
 from .validation import Best, Validation
 

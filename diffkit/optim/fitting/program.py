@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, update_wrapper
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
@@ -16,70 +15,14 @@ from ...engines.engine import differentiable_tape, filled
 from ...engines.reverse import Sweep
 from ...errors import ArgumentError, TracingError
 from ...expr.collector import paused
-from ...expr.node import variable
 from ...expr.trace import flatten, going_on, is_traced, names_of, trace_call
 from ...machines import machine as find_machine
 from ...tape import Builder, Tape, record
 from ...tape.tidy import tidied
 from ...transforms.by_position import REMEMBERED, call_key
 from ...transforms.programs import check_scalar
-from ..first_order.base import aligned
 from .draws import Draws, generator
-
-#: gradients of all leaves lie in one array, each beginning where a vector in memory may
-ALIGNED = 8
-
-
-class Gradients:
-    """Arrays like the parameters, views of one array a dtype: what is done to all of them is one operation."""
-
-    def __init__(self, leaves: Sequence[np.ndarray]) -> None:
-        sizes = {leaf.dtype: 0 for leaf in leaves}
-        starts = []
-        for leaf in leaves:
-            starts.append(sizes[leaf.dtype])
-            sizes[leaf.dtype] += -(-leaf.size // ALIGNED) * ALIGNED
-        self.whole = {dtype: aligned((n,), dtype) for dtype, n in sizes.items()}
-        self.leaves = [
-            self.whole[leaf.dtype][at : at + leaf.size].reshape(leaf.shape)
-            for leaf, at in zip(leaves, starts, strict=True)
-        ]
-
-    def clear(self) -> None:
-        for array in self.whole.values():
-            array.fill(0)
-
-    def scale(self, factor: float) -> None:
-        for array in self.whole.values():
-            array *= array.dtype.type(factor)
-
-    def add(self, other: Gradients, factor: float) -> None:
-        for array, more in zip(self.whole.values(), other.whole.values(), strict=True):
-            array += more * array.dtype.type(factor)
-
-    def clip(self, most: float) -> None:
-        for array in self.whole.values():
-            np.clip(array, -most, most, out=array)
-
-    def norm(self) -> float:
-        """The Euclidean norm of all gradients; inf or NaN if and only if an entry is, or the norm itself is too large."""
-        total = sum(_squares(a.size, a.dtype.name)([a])[0] for a in self.whole.values() if a.size)
-        if 1e-280 < total < math.inf or not any(a.any() for a in self.whole.values()):
-            return math.sqrt(total)
-        largest = max(float(np.abs(a).max(initial=0)) for a in self.whole.values())  # squares left the range of doubles
-        if not 0 < largest < math.inf:
-            return largest
-        scaled = (a.astype(np.float64) / largest for a in self.whole.values())
-        return largest * math.sqrt(sum(float(np.sum(a * a)) for a in scaled))
-
-
-@lru_cache(maxsize=64)
-def _squares(size: int, dtype: str) -> Callable[..., Any]:
-    """The sum of squares of an array, in float64, by the machine: in one order at any number of threads, unlike BLAS."""
-    x = variable("x", (size,), dtype)
-    with paused():
-        total = np.sum(np.square(x.astype("float64")))  # type: ignore[attr-defined]
-    return find_machine("cpu").compile(record(total, [x])).point()  # type: ignore[attr-defined]
+from .flat import Flat
 
 
 @dataclass(eq=False)
@@ -113,7 +56,7 @@ class Loss:
     """
 
     def __init__(
-        self, loss: Callable[..., Any], params: Any, machine: Any, gradients: Gradients | None,
+        self, loss: Callable[..., Any], params: Any, machine: Any, gradients: Flat | None,
         metrics: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:  # fmt: skip
         self.loss, self.params, self.gradients, self.metrics = loss, params, gradients, metrics or {}
@@ -184,7 +127,7 @@ class Loss:
 
         return update_wrapper(loss, self.loss) if hasattr(self.loss, "__name__") else loss
 
-    def first_nonfinite(self, gradients: Gradients) -> tuple[str, str] | None:
+    def first_nonfinite(self, gradients: Flat) -> tuple[str, str] | None:
         """("value" or "gradient", the parameter's name) of the first that is not finite; values are looked at first."""
         names = names_of(self.params, "params")
         for what, arrays in (("value", self.leaves), ("gradient", gradients.leaves)):

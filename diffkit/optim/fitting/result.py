@@ -1,4 +1,4 @@
-"""What a fit gives, and the errors that carry one."""
+"""What a fit gives."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from ...errors import DataError, DiffkitError
 
 
 @dataclass(eq=False)
@@ -66,18 +64,3 @@ class Fit:
 
 def _last(column: np.ndarray | None) -> float:
     return math.nan if column is None or not len(column) else float(column[-1])
-
-
-class DivergedError(DiffkitError, ArithmeticError):
-    """A loss or gradient that is not finite. `step` and `epoch` (from 0), `parameter` (None if all are finite), and `fit`, the run
-    up to the last state that was good."""
-
-    def __init__(self, message: str, step: int, epoch: int, parameter: str | None, fit: Fit) -> None:
-        super().__init__(message)
-        self.step, self.epoch, self.parameter, self.fit = step, epoch, parameter, fit
-
-
-class CheckpointError(DataError):
-    """A checkpoint that cannot be written or used. `fit`: the run so far, where there is one."""
-
-    fit: Fit | None = None

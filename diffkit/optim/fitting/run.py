@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...errors import ArgumentError, DataError
+from ...errors import ArgumentError, CheckpointError, DataError, DivergedError
 from ...expr.trace import flatten, names_of
-from ..first_order.base import aligned
 from ..optimizer import Optimizer, checked_leaves
 from .batches import LOSS, Batches
 from .checkpoints import Checkpoints, Content
 from .draws import generator
 from .examples import pieces, size
+from .flat import Flat
 from .history import History
-from .program import Gradients, Loss
-from .result import CheckpointError, DivergedError, Fit
+from .program import Loss
+from .result import Fit
 from .validation import Best, Validation
 
 #: columns of the history that auxiliary results cannot have
@@ -41,18 +41,19 @@ class Run:
         if not given:
             raise ArgumentError("params has no arrays")
         self.structure = flatten(params)[1]
-        self.leaves = [aligned(np.shape(leaf), np.asarray(leaf).dtype) for leaf in given]
+        self.flat = Flat(optree.tree_unflatten(self.structure, given))
+        self.leaves = self.flat.leaves
         copy_into(self.leaves, given)
         #: a nest like the parameters given
-        self.params = optree.tree_unflatten(self.structure, self.leaves)
+        self.params = self.flat.nest
         self.optimizer = optimizer
-        self.state = optimizer.init(self.params)
+        #: of all elements side by side, where the optimiser has the same rule for each
+        self.state = optimizer.init(self.flat.whole if optimizer.elementwise else self.params)
         self.batches, self.seed, self.accumulate = batches, seed, accumulate
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.function = loss
-        self.gradients = Gradients(self.leaves)
-        self.total = Gradients(self.leaves) if accumulate > 1 else self.gradients
-        self.grads = optree.tree_unflatten(self.structure, self.total.leaves)
+        self.gradients = Flat(self.params)
+        self.total = Flat(self.params) if accumulate > 1 else self.gradients
         self.program = Loss(loss, self.params, machine, self.gradients)
         self.history = History()
         self.validation: Validation | None = None
@@ -89,11 +90,7 @@ class Run:
             self._kept = self.step, [leaf.copy() for leaf in self.leaves], _copied(self.state)
         self._clip(norm)
         rate = self.optimizer.rate(self.state)
-        made, self.state = self.optimizer.update(
-            self.grads, self.state, self.params, fun=self._function(batch), in_place=True
-        )
-        if made is not self.params:
-            copy_into(self.leaves, flatten(made)[0])
+        self._step(batch)
         self.step += 1
         self.done += 1
         self._sum += self.loss * examples
@@ -102,6 +99,16 @@ class Run:
         if self.aux is not None:
             row.update(_scalars(self.aux))
         self.history.steps.add(row)
+
+    def _step(self, batch: Any) -> None:
+        """The optimiser's."""
+        update = self.optimizer.update
+        if self.optimizer.elementwise:
+            _, self.state = update(self.total.whole, self.state, self.flat.whole, in_place=True)
+            return
+        made, self.state = update(self.total.nest, self.state, self.params, fun=self._function(batch), in_place=True)
+        if made is not self.params:
+            copy_into(self.leaves, flatten(made)[0])
 
     def _gradient(self, batch: Any) -> tuple[float, Any]:
         """(loss, aux), the gradient in `total`."""
@@ -189,9 +196,14 @@ class Run:
         steps = self.step if steps is None else steps
         nest = lambda leaves: optree.tree_unflatten(self.structure, [leaf.copy() for leaf in leaves])
         return Fit(
-            nest(kept if restore else last), _copied(self.state), self.history.arrays(), nest(kept),
+            nest(kept if restore else last), self._state(), self.history.arrays(), nest(kept),
             steps if self.best.kept is None else self.best.step, self.epoch, steps, stopped, self.seconds,
         )  # fmt: skip
+
+    def _state(self) -> Any:
+        """A copy of the optimiser's state, as nests like params."""
+        copied = _copied(self.state)
+        return self.flat.opened_state(copied) if self.optimizer.elementwise else copied
 
     # ---- checkpoints ----
     def settings(self) -> dict[str, Any]:

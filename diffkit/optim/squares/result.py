@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..result import Path
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresResult:
-    """Named as SciPy names it. Vectors run over the elements of all unknowns in the order of `names`.
+    """Named as SciPy names it; fields are items too, ``result["x"]``. Vectors run over the elements of all unknowns in the order of `names`.
 
     Weights, where given, are in `fun`, `jac` and all that follows from them.
     """
@@ -67,6 +67,13 @@ class LeastSquaresResult:
         if len(self.names) > 20:
             lines.append(f"  … {len(self.names) - 20} more")
         return "\n".join(lines)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def keys(self) -> list[str]:
+        """The names of the fields."""
+        return [f.name for f in fields(self)]
 
     def in_order(self, names: Sequence[str]) -> LeastSquaresResult:
         """The same with `x` and `x_sd` as arrays, and all else, in this order of the names.

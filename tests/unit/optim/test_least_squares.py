@@ -378,3 +378,11 @@ def test_refused(change: dict, error: type, message: str) -> None:
         return
     with pytest.raises(error, match=message):
         solve(**change)
+
+
+def test_a_result_is_read_as_scipys_are() -> None:
+    found = dk.optim.least_squares(lambda p: p - 3.0, np.zeros(2))
+    np.testing.assert_allclose(found["x"], 3.0)
+    assert dict(found)["success"] is found.success
+    with pytest.raises(AttributeError):
+        found["nothing"]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, DiffkitError, DtypeError, ShapeError, TracingError
+from diffkit.errors import ArgumentError, DiffkitError, DtypeError, NotFiniteError, ShapeError, TracingError
 from diffkit.optim.minimizing.minimize import METHODS
-from diffkit.optim.objective import Layout, NotFiniteError, Objective
 from diffkit.optim.minimizing.through_scipy import KNOWN, flat_bounds
+from diffkit.optim.objective import Layout, Objective
 
 minimize = dk.optim.minimize
 NATIVE = list(METHODS)

@@ -18,10 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, DataError
+from diffkit.errors import ArgumentError, CheckpointError, DataError
 from diffkit.optim.fitting import checkpoints
 from diffkit.optim.fitting.checkpoints import read, write
-from diffkit.optim.fitting.result import CheckpointError
 
 SCRIPT = Path(__file__).with_name("run_killed.py")
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -281,7 +280,7 @@ def test_a_disk_that_is_really_full(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "try:\n"
         "    run(checkpoint=sys.argv[1], checkpoint_every=100)\n"
-        "except dk.optim.fitting.result.CheckpointError as problem:\n"
+        "except dk.CheckpointError as problem:\n"
         "    print('cannot', problem.fit.steps)\n"
     )
     done = subprocess.run(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, DataError, ShapeError, TracingError
-from diffkit.optim.fitting.program import Gradients, Loss
-from diffkit.optim.fitting.result import DivergedError
+from diffkit.errors import ArgumentError, DataError, DivergedError, ShapeError, TracingError
+from diffkit.optim.fitting.flat import Flat
+from diffkit.optim.fitting.program import Loss
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(50, 3))
@@ -104,7 +104,7 @@ def test_clipping():
 
 def test_norms_beyond_the_range_of_squares():
     leaves = [np.zeros(3), np.zeros((2, 2), np.float32), np.zeros(())]
-    g = Gradients(leaves)
+    g = Flat(leaves)
     assert g.norm() == 0
     g.leaves[0][...] = [3e200, 0, 4e200]
     assert g.norm() == pytest.approx(5e200)
@@ -297,7 +297,7 @@ def test_a_gradient_has_no_part_in_aux():
 
 def test_programs_by_shape():
     params = {"w": np.ones(3)}
-    gradients = Gradients([params["w"]])
+    gradients = Flat([params["w"]])
     program = Loss(lambda p, b: np.mean(b @ p["w"]), params, "cpu", gradients)
     for n in (4, 7, 4, 1):
         value, aux = program(np.ones((n, 3)))
