@@ -174,11 +174,8 @@ class Optimizer:
     # ---- updates ----
     def init(self, params: Any) -> State:
         """The state before the first update of parameters like these (a nest of float arrays)."""
-        leaves = checked_leaves(params, "params")
-        structure = flatten(params)[1]
-        slots = {
-            n: optree.tree_unflatten(structure, made) for n, made in self.start([leaf for _, leaf in leaves]).items()
-        }
+        given = Parameters.of(params)
+        slots = {n: given.like(made) for n, made in self.start(given.leaves).items()}
         return State(0, slots, self.learning_rate.start() if self.watches else {})
 
     def start(self, leaves: list[Any]) -> dict[str, list[Any]]:
@@ -232,41 +229,59 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and a == b)
 
 
-def checked_leaves(tree: Any, what: str) -> list[tuple[str, Any]]:
-    """(name, array) of every leaf, which must be floating-point; device arrays are left where they are."""
-    found = []
-    for name, leaf in zip(names_of(tree, what), flatten(tree)[0], strict=True):
-        if is_on_device(leaf):
-            array: Any = resident(leaf)
-        elif leaf is None:
-            raise DtypeError(f"{name} is None; leave what is not a parameter out of the nest")
-        else:
-            array = leaf = np.asarray(leaf)
-        if array.dtype not in (np.float32, np.float64):
-            raise DtypeError(
-                f"{name} has dtype {array.dtype}; an optimiser changes float64 or float32 (write 3.0 rather than 3)"
-            )
-        found.append((name, leaf))
-    return found
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def matching_leaves(tree: Any, structure: Any, params: list[tuple[str, Any]], what: str) -> list[Any]:
-    """Leaves of a nest that must be like the parameters: of the same structure, shapes and dtypes."""
-    leaves, own = flatten(tree)
-    if own != structure:
-        raise ArgumentError(f"{what} must be structured as params: {_difference(tree, params, what)}")
-    for leaf, (name, param) in zip(leaves, params, strict=True):
-        if np.shape(leaf) != np.shape(param):
-            raise ShapeError(f"{what} has shape {np.shape(leaf)} where {name} has {np.shape(param)}")
-    return leaves
+class Parameters(NamedTuple):
+    """A nest of parameters, taken apart."""
+
+    nest: Any
+    #: arrays, of floating-point numbers; those on a device are left where they are
+    leaves: list[Any]
+    structure: Any
+
+    @classmethod
+    def of(cls, nest: Any) -> Parameters:
+        """Raises DtypeError for a leaf that is something else."""
+        leaves, structure = flatten(nest)
+        checked = [
+            leaf if type(leaf) is np.ndarray and leaf.dtype in _FLOATS else _checked(leaf, nest, k)
+            for k, leaf in enumerate(leaves)
+        ]
+        return cls(nest, checked, structure)
+
+    def name(self, k: int) -> str:
+        return names_of(self.nest, "params")[k]
+
+    def matching(self, tree: Any, what: str) -> list[Any]:
+        """The leaves of another nest, which must be of the same structure and shapes."""
+        leaves, own = flatten(tree)
+        if own != self.structure:
+            raise ArgumentError(f"{what} must be structured as params: {self._difference(tree, what)}")
+        for k, (leaf, param) in enumerate(zip(leaves, self.leaves, strict=True)):
+            if np.shape(leaf) != param.shape:
+                raise ShapeError(f"{what} has shape {np.shape(leaf)} where {self.name(k)} has {np.shape(param)}")
+        return leaves
+
+    def like(self, leaves: list[Any]) -> Any:
+        return optree.tree_unflatten(self.structure, leaves)
+
+    def _difference(self, tree: Any, what: str) -> str:
+        """What the one nest has that the other has not."""
+        own, wanted = set(names_of(tree, "")), set(names_of(self.nest, ""))
+        missing, extra = sorted(wanted - own), sorted(own - wanted)
+        parts = [f"there is none for params{missing[0]}"] if missing else []
+        parts += [f"{what}{extra[0]} belongs to no parameter"] if extra else []
+        return "; ".join(parts) or "a dict, list or tuple stands where params has another kind of nest"
 
 
-def _difference(tree: Any, params: list[tuple[str, Any]], what: str) -> str:
-    """What the one nest has that the other has not."""
-    prefix = len("params")
-    own = {n[len(what) :] for n in names_of(tree, what)}
-    wanted = {n[prefix:] for n, _ in params}
-    missing, extra = sorted(wanted - own), sorted(own - wanted)
-    parts = [f"there is none for params{missing[0]}"] if missing else []
-    parts += [f"{what}{extra[0]} belongs to no parameter"] if extra else []
-    return "; ".join(parts) or "a dict, list or tuple stands where params has another kind of nest"
+def _checked(leaf: Any, nest: Any, k: int) -> Any:
+    name = lambda: names_of(nest, "params")[k]
+    if leaf is None:
+        raise DtypeError(f"{name()} is None; leave what is not a parameter out of the nest")
+    array: Any = resident(leaf) if is_on_device(leaf) else np.asarray(leaf)
+    if array.dtype not in _FLOATS:
+        raise DtypeError(
+            f"{name()} has dtype {array.dtype}; an optimiser changes float64 or float32 (write 3.0 rather than 3)"
+        )
+    return leaf if is_on_device(leaf) else array

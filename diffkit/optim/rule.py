@@ -23,7 +23,7 @@ from ..expr.node import Expr, topological, variable
 from ..machines import machine as find_machine
 from ..machines.protocol import Executable
 from ..ops import CONSTANT, VARIABLE
-from ..tape import record
+from ..tape import expressions, record
 
 #: names that are arrays in every rule
 PARAMETER, GRADIENT = "x", "g"
@@ -76,7 +76,7 @@ def _symbols(slots: Sequence[str], numbers: Sequence[str], shape: tuple[int, ...
 
 
 class Numbers:
-    """What all elements share, computed from the numbers by name: as arrays of no dims, of the elements' dtype."""
+    """What all elements share, computed from the numbers by name: an array, of the elements' dtype."""
 
     def __init__(self, roots: Sequence[Expr], dtype: str) -> None:
         self.dtype = np.dtype(dtype)
@@ -94,7 +94,7 @@ class Numbers:
                 self._operations.append((k, n.kind.op.numpy, [place[a] for a in n.args]))
         self._roots, self._size = [place[r] for r in roots], len(order)
 
-    def __call__(self, values: Mapping[str, float]) -> list[np.ndarray]:
+    def __call__(self, values: Mapping[str, float]) -> np.ndarray:
         found: list[Any] = [None] * self._size
         for k, name in self._names:
             found[k] = values[name]
@@ -103,7 +103,7 @@ class Numbers:
         with np.errstate(all="ignore"):
             for k, function, args in self._operations:
                 found[k] = function(*[found[a] for a in args])
-        return [np.asarray(found[r], self.dtype) for r in self._roots]
+        return np.array([found[r] for r in self._roots], self.dtype)
 
 
 class Step(NamedTuple):
@@ -120,7 +120,7 @@ def step(
 ) -> Step:  # fmt: skip
     """The rule for arrays of a core shape: () where it works element by element, and arrays are loop dims of its tape.
 
-    Its tape takes the parameter, the gradient, the slots and what is shared; it gives the parameter and the slots.
+    Its tape takes the parameter, the gradient, the slots and the array of what is shared; it gives the parameter and the slots.
     """
     given = _symbols(slots, numbers, shape, "float64")
     scope = Scope(given, on)
@@ -129,6 +129,12 @@ def step(
     arrays = _symbols(slots, (), shape, dtype)
     shared, rewritten = _shared(outputs, [given[n] for n in numbers], {given[n]: v for n, v in arrays.items()}, dtype)
     tape = record(rewritten, [*arrays.values(), *shared.values()], (PARAMETER, *slots))
+    together = variable("shared", (len(shared),), dtype)  # one argument in the place of many
+    tape = record(
+        expressions(tape, [*arrays.values(), *(together[k] for k in range(len(shared)))]),
+        [*arrays.values(), together],
+        (PARAMETER, *slots),
+    )
     return Step(Numbers(list(shared), dtype), find_machine(machine).compile(tape))
 
 

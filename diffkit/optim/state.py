@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import optree
@@ -18,9 +18,6 @@ class State:
     slots: dict[str, Any] = field(default_factory=dict)
     #: by name, numbers that a schedule which watches the loss keeps
     rate: dict[str, Any] = field(default_factory=dict)
-
-    def with_count(self, count: int) -> State:
-        return replace(self, count=count)
 
 
 optree.register_pytree_node(

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import optree
 
 from ..errors import ArgumentError
 from ..expr.trace import flatten
 from .clipping import clip_by_norm, clip_by_value
-from .optimizer import Optimizer, checked_leaves, matching_leaves
+from .optimizer import Optimizer, Parameters
 from .state import State
 
 
@@ -101,8 +100,8 @@ class Accumulated(Wrapped):
         return [f"g ← the mean of {self.every} calls' g"]
 
     def init(self, params: Any) -> State:
-        zeros = [np.zeros(np.shape(leaf), leaf.dtype) for _, leaf in checked_leaves(params, "params")]
-        total = optree.tree_unflatten(flatten(params)[1], zeros)
+        given = Parameters.of(params)
+        total = given.like([np.zeros(np.shape(leaf), leaf.dtype) for leaf in given.leaves])
         return State(0, {"total": total, "inner": self.inner.init(params)})
 
     def rate(self, state: State) -> float:
@@ -121,16 +120,15 @@ class Accumulated(Wrapped):
         fun: Callable[[Any], Any] | None = None,
         in_place: bool = False,
     ) -> tuple[Any, State]:
-        structure = flatten(params)[1]
-        slopes = matching_leaves(grads, structure, checked_leaves(params, "params"), "grads")
+        given = Parameters.of(params)
+        slopes = given.matching(grads, "grads")
         sums = [t + g for t, g in zip(flatten(state.slots["total"])[0], slopes, strict=True)]
         inner, count = state.slots["inner"], state.count + 1
         if count % self.every == 0:
-            mean = optree.tree_unflatten(structure, [(s / self.every).astype(s.dtype) for s in sums])
+            mean = given.like([(s / self.every).astype(s.dtype) for s in sums])
             params, inner = self.inner.update(mean, inner, params, value=value, fun=fun, in_place=in_place)
             sums = [np.zeros_like(s) for s in sums]
-        total = optree.tree_unflatten(structure, sums)
-        return params, State(count, {"total": total, "inner": inner})
+        return params, State(count, {"total": given.like(sums), "inner": inner})
 
 
 def clipped(

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-import optree
 
 from ...errors import ArgumentError
 from ...expr.trace import flatten
 from ...machines.resident import is_on_device, resident
 from ...transforms.arguments import plain
-from ..optimizer import Optimizer, checked_leaves, matching_leaves
+from ..optimizer import Optimizer, Parameters
 from ..rule import GRADIENT, PARAMETER, Rule, Scope, Step, formula, step
 from ..state import State
 
@@ -85,44 +84,43 @@ class FirstOrder(Optimizer):
         fun: Callable[[Any], Any] | None = None,
         in_place: bool = False,
     ) -> tuple[Any, State]:
-        structure = flatten(params)[1]
-        leaves = checked_leaves(params, "params")
-        slopes = matching_leaves(grads, structure, leaves, "grads")
+        given = Parameters.of(params)
+        slopes = given.matching(grads, "grads")
         slots = tuple(self.used())
         missing = [n for n in slots if n not in state.slots]
         if missing:
             raise ArgumentError(
                 f"the state is not one of {self!r}: it has no {missing[0]!r}; make one with init(params)"
             )
-        held = [matching_leaves(state.slots[n], structure, leaves, f"state.slots[{n!r}]") for n in slots]
+        held = [given.matching(state.slots[n], f"state.slots[{n!r}]") for n in slots]
         if value is not None:
             state = self.watch(state, value)
         values = {"t": float(state.count + 1), "lr": self.rate(state), **self._numbers_now(state)}
-        decays = self._decays(params, structure)
+        decays = self._decays(given)
         if in_place:
-            _check_own(leaves, [flatten(tree)[0] for tree in (params, *(state.slots[n] for n in slots))])
-        shared: dict[int, list[Any]] = {}
+            _check_own(given, [flatten(params)[0], *held])
+        shared: dict[int, np.ndarray] = {}
         changed = []
-        for k, ((_, x), g) in enumerate(zip(leaves, slopes, strict=True)):
+        for k, (x, g) in enumerate(zip(given.leaves, slopes, strict=True)):
             ready = self._step(x, decays is None or bool(decays[k]))
             if id(ready) not in shared:
                 shared[id(ready)] = ready.numbers(values)
             arrays = [x, g, *(h[k] for h in held)]
-            changed.append(ready.run([*arrays, *shared[id(ready)]], [x, *arrays[2:]] if in_place else None))
+            changed.append(ready.run([*arrays, shared[id(ready)]], [x, *arrays[2:]] if in_place else None))
         if in_place:
-            return params, state.with_count(state.count + 1)
-        nests = [optree.tree_unflatten(structure, [plain(c[i]) for c in changed]) for i in range(1 + len(slots))]
+            return params, State(state.count + 1, state.slots, state.rate)
+        nests = [given.like([plain(c[i]) for c in changed]) for i in range(1 + len(slots))]
         return nests[0], State(state.count + 1, dict(zip(slots, nests[1:], strict=True)), state.rate)
 
     def _numbers_now(self, state: State) -> dict[str, float]:
         return {n: float(v(state.count) if callable(v) else v) for n, v in self.numbers().items()}
 
-    def _decays(self, params: Any, structure: Any) -> list[Any] | None:
+    def _decays(self, given: Parameters) -> list[Any] | None:
         """Which leaves decay; None: all of them."""
         if self.decay_mask is None:
             return None
-        leaves, own = flatten(self.decay_mask(params) if callable(self.decay_mask) else self.decay_mask)
-        if own != structure:
+        leaves, own = flatten(self.decay_mask(given.nest) if callable(self.decay_mask) else self.decay_mask)
+        if own != given.structure:
             raise ArgumentError("decay_mask must be a nest like params, with True or False in the place of each array")
         return leaves
 
@@ -139,13 +137,13 @@ class FirstOrder(Optimizer):
         return found
 
 
-def _check_own(leaves: list[tuple[str, Any]], trees: list[list[Any]]) -> None:
+def _check_own(given: Parameters, trees: list[list[Any]]) -> None:
     """ArgumentError unless all that is to be written over can be."""
-    for k, (name, _) in enumerate(leaves):
-        for tree in trees:
-            if not is_on_device(tree[k]) and not (isinstance(tree[k], np.ndarray) and tree[k].flags.writeable):
+    for leaves in trees:
+        for k, leaf in enumerate(leaves):
+            if not (isinstance(leaf, np.ndarray) and leaf.flags.writeable) and not is_on_device(leaf):
                 raise ArgumentError(
-                    f"in_place: {name} is not a writable array; leave in_place out, or give copies: np.array(value)"
+                    f"in_place: {given.name(k)} is not a writable array; leave in_place out, or give copies: np.array(value)"
                 )
 
 

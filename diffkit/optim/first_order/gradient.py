@@ -10,7 +10,7 @@ import optree
 from ...errors import ArgumentError
 from ...expr.functions import where
 from ...expr.trace import flatten
-from ..optimizer import REQUIRED, Flavor, matching_leaves
+from ..optimizer import REQUIRED, Flavor, Parameters
 from ..rule import Scope
 from ..state import State
 from .base import FirstOrder
@@ -135,5 +135,5 @@ class SGD(FirstOrder):
         ahead = [x + (momentum * v).astype(v.dtype) for x, v in zip(leaves, velocity, strict=True)]
         point = optree.tree_unflatten(structure, ahead)
         slopes = gradient_of(fun)(point)
-        matching_leaves(slopes, structure, [("params", x) for x in ahead], "the gradient of fun")
+        Parameters.of(params).matching(slopes, "the gradient of fun")
         return slopes

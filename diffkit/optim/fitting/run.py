@@ -13,7 +13,7 @@ import optree
 
 from ...errors import ArgumentError, CheckpointError, DataError, DivergedError
 from ...expr.trace import flatten, names_of
-from ..optimizer import Optimizer, checked_leaves
+from ..optimizer import Optimizer, Parameters
 from .batches import LOSS, Batches
 from .checkpoints import Checkpoints, Content
 from .draws import generator
@@ -37,7 +37,7 @@ class Run:
         self, loss: Callable[..., Any], params: Any, optimizer: Optimizer, batches: Batches, *, seed: int, accumulate: int,
         clip_norm: float | None, clip_value: float | None, machine: Any,
     ) -> None:  # fmt: skip
-        given = [leaf for _, leaf in checked_leaves(params, "params")]
+        given = Parameters.of(params).leaves
         if not given:
             raise ArgumentError("params has no arrays")
         self.structure = flatten(params)[1]

@@ -66,7 +66,7 @@ def himmelblau() -> Facts:
     ]
     return Facts(
         lambda x: (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2,
-        (-0.5, -1.2),
+        (0.0, 0.0),
         0.0,
         minimisers,
         ((-5.5, 5.5), (-5.5, 5.5)),

@@ -53,6 +53,8 @@ class Run:
 
     def reached(self, tolerance: float, minimum: float) -> float:
         """Evaluations until f − f* ≤ tolerance·(f(start) − f*); infinite where it never was."""
+        if self.values[0] <= minimum:  # there was no way to go
+            return 0.0 if self.final <= minimum else math.inf
         with np.errstate(invalid="ignore"):
             near = self.values - minimum <= tolerance * (self.values[0] - minimum)
         return float(self.evaluations[np.argmax(near)]) if near.any() else math.inf

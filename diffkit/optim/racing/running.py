@@ -78,7 +78,12 @@ def run(track: Track, start: np.ndarray, optimizer: Optimizer, steps: int, rate:
             if at.norm == 0:
                 message = "the gradient is zero"
                 break
-            step = advance(at, done, NOISE * track.eps * abs(at.value), max(1, min(25, steps + 1 - track.cost)))
+            budget = max(1, min(25, steps + 1 - track.cost))
+            try:
+                step = advance(at, done, NOISE * track.eps * abs(at.value), budget)
+            except np.linalg.LinAlgError as problem:  # Newton's method, told to stop where the Hessian is indefinite
+                message = str(problem)
+                break
             if step.trouble:
                 if forget():
                     continue

@@ -10,9 +10,8 @@ import numpy as np
 import optree
 
 from ...errors import ArgumentError
-from ...expr.trace import flatten
 from ..objective import Layout, Objective, Point
-from ..optimizer import Optimizer, checked_leaves, matching_leaves
+from ..optimizer import Optimizer, Parameters
 from ..state import State
 from .line_search import Along, Search, Trial, along, strong_wolfe
 
@@ -101,7 +100,7 @@ class VectorOptimizer(Optimizer):
 
     # ---- the protocol of optimisers ----
     def init(self, params: Any) -> State:
-        checked_leaves(params, "params")
+        Parameters.of(params)
         memory = self.memory(Layout.of(params, "params").size)
         return State(0, memory, self.learning_rate.start() if self.watches else {})
 
@@ -115,8 +114,7 @@ class VectorOptimizer(Optimizer):
         or an expression or text where params is a dict by name; needed where a Hessian or a line search is. Its programs are kept
         as long as the same function comes. in_place: as in `Optimizer.update`. Raises ArgumentError where fun is missing.
         """
-        named = checked_leaves(params, "params")
-        matching_leaves(grads, flatten(params)[1], named, "grads")
+        Parameters.of(params).matching(grads, "grads")
         if fun is None and (self.evaluates or self.searches):
             raise ArgumentError(
                 f"{self.name} evaluates the function itself: give update(grads, state, params, fun=…), the function of params to "

@@ -15,7 +15,8 @@ from ..result import Path
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresResult:
-    """Named as SciPy names it; fields are items too, ``result["x"]``. Vectors run over the elements of all unknowns in the order of `names`.
+    """Named as SciPy names it; fields are items too, ``result["x"]``. Vectors run over the elements of all unknowns in the order
+    of `names`.
 
     Weights, where given, are in `fun`, `jac` and all that follows from them.
     """
