@@ -1,4 +1,4 @@
-"""P19: an epoch of Adam: a network 784-256-256-10 (ReLU, softmax cross-entropy) on 60,000 synthetic images, batches of 256, float32.
+"""P19: an epoch of Adam: a network 784-256-256-10 (ReLU or tanh, softmax cross-entropy) on 60,000 synthetic images, float32.
 
 Everything counts: shuffling, gathering the batches, gradients, updates. Every contestant starts from the same weights; the order of
 the images is its own, so answers are compared by the mean loss of the first epoch.
@@ -37,13 +37,15 @@ def generate(
     return params, (x, np.eye(sizes[-1], dtype=np.float32)[labels])
 
 
-def diffkit_run(params: Any, data: Any, batch: int) -> Run:
+def diffkit_run(params: Any, data: Any, batch: int, activation: str) -> Run:
     import diffkit as dk
+
+    act = getattr(dk, activation)
 
     def loss(params: Any, batch: Any) -> Any:
         h, targets = batch
         for layer in params[:-1]:
-            h = dk.relu(h @ layer["w"] + layer["b"])
+            h = act(h @ layer["w"] + layer["b"])
         z = h @ params[-1]["w"] + params[-1]["b"]
         return dk.mean(dk.logsumexp(z, -1) - dk.sum(targets * z, -1))
 
@@ -56,7 +58,7 @@ def diffkit_run(params: Any, data: Any, batch: int) -> Run:
     return run
 
 
-def torch_run(params: Any, data: Any, batch: int, **how: bool) -> Run:
+def torch_run(params: Any, data: Any, batch: int, activation: str, **how: bool) -> Run:
     import torch
 
     x, targets = (torch.from_numpy(d) for d in data)
@@ -69,7 +71,7 @@ def torch_run(params: Any, data: Any, batch: int, **how: bool) -> Run:
             with torch.no_grad():
                 made.weight.copy_(torch.from_numpy(layer["w"].T))
                 made.bias.copy_(torch.from_numpy(layer["b"]))
-            layers += [made, torch.nn.ReLU()]
+            layers += [made, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[activation]()]
         model = torch.nn.Sequential(*layers[:-1])
         optimizer = torch.optim.Adam(model.parameters(), RATE, **how)
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
@@ -85,7 +87,7 @@ def torch_run(params: Any, data: Any, batch: int, **how: bool) -> Run:
     return run
 
 
-def optax_run(params: Any, data: Any, batch: int) -> Run:
+def optax_run(params: Any, data: Any, batch: int, activation: str) -> Run:
     import jax
     import optax
 
@@ -94,7 +96,7 @@ def optax_run(params: Any, data: Any, batch: int) -> Run:
 
     def loss(params: Any, h: Any, targets: Any) -> Any:
         for layer in params[:-1]:
-            h = jax.nn.relu(h @ layer["w"] + layer["b"])
+            h = getattr(jax.nn, activation)(h @ layer["w"] + layer["b"])
         z = h @ params[-1]["w"] + params[-1]["b"]
         return optax.softmax_cross_entropy(z, targets).mean()
 
@@ -120,26 +122,26 @@ def optax_run(params: Any, data: Any, batch: int) -> Run:
     return run
 
 
-def contestants(params: Any, data: Any, batch: int) -> list[Contestant]:
+def contestants(params: Any, data: Any, batch: int, activation: str) -> list[Contestant]:
     torch = [("fused", {"fused": True}), ("foreach", {"foreach": True})]
     return [
-        *own(lambda: diffkit_run(params, data, batch), "dk.optim.fit", [("auto", None)]),
+        *own(lambda: diffkit_run(params, data, batch, activation), "dk.optim.fit", [("auto", None)]),
         *(
             peer(
-                "torch", f"PyTorch, Adam {name}", "eager, Linear and ReLU, index_select of the batch, all threads",
-                lambda how=how: torch_run(params, data, batch, **how), prepare=torch_threads(),
+                "torch", f"PyTorch, Adam {name}", "eager, Linear, index_select of the batch, all threads",
+                lambda how=how: torch_run(params, data, batch, activation, **how), prepare=torch_threads(),
             )
             for name, how in torch
         ),
-        peer("optax", "JAX with Optax", "the step jitted, buffers donated", lambda: optax_run(params, data, batch)),
+        peer("optax", "JAX with Optax", "the step jitted, buffers donated", lambda: optax_run(params, data, batch, activation)),
     ]  # fmt: skip
 
 
 def run(bench: Bench) -> None:
     sizes, images, batch = CASES[bench.size]
     params, data = generate(sizes, images)
-    shown = f"{TITLE}, {'-'.join(map(str, sizes))}, {images:,} images, batch {batch}, float32"
-    table = bench.table(shown, contestants(params, data, batch), per="epoch", tolerance=TOLERANCE)
-    mine = table.figure("diffkit, auto")
-    torch = table.best(lambda r: r.tool == "torch")
-    bench.claim("diffkit ÷ PyTorch", ratio(mine, torch), 1.0)
+    for activation in ("relu", "tanh"):
+        shown = f"{TITLE}, {'-'.join(map(str, sizes))}, {activation}, {images:,} images, batch {batch}, float32"
+        table = bench.table(shown, contestants(params, data, batch, activation), per="epoch", tolerance=TOLERANCE)
+        torch = table.best(lambda r: r.tool == "torch")
+        bench.claim(f"{activation}: diffkit ÷ PyTorch", ratio(table.figure("diffkit, auto"), torch), 1.0)

@@ -106,6 +106,8 @@ def follow(kind: Kind, operands: Sequence[Kind], lane: Sequence[int | None], n: 
         )
     if name == "overlap_add":
         return (axis, False, read) if kind.shape[axis : axis + 1] == (n,) and axis < _leading(kind) else None
+    if name == "transpose":  # (what `_moved` would find, from large arrays)
+        return [a % len(operand.shape) for a in kind.kwargs["axes"]].index(axis), False, read
     if family == "movement":
         moved = _moved(kind.op.numpy, kind.kwargs, operand.shape, axis)
         return None if moved is None else (moved, False, read)
