@@ -23,7 +23,7 @@ from ..expr.node import Expr, topological, variable
 from ..machines import machine as find_machine
 from ..machines.protocol import Executable
 from ..ops import CONSTANT, VARIABLE
-from ..tape import expressions, record
+from ..tape import Tape, expressions, record
 
 #: names that are arrays in every rule
 PARAMETER, GRADIENT = "x", "g"
@@ -110,6 +110,7 @@ class Step(NamedTuple):
     """A rule made ready: `numbers` gives what all elements share, `run` does the rest."""
 
     numbers: Numbers
+    tape: Tape
     run: Executable
 
 
@@ -135,7 +136,7 @@ def step(
         [*arrays.values(), together],
         (PARAMETER, *slots),
     )
-    return Step(Numbers(list(shared), dtype), find_machine(machine).compile(tape))
+    return Step(Numbers(list(shared), dtype), tape, find_machine(machine).compile(tape))
 
 
 def _shared(

@@ -146,3 +146,16 @@ def test_interpreter(generation):
     found = checked(compiled_interpreter(tape, generation), generation)
     assert (found.stack, found.spilled) == (0, 0)
     assert found.registers <= OPERATION_REGISTERS
+
+
+RULES = [
+    (cls, flavor)
+    for cls in (dk.optim.SGD, dk.optim.AdaGrad, dk.optim.AdaDelta, dk.optim.RMSProp, dk.optim.Adam, dk.optim.AdamW)
+    for flavor in cls.flavors
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("cls", "flavor"), RULES, ids=[f"{c.__name__}-{f}" for c, f in RULES])
+def test_steps_of_optimisers(cls, flavor, dtype):
+    check_operation(cls(0.1, flavor=flavor).tape(dtype), GENERATIONS[-1])

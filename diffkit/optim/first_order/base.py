@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...expr.trace import flatten
 from ...machines.resident import is_on_device, resident
+from ...tape import Tape
 from ...transforms.arguments import plain
 from ..optimizer import Optimizer, Parameters
 from ..rule import GRADIENT, PARAMETER, Rule, Scope, Step, formula, step
@@ -67,6 +68,14 @@ class FirstOrder(Optimizer):
     def formula(self) -> list[str]:
         names = ("t", "lr", *self.numbers())
         return formula(type(self).rule, tuple(self.used()), names, self.on(), self.whole)
+
+    def tape(self, dtype: str = "float64", shape: tuple[int, ...] = ()) -> Tape:
+        """The tape of an update: of one element, or of a whole array of this shape where the rule takes norms.
+
+        Its inputs are the parameter, the gradient, what is remembered, and the numbers that all elements share; its outputs the
+        parameter and what is remembered.
+        """
+        return self._step(np.zeros(shape, dtype), True).tape
 
     # ---- the protocol ----
     def start(self, leaves: list[Any]) -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,12 @@ class Run:
         return float(self.evaluations[np.argmax(near)]) if near.any() else math.inf
 
 
+def middle(runs: Sequence[Run]) -> Run:
+    """The run whose end is the median: of an even number the lower of the two in the middle."""
+    ends = sorted(runs, key=lambda r: r.final)
+    return ends[(len(ends) - 1) // 2]
+
+
 @dataclass(frozen=True)
 class Try:
     """A learning rate of the grid, and the loss that it led to (the median over seeds)."""
@@ -93,8 +99,7 @@ class Entrant:
     @property
     def shown(self) -> Run:
         """The run that pictures show: the one whose end is the median."""
-        ends = sorted(self.runs, key=lambda r: r.final)
-        return ends[(len(ends) - 1) // 2]
+        return middle(self.runs)
 
 
 @dataclass(frozen=True)

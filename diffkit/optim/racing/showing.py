@@ -44,6 +44,9 @@ def remark(e: Entrant) -> str:
         words.append("at the minimum" if e.reached[TOLERANCES[-1]] is not None else f"stopped: {e.message}")
     elif e.state == "diverged":
         words.append(f"diverged: {e.message}" if e.message else "diverged: ended higher than it began")
+    bad = sum(r.state == "diverged" for r in e.runs)
+    if bad and e.state != "diverged":
+        words.append(f"{bad} of {len(e.runs)} seeds diverged")
     lost = sum(t.state == "diverged" for t in e.tries)
     if lost and len(e.tries) > 1:
         words.append(f"{lost} of {len(e.tries)} rates diverged")

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ArgumentError, NotFiniteError, ShapeError
 from .contestants import USUAL, Contestant, contestants
 from .problems import Problem, problem
-from .result import TOLERANCES, Entrant, RaceResult, Run, Try
+from .result import TOLERANCES, Entrant, RaceResult, Run, Try, middle
 from .running import Track, run
 
 #: learning rates that are tried by default: half decades from 10⁻⁴ to 10^½
@@ -129,13 +129,13 @@ def _entrant(c: Contestant, tries: list[tuple[float | None, list[Run]]], least: 
         formula=str(c.make(rate if c.tuned else None)),
         rate=rate,
         at_edge=c.tuned and len(rates) > 1 and rate in (rates[0], rates[-1]),
-        tries=tuple(Try(r, _final(rr), _worst_state(rr), _message(rr)) for r, rr in tries),
+        tries=tuple(Try(r, _final(rr), middle(rr).state, middle(rr).message) for r, rr in tries),
         runs=tuple(runs),
         final=_final(runs),
-        state=_worst_state(runs),
+        state=middle(runs).state,
         reached={t: None if math.isinf(n) else math.ceil(n) for t, n in reached.items()},
         seconds=median(r.seconds for r in runs),
-        message=_message(runs),
+        message=middle(runs).message,
     )
 
 
@@ -151,19 +151,10 @@ def _rank(runs: Sequence[Run], least: float) -> tuple[float, ...]:
 
 
 def _final(runs: Sequence[Run]) -> float:
-    return _median([r.final for r in runs])
+    return middle(runs).final
 
 
 def _median(values: Sequence[float]) -> float:
     """The lower of the two in the middle where there are two, so that no value is made up of infinity."""
     ordered = sorted(math.inf if math.isnan(v) else v for v in values)
     return float(ordered[(len(ordered) - 1) // 2])
-
-
-def _worst_state(runs: Sequence[Run]) -> str:
-    states = [r.state for r in runs]
-    return next(s for s in ("diverged", "stopped", "ran") if s in states)
-
-
-def _message(runs: Sequence[Run]) -> str:
-    return next((r.message for r in runs if r.message), "")
