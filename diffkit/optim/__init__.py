@@ -24,6 +24,7 @@ _PLACES = {
     "least_squares": ".squares.solve",
     "EarlyStopping": ".stopping",
     "fit": ".fitting.fit",
+    "race": ".racing",
     "Fit": ".fitting.result",
 }
 __all__ = [*_PLACES, "schedules"]

@@ -1,4 +1,5 @@
-"""Reports: a corpus of formulas through all engines as HTML, Markdown and JSON; pages of a single comparison, and of checks."""
+"""Reports: a corpus of formulas through all engines as HTML, Markdown and JSON; pages of a single comparison, of checks,
+races, and the lectures."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ _PLACES = {
     "checks_index": ".checks",
     "index_row": ".checks",
     "page_name": ".checks",
+    "race_html": ".race",
+    "write_race": ".race",
 }
 __all__ = list(_PLACES)
 

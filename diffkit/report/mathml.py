@@ -40,7 +40,8 @@ def _tidy(part: ElementTree.Element) -> None:
         if getattr(part, slot):
             setattr(part, slot, html.unescape(getattr(part, slot)))
     for attribute in _DEFAULTS:
-        part.attrib.pop(attribute, None)
+        if part.get(attribute) != "false":  # as of parentheses that are not to grow
+            part.attrib.pop(attribute, None)
     letters = list(part)
     if part.tag == "mrow" and len(letters) > 1 and letters[0].get("mathvariant") == "normal" and all(
         c.tag in ("mi", "mn") and not len(c) and (c.tag == "mn" or c.get("mathvariant") == "normal") for c in letters

@@ -17,6 +17,7 @@ ROOT = Path(diffkit.__file__).parent
 LAYERS = [
     {"cli"},
     {"report"},
+    {"lectures"},
     {"doctor"},
     {"compare"},
     {"check"},
@@ -41,6 +42,7 @@ SHORTHAND = {
     ("expr.scan", "tape"),
     ("compare.result", "report"),
     ("check.gradients.result", "report"),
+    ("optim.racing.result", "report"),
     ("check.running.writing", "report"),
     ("check.pytest_plugin", "report"),
     ("tape.tape", "transforms"),

@@ -140,6 +140,12 @@ class RaceResult:
         )
         return said
 
+    def to_html(self, path: Any) -> None:
+        """Write a page: contours with the paths, curves, a moving picture, tables."""
+        from ...report.race import write_race
+
+        write_race(path, self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; numbers that are not finite are None."""
         p = self.problem

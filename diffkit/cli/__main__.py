@@ -1,0 +1,5 @@
+"""`python -m diffkit.cli`."""
+
+from . import main
+
+main()

@@ -1,0 +1,132 @@
+"""The gallery of the lectures in a browser: keys, colours, widths. Needs Playwright and Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from diffkit.lectures import all_rows, run_row
+from diffkit.report.lectures import Gallery
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+CHROMIUM = os.environ.get("DIFFKIT_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+#: quick ones; B4 has level lines, B14 a table with words
+RUN = ("B3", "B4", "B5", "E2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lectures")
+    gallery = Gallery(folder)
+    for row in all_rows():
+        if row.id in RUN:
+            gallery.add(run_row(row))
+    gallery.finish()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser, folder):
+    """Open a page; afterwards it must have been silent and have asked for nothing."""
+    contexts, complaints, requests = [], [], []
+
+    def opened(name="b4.html", width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"file://{folder / name}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith((f"file://{folder}", "data:"))] == []
+
+
+def test_arrow_keys_lead_to_the_neighbours(visit):
+    page = visit()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/b5.html")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/b4.html")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/b3.html")
+    page.keyboard.press("Alt+ArrowDown")
+    assert page.url.endswith("b3.html")
+
+
+def test_index_has_a_tick_a_row_and_leads_there(visit):
+    page = visit("index.html")
+    ticked = page.locator(".rows a", has=page.locator(".badge.ok"))
+    assert [text.split()[0] for text in ticked.all_inner_texts()] == list(RUN)
+    assert page.locator(".rows a").count() == len(all_rows())
+    ticked.first.click()
+    page.wait_for_url("**/b3.html")
+    assert "Gradient accumulation" in page.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_pages_do_not_scroll_sideways(visit, width):
+    for name in ("index.html", *(f"{r.lower()}.html" for r in RUN)):
+        page = visit(name, width=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_curves_and_words_stand_out(visit, scheme):
+    page = visit("b4.html", scheme=scheme)
+    contrast = """() => {
+      const linear = (v) => v / 255 <= .03928 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
+      const rgb = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number).map(linear);
+      const light = (c) => { const [r, g, b] = rgb(c); return .2126 * r + .7152 * g + .0722 * b; };
+      const back = light(getComputedStyle(document.querySelector('.card')).backgroundColor);
+      const against = (c) => { const own = light(c); return (Math.max(own, back) + .05) / (Math.min(own, back) + .05); };
+      const svg = document.querySelector('.charts svg'), curves = [...Array(8).keys()].map((k) => {
+        const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+        path.setAttribute('class', `s${k}`); svg.append(path);
+        return against(getComputedStyle(path).stroke);
+      });
+      const words = ['.claims li', '.legend span', 'figcaption', '.code .kw', '.code .str', '.code .com', '.tick'];
+      return [Math.min(...curves), Math.min(...words.map((s) => against(getComputedStyle(document.querySelector(s)).color)))];
+    }"""
+    curves, words = page.evaluate(contrast)
+    assert curves >= 3 and words >= 4.5
+
+
+def test_charts_are_drawn_within_their_axes(visit):
+    page = visit("b4.html")
+    assert page.locator(".charts figure").count() == 3
+    assert page.locator(".charts path.level").count() > 5
+    frame, inner = (
+        page.locator(".charts figure").first.bounding_box(),
+        page.locator(".charts svg.fig > svg").first.bounding_box(),
+    )
+    assert inner["x"] >= frame["x"] and inner["x"] + inner["width"] <= frame["x"] + frame["width"]
+
+
+def test_without_script_everything_can_be_read(browser, folder):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"file://{folder / 'b4.html'}")
+    assert page.locator("h1").inner_text() == "Momentum"
+    assert page.locator(".claims li.yes").count() == 4 and "dk.optim.SGD" in page.locator("pre.code").inner_text()
+    context.close()
