@@ -6,21 +6,14 @@ Names are loaded when first used: pytest imports this package, for its plugin, w
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import lazily
 
-_PLACES = {
-    **dict.fromkeys(("Finding", "LintReport", "Origin", "lint", "nan_origin"), ".linting"),
-    **dict.fromkeys(("CheckResult", "Suspect", "check_gradient"), ".gradients"),
-    **dict.fromkeys(("OpCheck", "check_op"), ".operations"),
-    "Check": ".running",
-}
-__all__ = list(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PLACES[name], __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(("Finding", "LintReport", "Origin", "lint", "nan_origin"), ".linting"),
+        **dict.fromkeys(("CheckResult", "Suspect", "check_gradient"), ".gradients"),
+        **dict.fromkeys(("OpCheck", "check_op"), ".operations"),
+        "Check": ".running",
+    },
+)

@@ -31,7 +31,7 @@ LAYERS = [
     {"tape"},
     {"expr"},
     {"ops"},
-    {"errors", "numerics"},
+    {"errors", "lazy", "numerics"},
 ]
 LEVEL = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 
