@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..explain import TraceTable
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,22 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """columns: titles; rows: texts and numbers, the first of each row its name."""
+    """columns: titles; rows: texts and numbers, the first of each row its name. words: columns that are text, aligned on the left."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     caption: str = ""
+    words: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_trace(cls, trace: TraceTable, caption: str = "") -> list[Table]:
+        """The tables of `dk.trace_table`: one of forward mode; of reverse mode the values, and the adjoints."""
+        found = []
+        for grid in trace.grids():
+            words = frozenset(range(len(grid.headings))) - grid.numbers
+            found.append(cls(grid.title, list(map(str, grid.headings)), [list(map(str, r)) for r in grid.rows], caption, words))
+        return found
 
 
 def landscape(

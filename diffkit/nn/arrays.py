@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..expr.node import Expr
 from ..expr.operands import as_expr, holds_expr
 
@@ -15,3 +16,14 @@ def as_array(value: Any) -> Any:
     if isinstance(value, Expr) or hasattr(type(value), "__dk_apply__"):
         return value
     return as_expr(value) if holds_expr(value) else np.asarray(value)
+
+
+def check_generator(name: str, rng: Any, x: Any) -> None:
+    """ArgumentError for what gives no random numbers, and for numbers that a trace would freeze."""
+    if not callable(getattr(rng, "random", None)):
+        raise ArgumentError(f"{name}: rng is a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
+    if isinstance(x, Expr) and isinstance(rng, np.random.Generator):
+        raise ArgumentError(
+            f"{name}: a traced function is run once, and numbers drawn in it would be the same in every call; take the `rng` that "
+            "`fit` gives, or draw before the call and hand the numbers over as an argument"
+        )

@@ -32,19 +32,19 @@ def init_normal(
     shape: Shape, *, seed: Seed, mean: float = 0.0, std: float = 1.0, dtype: Any = np.float64
 ) -> np.ndarray:
     """Normally distributed."""
-    return (mean + std * _generator(seed).standard_normal(shape)).astype(dtype)
+    return (mean + std * generator_of(seed).standard_normal(shape)).astype(dtype)
 
 
 def init_uniform(
     shape: Shape, *, seed: Seed, low: float = 0.0, high: float = 1.0, dtype: Any = np.float64
 ) -> np.ndarray:
     """Uniform in [low, high)."""
-    return (low + (high - low) * _generator(seed).random(shape)).astype(dtype)
+    return (low + (high - low) * generator_of(seed).random(shape)).astype(dtype)
 
 
 def init_xavier_uniform(shape: Shape, *, seed: Seed, gain: float = 1.0, dtype: Any = np.float64) -> np.ndarray:
     """Uniform with variance gain²·2/(fan_in + fan_out) (Glorot and Bengio 2010)."""
-    return _centred(shape, seed, gain * math.sqrt(6 / sum(_fans(shape))), dtype)
+    return centred(shape, seed, gain * math.sqrt(6 / sum(_fans(shape))), dtype)
 
 
 def init_xavier_normal(shape: Shape, *, seed: Seed, gain: float = 1.0, dtype: Any = np.float64) -> np.ndarray:
@@ -62,7 +62,7 @@ def init_kaiming_uniform(
     dtype: Any = np.float64,
 ) -> np.ndarray:
     """Uniform with variance gain²/fan (He et al. 2015); gain of the nonlinearity that follows; mode: "fan_in", "fan_out"."""
-    return _centred(shape, seed, math.sqrt(3) * _kaiming(shape, nonlinearity, a, mode), dtype)
+    return centred(shape, seed, math.sqrt(3) * _kaiming(shape, nonlinearity, a, mode), dtype)
 
 
 def init_kaiming_normal(
@@ -92,7 +92,7 @@ def init_orthogonal(shape: Shape, *, seed: Seed, gain: float = 1.0, dtype: Any =
     if len(lengths) < 2:
         raise ShapeError(f"init_orthogonal: shape {lengths} has fewer than two axes")
     rows, columns = lengths[0], math.prod(lengths[1:])
-    drawn = _generator(seed).standard_normal((max(rows, columns), min(rows, columns)))
+    drawn = generator_of(seed).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # so that all orthogonal matrices are as likely (Mezzadri 2007)
     return (gain * (q if rows >= columns else q.T)).reshape(lengths).astype(dtype)
@@ -121,13 +121,13 @@ def init_linear(
 
     weight: an initialiser, such as init_xavier_uniform; biases are zeros then. None: both uniform in ±1/√n_in, as in torch.
     """
-    generator = _generator(seed)
+    generator = generator_of(seed)
     if weight is not None:
         return {"weight": weight((n_in, n_out), seed=generator, dtype=dtype), "bias": init_zeros(n_out, dtype=dtype)}
     bound = 1 / math.sqrt(_fans((n_in, n_out))[0])
     return {
-        "weight": _centred((n_in, n_out), generator, bound, dtype),
-        "bias": _centred(n_out, generator, bound, dtype),
+        "weight": centred((n_in, n_out), generator, bound, dtype),
+        "bias": centred(n_out, generator, bound, dtype),
     }
 
 
@@ -139,12 +139,12 @@ def init_mlp(
         raise ArgumentError(
             f"init_mlp: sizes={list(sizes)} name no layer; give the number of inputs and of outputs at least"
         )
-    generator = _generator(seed)
+    generator = generator_of(seed)
     return [init_linear(n, m, seed=generator, weight=weight, dtype=dtype) for n, m in pairwise(sizes)]
 
 
 # ---- what they share ----------------------------------------------------------------------------------------------
-def _generator(seed: Any) -> np.random.Generator:
+def generator_of(seed: Any) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0:
@@ -176,6 +176,6 @@ def _kaiming(shape: Shape, nonlinearity: str, a: float, mode: str) -> float:
     return gain_of(nonlinearity, a) / math.sqrt(_fans(shape)[mode == "fan_out"])
 
 
-def _centred(shape: Shape, seed: Seed, bound: float, dtype: Any) -> np.ndarray:
+def centred(shape: Shape, seed: Seed, bound: float, dtype: Any) -> np.ndarray:
     """Uniform in ±bound."""
     return init_uniform(shape, seed=seed, low=-bound, high=bound, dtype=dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,9 @@ VERDICTS = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "diverges", "squares"), VERDICTS, ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(
+    ("schedule", "diverges", "squares"), VERDICTS, ids=lambda v: re.sub(" at 0x[0-9a-f]+", "", str(v))[:60]
+)
 def test_robbins_monro(schedule, diverges, squares):
     verdict = s.robbins_monro(schedule)
     assert (verdict.diverges, verdict.squares_converge) == (diverges, squares)
