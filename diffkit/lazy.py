@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,9 @@ def lazily(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any
 
     def load(name: str) -> Any:
         if name not in places:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            close = get_close_matches(name.lower(), {n.lower(): n for n in places}, 1)
+            hint = f"; did you mean {next(n for n in places if n.lower() == close[0])}?" if close else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         module = import_module(places[name], package)
         value = module if places[name] == f".{name}" and not hasattr(module, name) else getattr(module, name)
         setattr(sys.modules[package], name, value)

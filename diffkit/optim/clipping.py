@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import optree
 
-from ..errors import ArgumentError
-from ..expr.trace import flatten
+from ..errors import ArgumentError, DtypeError
+from ..expr.trace import flatten, names_of
 from ..machines.resident import is_on_device
 from ..transforms.device import apply, fetched
+
+FLAVORS = ("optax", "torch")
 
 
 def global_norm(tree: Any) -> float:
     """The Euclidean norm of all arrays of a nest, seen as one vector; accumulated in float64, without overflow on the way."""
-    leaves = flatten(tree)[0]
+    leaves = _leaves(tree)
     squares = [_squares(leaf, 1.0) for leaf in leaves]
     total = math.fsum(squares) if all(map(math.isfinite, squares)) else math.nan
     if math.isfinite(total) and total > 1e-280:
@@ -35,8 +37,8 @@ def clip_by_norm(grads: Any, max_norm: float, *, flavor: str = "optax") -> Any:
     """
     if not max_norm > 0:
         raise ArgumentError(f"max_norm must be positive, not {max_norm}")
-    if flavor not in ("optax", "torch"):
-        raise ArgumentError(f"clip_by_norm has the flavors optax, torch; there is no {flavor!r}")
+    if flavor not in FLAVORS:
+        raise ArgumentError(f"clip_by_norm has the flavors {', '.join(FLAVORS)}; there is no {flavor!r}")
     norm = global_norm(grads)
     scale = max_norm / (norm + (1e-6 if flavor == "torch" else 0.0)) if norm else 1.0
     if math.isinf(norm):
@@ -69,14 +71,23 @@ class _Clipped:
 
 def _mapped(function: Any, tree: Any) -> Any:
     """Of every leaf, in its dtype and where it lies."""
-    leaves, structure = flatten(tree)
+    structure = flatten(tree)[1]
     changed = [
-        apply("cuda", function, leaf)[0]
-        if is_on_device(leaf)
-        else function(np.asarray(leaf))[0].astype(np.asarray(leaf).dtype, copy=False)
-        for leaf in leaves
+        apply("cuda", function, leaf)[0] if is_on_device(leaf) else function(leaf)[0].astype(leaf.dtype, copy=False)
+        for leaf in _leaves(tree)
     ]
     return optree.tree_unflatten(structure, changed)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """Arrays of real numbers, integers as float64; those on a device as they are."""
+    found = []
+    for name, leaf in zip(names_of(tree, "grads"), flatten(tree)[0], strict=True):
+        array = leaf if is_on_device(leaf) else np.asarray(leaf)
+        if not is_on_device(leaf) and array.dtype.kind not in "fiu":
+            raise DtypeError(f"{name} has dtype {array.dtype}; gradients are arrays of real numbers")
+        found.append(array.astype(np.float64) if not is_on_device(leaf) and array.dtype.kind != "f" else array)
+    return found
 
 
 def _squares(leaf: Any, scale: float) -> float:

@@ -6,46 +6,15 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
-import optree
-
-from ..errors import ArgumentError, DtypeError, ShapeError
-from ..expr.trace import flatten, names_of
+from ..errors import ArgumentError
 from ..machines import check_machine
-from ..machines.resident import is_on_device, resident
+from .options import REQUIRED, Flavor, at_step, check_rate, chosen
+from .parameters import Parameters
 from .state import State
 
-
-class Required:
-    """The default of an option that has none."""
-
-    def __repr__(self) -> str:
-        return "required"
-
-
-REQUIRED: Any = Required()
-
-
-class Flavor(NamedTuple):
-    """One convention of an optimiser: who states it, its options and their defaults."""
-
-    source: str
-    defaults: Mapping[str, Any]
-
-
-#: options that are numbers: (least, most, whether these may be reached), where they are limited
-_LIMITS: dict[str, tuple[float, float, bool, bool]] = {
-    "betas": (0.0, 1.0, True, False),
-    "rho": (0.0, 1.0, True, True),
-    "alpha": (0.0, 1.0, True, True),
-    **dict.fromkeys(
-        ("eps", "eps_root", "momentum", "weight_decay", "initial_accumulator_value", "lr_decay", "eta", "damping"),
-        (0.0, math.inf, True, False),
-    ),
-}
+__all__ = ["REQUIRED", "Flavor", "Optimizer", "Parameters"]
 
 
 class Optimizer:
@@ -64,16 +33,26 @@ class Optimizer:
     aliases: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
-        self, learning_rate: Any = None, *, flavor: str | None = None, machine: str = "cpu", **options: Any
+        self,
+        learning_rate: Any = None,
+        *positional: Any,
+        flavor: str | None = None,
+        machine: str = "cpu",
+        **options: Any,
     ) -> None:
+        if positional:
+            raise ArgumentError(f"options of {self.name} are given by name, as in {self._example()}")
         check_machine(machine)
         self.machine = machine
         self.flavor = next(iter(self.flavors)) if flavor is None else flavor
         if self.flavor not in self.flavors:
             raise ArgumentError(f"{self.name} has the flavors {', '.join(self.flavors)}; there is no {flavor!r}")
-        self.options = self._chosen(learning_rate, options)
-        self.learning_rate = self.options.pop("learning_rate")
-        check_rate(self.learning_rate, self.name)
+        if learning_rate is not None:
+            options = {"learning_rate": learning_rate, **options}
+        owner = f"{self.name} of flavor {self.flavor!r}"
+        aliases = {**self.aliases, "lr": "learning_rate"}
+        self.options = chosen(owner, self.flavors[self.flavor].defaults, self.spelled(options), aliases)
+        self.learning_rate = check_rate(self.options.pop("learning_rate"), self.name)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """The signature that `help` shows: the options of the first flavor."""
@@ -92,44 +71,25 @@ class Optimizer:
     def name(self) -> str:
         return type(self).__name__
 
+    def _example(self) -> str:
+        names = [n for n in next(iter(self.flavors.values())).defaults if n != "learning_rate"]
+        return f"{self.name}(0.1, {names[0]}=…)" if names else f"{self.name}(0.1)"
+
     @property
     def elementwise(self) -> bool:
         """Whether every element has the same rule, of nothing but itself: parameters may then be laid side by side in any way."""
         return False
 
     # ---- options ----
-    def _chosen(self, learning_rate: Any, given: dict[str, Any]) -> dict[str, Any]:
-        """All options of the flavor, with those given in place of its defaults."""
-        chosen = dict(self.flavors[self.flavor].defaults)
-        known = {**self.aliases, "lr": "learning_rate"}
-        if learning_rate is not None:
-            given = {"learning_rate": learning_rate, **given}
-        seen: dict[str, str] = {}
-        for name, value in self.spelled(dict(given)).items():
-            own = known.get(name, name)
-            if own not in chosen:
-                close = get_close_matches(own, chosen, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else f"; its options are {', '.join(chosen)}"
-                raise ArgumentError(f"{self.name} of flavor {self.flavor!r} has no option {name!r}{hint}")
-            if own in seen:
-                raise ArgumentError(f"{self.name} was given {seen[own]!r} and {name!r}, which are the same option")
-            seen[own] = name
-            chosen[own] = value
-        missing = [n for n, v in chosen.items() if v is REQUIRED]
-        if missing:
-            raise ArgumentError(
-                f"{self.name} of flavor {self.flavor!r} has no default {missing[0]}: give one, {missing[0]}=0.01"
-            )
-        for name, value in chosen.items():
-            if name != "learning_rate":
-                _check_option(self.name, name, value)
-        return chosen
-
     def spelled(self, given: dict[str, Any]) -> dict[str, Any]:
         """Options as given, where another spelling is not one name for one name."""
         return given
 
     def __repr__(self) -> str:
+        return f"{self.name}({', '.join(self.shown())})"
+
+    def shown(self) -> list[str]:
+        """The arguments that make it again."""
         defaults = self.flavors[self.flavor].defaults
         shown = [f"learning_rate={self.learning_rate!r}"]
         shown += [f"{n}={v!r}" for n, v in self.options.items() if not _same(v, defaults[n])]
@@ -137,7 +97,7 @@ class Optimizer:
             shown.append(f"flavor={self.flavor!r}")
         if self.machine != "cpu":
             shown.append(f"machine={self.machine!r}")
-        return f"{self.name}({', '.join(shown)})"
+        return shown
 
     def __str__(self) -> str:
         values = [f"learning_rate={self.learning_rate}"]
@@ -159,10 +119,9 @@ class Optimizer:
         """The learning rate of the next update. Raises ArgumentError where the schedule gives none that can be used."""
         rate = self.learning_rate
         if self.watches:
-            value = rate.rate(state.count, state.rate)
+            value = float(rate.rate(state.count, state.rate))
         else:
-            value = rate(state.count) if callable(rate) else rate
-        value = float(value)
+            value = at_step(rate, state.count) if callable(rate) else rate
         if not (value >= 0 and math.isfinite(value)):
             raise ArgumentError(f"the schedule gives the learning rate {value} for update {state.count}: {rate}")
         return value
@@ -201,87 +160,5 @@ class Optimizer:
         raise NotImplementedError
 
 
-def check_rate(rate: Any, owner: str) -> None:
-    """ArgumentError unless it is a positive number or a schedule."""
-    if callable(rate) or hasattr(rate, "watch"):
-        return
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.floating, np.integer)):
-        raise ArgumentError(f"the learning rate of {owner} is a number or a schedule, not {type(rate).__name__}")
-    if not (rate > 0 and math.isfinite(rate)):
-        raise ArgumentError(
-            f"the learning rate of {owner} must be positive, not {rate}; to ascend, minimise the negative (or maximize=True)"
-        )
-
-
-def _check_option(owner: str, name: str, value: Any) -> None:
-    if name not in _LIMITS or callable(value) or value is None:
-        return
-    least, most, low, high = _LIMITS[name]
-    for v in value if isinstance(value, (tuple, list)) else (value,):
-        if isinstance(v, bool) or not isinstance(v, (int, float, np.floating, np.integer)):
-            raise ArgumentError(f"{name} of {owner} is a number, not {type(v).__name__}")
-        if not ((v > least or (low and v == least)) and (v < most or (high and v == most))):
-            brackets = f"{'[' if low else '('}{least:g}, {most:g}{']' if high else ')'}"
-            raise ArgumentError(f"{name} of {owner} must lie in {brackets}, not {v}")
-
-
 def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and a == b)
-
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-class Parameters(NamedTuple):
-    """A nest of parameters, taken apart."""
-
-    nest: Any
-    #: arrays, of floating-point numbers; those on a device are left where they are
-    leaves: list[Any]
-    structure: Any
-
-    @classmethod
-    def of(cls, nest: Any) -> Parameters:
-        """Raises DtypeError for a leaf that is something else."""
-        leaves, structure = flatten(nest)
-        checked = [
-            leaf if type(leaf) is np.ndarray and leaf.dtype in _FLOATS else _checked(leaf, nest, k)
-            for k, leaf in enumerate(leaves)
-        ]
-        return cls(nest, checked, structure)
-
-    def name(self, k: int) -> str:
-        return names_of(self.nest, "params")[k]
-
-    def matching(self, tree: Any, what: str) -> list[Any]:
-        """The leaves of another nest, which must be of the same structure and shapes."""
-        leaves, own = flatten(tree)
-        if own != self.structure:
-            raise ArgumentError(f"{what} must be structured as params: {self._difference(tree, what)}")
-        for k, (leaf, param) in enumerate(zip(leaves, self.leaves, strict=True)):
-            if np.shape(leaf) != param.shape:
-                raise ShapeError(f"{what} has shape {np.shape(leaf)} where {self.name(k)} has {np.shape(param)}")
-        return leaves
-
-    def like(self, leaves: list[Any]) -> Any:
-        return optree.tree_unflatten(self.structure, leaves)
-
-    def _difference(self, tree: Any, what: str) -> str:
-        """What the one nest has that the other has not."""
-        own, wanted = set(names_of(tree, "")), set(names_of(self.nest, ""))
-        missing, extra = sorted(wanted - own), sorted(own - wanted)
-        parts = [f"there is none for params{missing[0]}"] if missing else []
-        parts += [f"{what}{extra[0]} belongs to no parameter"] if extra else []
-        return "; ".join(parts) or "a dict, list or tuple stands where params has another kind of nest"
-
-
-def _checked(leaf: Any, nest: Any, k: int) -> Any:
-    name = lambda: names_of(nest, "params")[k]
-    if leaf is None:
-        raise DtypeError(f"{name()} is None; leave what is not a parameter out of the nest")
-    array: Any = resident(leaf) if is_on_device(leaf) else np.asarray(leaf)
-    if array.dtype not in _FLOATS:
-        raise DtypeError(
-            f"{name()} has dtype {array.dtype}; an optimiser changes float64 or float32 (write 3.0 rather than 3)"
-        )
-    return leaf if is_on_device(leaf) else array

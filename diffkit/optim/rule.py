@@ -28,6 +28,8 @@ from ..tape import Tape, expressions, record
 #: names that are arrays in every rule
 PARAMETER, GRADIENT = "x", "g"
 Rule = Callable[["Scope"], None]
+#: how a norm over a whole array is written; the array has one axis in a formula
+_OVER_ALL = ", axis=(-1,), keepdims=False"
 
 
 class Scope:
@@ -58,7 +60,7 @@ class Written(Scope):
         self.__dict__["lines"] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.lines.append(f"{name} ← {value.to_text()}")
+        self.lines.append(f"{name} ← {value.to_text()}".replace(_OVER_ALL, ""))
         self.values.setdefault(name, variable(name, value.shape))
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..expr.trace import flatten
-from .clipping import clip_by_norm, clip_by_value
-from .optimizer import Optimizer, Parameters
+from .clipping import FLAVORS, clip_by_norm, clip_by_value
+from .optimizer import Optimizer
+from .options import within
+from .parameters import Parameters
 from .state import State
 
 
@@ -49,13 +51,18 @@ class Clipped(Wrapped):
 
     def __init__(self, inner: Optimizer, norm: float | None, value: float | None, flavor: str) -> None:
         super().__init__(inner)
+        if norm is None and value is None:
+            raise ArgumentError("clipped: give norm=, the largest norm of the gradients, or value=, the largest entry")
         for what, limit in (("norm", norm), ("value", value)):
-            if limit is not None and not limit > 0:
+            if limit is not None and not within("clipped", what, limit) > 0:
                 raise ArgumentError(f"clipped: {what} must be positive, not {limit}")
+        if flavor not in FLAVORS:
+            raise ArgumentError(f"clipped has the flavors {', '.join(FLAVORS)}; there is no {flavor!r}")
         self.norm, self.value, self.clipping = norm, value, flavor
 
     def __repr__(self) -> str:
         limits = [f"{n}={v!r}" for n, v in (("norm", self.norm), ("value", self.value)) if v is not None]
+        limits += [f"flavor={self.clipping!r}"] * (self.clipping != FLAVORS[0])
         return f"clipped({', '.join([repr(self.inner), *limits])})"
 
     def formula(self) -> list[str]:

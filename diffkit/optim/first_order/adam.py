@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ArgumentError
-from ...expr.functions import sqrt, where
-from ...expr.functions import sum as total
-from ..optimizer import REQUIRED, Flavor
+from ...expr.functions import norm, ravel, sqrt, where
+from ..options import REQUIRED, Flavor
 from ..rule import Scope
 from .base import FirstOrder
 
@@ -18,13 +17,6 @@ class _Moments(FirstOrder):
     """Running means of gradients (m) and of their squares (v), and the step made of them."""
 
     slots = {"m": 0.0, "v": 0.0, "most": 0.0}
-
-    def __init__(self, learning_rate: Any = None, **options: Any) -> None:
-        super().__init__(learning_rate, **options)
-        betas = self.options["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ArgumentError(f"betas of {self.name} are two numbers, (0.9, 0.999), not {betas!r}")
-        self.options["betas"] = tuple(betas)
 
     def spelled(self, given: dict[str, Any]) -> dict[str, Any]:
         """b1 and b2 are the two betas."""
@@ -52,11 +44,9 @@ def _direction(s: Scope) -> Any:
         mean = mean / (1 - s.beta1**s.t)
         if s.has("nesterov"):
             mean = s.beta1 * (s.m / (1 - s.beta1 ** (s.t + 1))) + (1 - s.beta1) * (s.g / (1 - s.beta1**s.t))
-    if s.has("inside"):
+    if s.has("inside") or s.has("eps_root"):
         corrected = second / (1 - s.beta2**s.t) if s.has("bias_correction") else second
-        return mean / sqrt(corrected + s.eps)
-    if s.has("eps_root"):
-        return mean / (sqrt(second / (1 - s.beta2**s.t) + s.eps_root) + s.eps)
+        return mean / sqrt(corrected + s.eps) if s.has("inside") else mean / (sqrt(corrected + s.eps_root) + s.eps)
     root = sqrt(second) / sqrt(1 - s.beta2**s.t) if s.has("bias_correction") else sqrt(second)
     return mean / (root + s.eps)
 
@@ -183,6 +173,6 @@ class LAMB(_Moments):
     def rule(s: Scope) -> None:
         direction = _direction(s)
         s.r = direction + s.weight_decay * s.x if s.has("weight_decay") else direction
-        sizes = sqrt(total(s.x**2)), sqrt(total(s.r**2))
-        s.trust = where((sizes[0] > 0) & (sizes[1] > 0), sizes[0] / sizes[1], 1.0)
+        own, step = norm(ravel(s.x)), norm(ravel(s.r))
+        s.trust = where((own == 0) | (step == 0), 1.0, own / step)  # (a NaN is handed on)
         s.x = s.x - s.lr * s.trust * s.r

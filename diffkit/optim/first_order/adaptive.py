@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...expr.functions import sqrt, where
-from ..optimizer import REQUIRED, Flavor
+from ..options import REQUIRED, Flavor
 from ..rule import Scope
 from .base import FirstOrder
 

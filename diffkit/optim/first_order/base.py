@@ -12,7 +12,9 @@ from ...expr.trace import flatten
 from ...machines.resident import is_on_device, resident
 from ...tape import Tape
 from ...transforms.arguments import plain
-from ..optimizer import Optimizer, Parameters
+from ..optimizer import Optimizer
+from ..options import at_step, within
+from ..parameters import Parameters
 from ..rule import GRADIENT, PARAMETER, Rule, Scope, Step, formula, step
 from ..state import State
 
@@ -32,9 +34,13 @@ class FirstOrder(Optimizer):
     def rule(s: Scope) -> None:
         raise NotImplementedError
 
-    def __init__(self, learning_rate: Any = None, *, decay_mask: Any = None, **options: Any) -> None:
-        """decay_mask: a nest of booleans like the parameters, or a function of them that gives one; where False, nothing decays."""
-        super().__init__(learning_rate, **options)
+    def __init__(self, learning_rate: Any = None, *positional: Any, decay_mask: Any = None, **options: Any) -> None:
+        """decay_mask (Optax's mask): a nest of booleans like the parameters, or a function of them that gives one; where False,
+        nothing decays.
+        """
+        for spelling in ("mask", "weight_decay_mask"):
+            decay_mask = options.pop(spelling, decay_mask)
+        super().__init__(learning_rate, *positional, **options)
         if decay_mask is not None and "weight_decay" not in self.options:
             raise ArgumentError(
                 f"{self.name} of flavor {self.flavor!r} has no weight decay, so decay_mask has no meaning"
@@ -45,6 +51,13 @@ class FirstOrder(Optimizer):
     @property
     def elementwise(self) -> bool:
         return not self.whole and self.decay_mask is None
+
+    def shown(self) -> list[str]:
+        return super().shown() + ([] if self.decay_mask is None else [f"decay_mask={self.decay_mask!r}"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is compiled stays behind."""
+        return {**self.__dict__, "_steps": {}}
 
     # ---- what is in force ----
     def used(self) -> dict[str, str | float]:
@@ -95,6 +108,8 @@ class FirstOrder(Optimizer):
     ) -> tuple[Any, State]:
         given = Parameters.of(params)
         slopes = given.matching(grads, "grads")
+        if not isinstance(state, State):
+            raise ArgumentError(f"the state is what {self.name}'s init(params) gives, not {type(state).__name__}")
         slots = tuple(self.used())
         missing = [n for n in slots if n not in state.slots]
         if missing:
@@ -107,7 +122,7 @@ class FirstOrder(Optimizer):
         values = {"t": float(state.count + 1), "lr": self.rate(state), **self._numbers_now(state)}
         decays = self._decays(given)
         if in_place:
-            _check_own(given, [flatten(params)[0], *held])
+            given._replace(leaves=flatten(params)[0]).check_apart(*held)
         shared: dict[int, np.ndarray] = {}
         changed = []
         for k, (x, g) in enumerate(zip(given.leaves, slopes, strict=True)):
@@ -122,7 +137,10 @@ class FirstOrder(Optimizer):
         return nests[0], State(state.count + 1, dict(zip(slots, nests[1:], strict=True)), state.rate)
 
     def _numbers_now(self, state: State) -> dict[str, float]:
-        return {n: float(v(state.count) if callable(v) else v) for n, v in self.numbers().items()}
+        """The options that are numbers, at this step."""
+        return {
+            n: within(self.name, n, at_step(v, state.count)) if callable(v) else v for n, v in self.numbers().items()
+        }
 
     def _decays(self, given: Parameters) -> list[Any] | None:
         """Which leaves decay; None: all of them."""
@@ -131,6 +149,11 @@ class FirstOrder(Optimizer):
         leaves, own = flatten(self.decay_mask(given.nest) if callable(self.decay_mask) else self.decay_mask)
         if own != given.structure:
             raise ArgumentError("decay_mask must be a nest like params, with True or False in the place of each array")
+        for k, leaf in enumerate(leaves):
+            if not isinstance(leaf, (bool, np.bool_)):
+                raise ArgumentError(
+                    f"decay_mask has {leaf!r} in the place of {given.name(k)}, where it needs True or False"
+                )
         return leaves
 
     def _step(self, leaf: Any, decays: bool) -> Step:
@@ -144,16 +167,6 @@ class FirstOrder(Optimizer):
             found = step(type(self).rule, tuple(self.used()), names, on, key[2], array.dtype.name, self.machine)
             self._steps[key] = found
         return found
-
-
-def _check_own(given: Parameters, trees: list[list[Any]]) -> None:
-    """ArgumentError unless all that is to be written over can be."""
-    for leaves in trees:
-        for k, leaf in enumerate(leaves):
-            if not (isinstance(leaf, np.ndarray) and leaf.flags.writeable) and not is_on_device(leaf):
-                raise ArgumentError(
-                    f"in_place: {given.name(k)} is not a writable array; leave in_place out, or give copies: np.array(value)"
-                )
 
 
 def _filled(leaf: Any, value: float) -> Any:

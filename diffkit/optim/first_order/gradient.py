@@ -10,7 +10,8 @@ import optree
 from ...errors import ArgumentError
 from ...expr.functions import where
 from ...expr.trace import flatten
-from ..optimizer import REQUIRED, Flavor, Parameters
+from ..options import REQUIRED, Flavor
+from ..parameters import Parameters
 from ..rule import Scope
 from ..state import State
 from .base import FirstOrder
@@ -65,8 +66,8 @@ class SGD(FirstOrder):
     }
     slots = {"v": 0.0}
 
-    def __init__(self, learning_rate: Any = None, **options: Any) -> None:
-        super().__init__(learning_rate, **options)
+    def __init__(self, learning_rate: Any = None, *positional: Any, **options: Any) -> None:
+        super().__init__(learning_rate, *positional, **options)
         chosen = self.options
         if self.flavor == "torch" and chosen["nesterov"] and (not chosen["momentum"] or chosen["dampening"]):
             raise ArgumentError("SGD: nesterov=True needs a momentum above 0 and no dampening, as in torch.optim.SGD")

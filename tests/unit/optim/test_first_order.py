@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -326,6 +328,15 @@ def test_state_is_a_pytree() -> None:
         (lambda: dk.optim.SGD(momentum=-0.1), r"\[0, inf\)"),
         (lambda: dk.optim.SGD(weight_decay="much"), "is a number"),
         (lambda: dk.optim.Adam(machine="tpu"), "tpu"),
+        (lambda: dk.optim.Adam(1e-3, (0.9, 0.99)), "given by name, as in Adam"),
+        (lambda: dk.optim.SGD(0.1, nesterov="no", momentum=0.9), "True or False"),
+        (lambda: dk.optim.Adam(maximize=None), "True or False"),
+        (lambda: dk.optim.Adam(eps=None), "is a number"),
+        (lambda: dk.optim.SGD(dampening=float("nan")), "must lie in"),
+        (lambda: dk.optim.clipped(dk.optim.SGD(0.1)), "give norm="),
+        (lambda: dk.optim.clipped(dk.optim.SGD(0.1), norm="a"), "is a number"),
+        (lambda: dk.optim.clipped(dk.optim.SGD(0.1), norm=1.0, flavor="x"), "flavors optax, torch"),
+        (lambda: dk.optim.clip_by_value(np.array(["a"]), 1.0), "real numbers"),
     ],
 )
 def test_bad_options(make: Any, said: str) -> None:
@@ -357,3 +368,107 @@ def test_bad_arguments() -> None:
     with pytest.raises(dk.ArgumentError, match="update 0"):
         falling = dk.optim.Adam(lambda k: -1.0)
         falling.update(params, falling.init(params), params)
+    for wrong in ("a", None, [0.1]):
+        strange = dk.optim.Adam(lambda k, wrong=wrong: wrong)
+        with pytest.raises(dk.ArgumentError, match="not a number"):
+            strange.update(params, strange.init(params), params)
+    growing = dk.optim.AdamW(weight_decay=lambda k: -1.0)
+    with pytest.raises(dk.ArgumentError, match="weight_decay"):
+        growing.update(params, growing.init(params), params)
+    for nothing in (None, {}):
+        with pytest.raises(dk.ArgumentError, match="init"):
+            optimizer.update(params, nothing, params)
+    for mask in ({"w": np.ones(3), "b": True}, {"w": 3, "b": True}):
+        masked = dk.optim.AdamW(decay_mask=mask)
+        with pytest.raises(dk.ArgumentError, match="True or False"):
+            masked.update(params, masked.init(params), params)
+
+
+def test_nothing_is_written_before_an_error() -> None:
+    optimizer = dk.optim.Adam(0.1)
+    params = {"a": np.ones(3), "b": np.ones(3)}
+    state = optimizer.init(params)
+    with pytest.raises(dk.DtypeError, match=r"grads\.b"):
+        optimizer.update({"a": np.ones(3), "b": np.array(["x"] * 3)}, state, params, in_place=True)
+    np.testing.assert_array_equal(params["a"], 1.0)
+    np.testing.assert_array_equal(state.slots["m"]["a"], 0.0)
+
+
+def test_shared_memory_is_not_written_twice() -> None:
+    w, room = np.ones(3), np.ones(4)
+    for params in ({"a": w, "b": w}, [room[:3], room[1:]]):
+        grads = optree.tree_map(np.ones_like, params)
+        optimizer = dk.optim.SGD(0.1)
+        with pytest.raises(dk.ArgumentError, match="share memory"):
+            optimizer.update(grads, optimizer.init(params), params, in_place=True)
+        np.testing.assert_allclose(
+            optree.tree_leaves(optimizer.update(grads, optimizer.init(params), params)[0])[0], 0.9
+        )
+    interleaved = [room[::2], room[1::2]]
+    optimizer.update([np.ones(2), np.ones(2)], optimizer.init(interleaved), interleaved, in_place=True)
+    np.testing.assert_allclose(room, 0.9)
+
+
+def test_pickles_and_copies_after_use() -> None:
+    optimizer, x = dk.optim.Adam(0.1), np.ones(3)
+    optimizer.update(x, optimizer.init(x), x)
+    for again in (pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)):
+        np.testing.assert_array_equal(
+            again.update(x, again.init(x), x)[0], optimizer.update(x, optimizer.init(x), x)[0]
+        )
+
+
+def test_what_changes_numbers_is_in_the_repr() -> None:
+    assert "flavor='torch'" in repr(dk.optim.clipped(dk.optim.SGD(0.1), norm=1.0, flavor="torch"))
+    assert "decay_mask={'w': True}" in repr(dk.optim.AdamW(decay_mask={"w": True}))
+    assert repr(dk.optim.AdamW(mask={"w": True})) == repr(dk.optim.AdamW(decay_mask={"w": True}))
+
+
+@pytest.mark.parametrize("eps_root", [0.0, 1e-12])
+def test_no_bias_correction_with_eps_root(eps_root: float) -> None:
+    x = np.ones(2)
+    optimizer = dk.optim.Adam(0.1, flavor="optax", bias_correction=False, eps_root=eps_root)
+    np.testing.assert_allclose(
+        optimizer.update(np.array([1.0, 2.0]), optimizer.init(x), x)[0], 1 - 0.01 / np.sqrt(0.001), rtol=1e-6
+    )
+
+
+def test_lamb_of_tiny_numbers() -> None:
+    x = np.array(1e-170)
+    optimizer = dk.optim.LAMB(0.1, weight_decay=0.0, eps=0.0)
+    np.testing.assert_allclose(optimizer.update(np.array(1.0), optimizer.init(x), x)[0], 0.9e-170)
+    assert "trust ← where(logical_or(norm(x) == 0, norm(r) == 0), 1, norm(x)/norm(r))" in str(optimizer)
+
+
+def test_clipping() -> None:
+    np.testing.assert_allclose(dk.optim.clip_by_norm(np.array([3, 4]), 1.0), [0.6, 0.8])
+    np.testing.assert_allclose(dk.optim.clip_by_norm({"a": np.array([3.0]), "b": [np.array(4.0)]}, 2.5)["b"][0], 2.0)
+    np.testing.assert_array_equal(dk.optim.clip_by_value(np.array([3, -4, 1]), 1.5), [1.5, -1.5, 1.0])
+    assert dk.optim.global_norm([np.array([3e200]), np.array([4e200])]) == pytest.approx(5e200)
+    assert dk.optim.global_norm([np.array([3e-200]), np.array([4e-200])]) == pytest.approx(5e-200)
+    assert np.isnan(dk.optim.clip_by_norm(np.array([np.inf, 1.0]), 1.0)).all()
+    assert np.isnan(dk.optim.clip_by_norm(np.array([np.nan, 1.0]), 1.0)).all()
+    single = np.array([3, 4], np.float32)
+    assert dk.optim.clip_by_norm(single, 1.0).dtype == np.float32 and dk.optim.clip_by_norm(single, 9.0) is single
+    np.testing.assert_allclose(dk.optim.clip_by_norm(single, 1.0, flavor="torch"), [0.6, 0.8], rtol=1e-5)
+
+
+def test_clipped_and_accumulated() -> None:
+    x = np.ones(2)
+    g = np.array([3.0, 4.0])
+    clipped = dk.optim.clipped(dk.optim.SGD(0.1), norm=1.0, value=0.7)
+    np.testing.assert_allclose(clipped.update(g, clipped.init(x), x)[0], 1 - 0.1 * np.array([0.6, 0.7]))
+    assert "‖g‖" in str(clipped) and "x ← x - lr*g" in str(clipped)
+    gathered = dk.optim.accumulated(dk.optim.Adam(0.1), 3)
+    plain = dk.optim.Adam(0.1)
+    y, state, inner = x, gathered.init(x), plain.init(x)
+    slopes = np.random.default_rng(0).normal(size=(6, 2))
+    for k, slope in enumerate(slopes):
+        before = y
+        y, state = gathered.update(slope, state, y)
+        if k % 3 < 2:
+            np.testing.assert_array_equal(y, before)
+    for mean in slopes.reshape(2, 3, 2).mean(1):
+        x, inner = plain.update(mean, inner, x)
+    np.testing.assert_allclose(y, x, rtol=1e-14)
+    assert state.count == 6 and state.slots["inner"].count == 2
