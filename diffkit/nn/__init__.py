@@ -8,8 +8,7 @@ Parameters are plain arrays in any nest of dicts, lists and tuples. Names are lo
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import lazily
 
 _PLACES = {
     **dict.fromkeys(("linear", "mlp"), ".layers.linear"),
@@ -49,16 +48,4 @@ _PLACES = {
         ".initialisers",
     ),
 }  # fmt: skip
-__all__ = list(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PLACES[name], __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazily(__name__, _PLACES)

@@ -74,7 +74,8 @@ def test_every_step_of_fit_sees_other_images(closed):
     [
         (ShapeError, lambda: nn.random_flip(np.ones((3, 3)), generator()), "(N, H, W)"),
         (ArgumentError, lambda: nn.random_flip(IMAGES, generator(), axis=1), "-1 or -2"),
-        (ArgumentError, lambda: nn.random_shift(IMAGES, generator(), -1), "negative"),
+        (ArgumentError, lambda: nn.random_shift(IMAGES, generator(), -1), "pixels=-1"),
+        (ArgumentError, lambda: nn.random_shift(IMAGES, generator(), 1.5), "pixels=1.5"),
         (ArgumentError, lambda: nn.random_noise(IMAGES, generator(), -1.0), "std=-1.0"),
         (ArgumentError, lambda: nn.random_noise(IMAGES, 3, 1.0), "default_rng"),
         (ArgumentError, lambda: dk.grad(lambda x: dk.sum(nn.random_noise(x, generator(), 1.0)))(IMAGES), "same in every call"),

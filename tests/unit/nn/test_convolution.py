@@ -31,6 +31,8 @@ def test_first_values_of_a_convolution():
     assert abs(made["weight"].std() / np.sqrt(2 / 75) - 1) < 0.02 and not made["bias"].any()
     with pytest.raises(ArgumentError, match="do not divide into 2 groups"):
         nn.init_conv2d(3, 6, 5, seed=0, groups=2)
+    with pytest.raises(ArgumentError, match="height, width"):
+        nn.init_conv2d(3, 6, (5,), seed=0)
 
 
 def test_lenet5():

@@ -78,6 +78,7 @@ def test_every_step_of_fit_has_its_own_mask():
     ("call", "message"),
     [
         (lambda: nn.dropout(X, 1.5, training=True), "p=1.5"),
+        (lambda: nn.dropout(X, "half", training=True), "p='half'"),
         (lambda: nn.dropout(X, 0.5, training=True), "needs rng, or a mask"),
         (lambda: nn.dropout(X, 0.5, 0, training=True), "default_rng"),
         (lambda: nn.dropout(X, 0.5, training=True, flavor="L2"), "'plain'"),

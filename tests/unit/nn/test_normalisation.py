@@ -130,6 +130,7 @@ def test_float32_and_nan():
     ("error", "call", "message"),
     [
         (ArgumentError, lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, STATE, training=True, flavor="R7"), "'lecture'"),
+        (ArgumentError, lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, {}, training=True), "init_batch_norm"),
         (ShapeError, lambda: nn.batch_norm(np.ones((1, 4)), PARAMS, STATE, training=True), "one number a channel"),
         (ShapeError, lambda: nn.batch_norm(np.ones((3, 5)), PARAMS, STATE, training=True), "needs (5,)"),
         (ShapeError, lambda: nn.batch_norm(np.ones(4), PARAMS, STATE, training=True), "examples first"),

@@ -124,6 +124,8 @@ def test_first_values():
         (ArgumentError, lambda: nn.gru_cell(nn.init_gru(3, 4, seed=0)[0], X, H, variant="keras"), "'lecture'"),
         (ArgumentError, lambda: nn.lstm(nn.init_lstm(3, 4, seed=0)[0], X), "[params]"),
         (ArgumentError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), X, [H, H]), "1 layers and states for 2"),
+        (ArgumentError, lambda: nn.lstm_cell(nn.init_lstm(3, 4, seed=0)[0], X, H), "pair (h, c)"),
+        (ArgumentError, lambda: nn.rnn_cell(nn.init_rnn(3, 4, seed=0), X, H), "are a dict"),
         (ArgumentError, lambda: nn.init_rnn(3, 0, seed=0), "at least 1"),
         (ShapeError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), np.ones(3)), "the steps first"),
         (ShapeError, lambda: nn.rnn(nn.init_lstm(3, 4, seed=0), X), "(n, 1·n)"),

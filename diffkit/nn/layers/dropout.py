@@ -1,0 +1,38 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import ArgumentError
+from ..arrays import as_array, check_generator
+
+_FLAVORS = ("inverted", "plain")
+
+
+def dropout(x: Any, p: float, rng: Any = None, *, training: bool, flavor: str = "inverted", mask: Any = None) -> Any:
+    """x with each element set to 0 with probability p in training (Srivastava et al. 2014).
+
+    flavor: "inverted" (torch's) divides what is kept by 1 − p in training, and does nothing in test; "plain" keeps it as it is, and
+    multiplies by 1 − p in test. Either way the mean in training is the value in test. p is the probability of dropping; the
+    paper's, and that of L2's Bernoulli(p), is the one of keeping.
+    rng: a numpy.random.Generator on arrays; in a traced function the `rng` that `fit` gives. mask: instead, which elements are kept
+    (True or 1, else 0), broadcast to x: (N, C, 1, 1) drops whole channels.
+    Raises ArgumentError for p outside of [0, 1], an unknown flavor, and training without either of rng and mask.
+    """
+    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: p={p!r} is not a probability of dropping in [0, 1]")
+    if flavor not in _FLAVORS:
+        raise ArgumentError(f"dropout: flavor={flavor!r} is not known; choose 'inverted' or 'plain'")
+    x = as_array(x)
+    if not training:
+        return (1 - p) * x if flavor == "plain" else x
+    if mask is None:
+        if rng is None:
+            raise ArgumentError("dropout: training needs rng, or a mask")
+        check_generator("dropout", rng, x)
+        mask = rng.random(x.shape) >= p
+    scale = 1 / (1 - p) if flavor == "inverted" and p < 1 else 1.0
+    return x * as_array(mask) * scale  # by multiplication: a NaN that is dropped is still seen

@@ -1,0 +1,35 @@
+"""Connections past layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ...errors import ShapeError
+from ...expr import functions as dk
+from ..arrays import as_array
+
+Layer = Callable[[Any], Any]
+
+
+def residual(f: Layer, x: Any, shortcut: Layer | None = None) -> Any:
+    """x + f(x) (He et al. 2016), or shortcut(x) + f(x) where f changes the shape. Raises ShapeError where the shapes differ."""
+    x = as_array(x)
+    past, through = x if shortcut is None else shortcut(x), f(x)
+    if past.shape != through.shape:
+        raise ShapeError(
+            f"residual: f turns shape {x.shape} into {through.shape}, and {past.shape} goes past it; a shortcut to the shape of "
+            "f's result is needed, such as a linear layer or a 1×1 convolution"
+        )
+    return past + through
+
+
+def dense_block(layers: Iterable[Layer], x: Any, *, axis: int = 1) -> Any:
+    """Each layer sees x and the results of all layers before it, joined along `axis`, and so does what follows (Huang et al. 2017).
+
+    axis: of the channels, 1 for (N, C) and (N, C, H, W). x of C channels and layers that give k each make C + k·layers.
+    """
+    x = as_array(x)
+    for layer in layers:
+        x = dk.concatenate((x, layer(x)), axis)
+    return x
