@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
@@ -46,7 +47,11 @@ class Optimizer:
         self.machine = machine
         self.flavor = next(iter(self.flavors)) if flavor is None else flavor
         if self.flavor not in self.flavors:
-            raise ArgumentError(f"{self.name} has the flavors {', '.join(self.flavors)}; there is no {flavor!r}")
+            close = get_close_matches(str(self.flavor).lower(), {f.lower(): f for f in self.flavors}, 1)
+            hint = f"; did you mean {next(f for f in self.flavors if f.lower() == close[0])!r}?" if close else ""
+            raise ArgumentError(f"{self.name} has the flavors {', '.join(self.flavors)}; there is no {flavor!r}{hint}")
+        if isinstance(learning_rate, (dict, list, tuple)) or getattr(learning_rate, "ndim", 0):
+            raise ArgumentError(f"{self.name} is made without parameters: they go to init(params), and to each update")
         if learning_rate is not None:
             options = {"learning_rate": learning_rate, **options}
         owner = f"{self.name} of flavor {self.flavor!r}"
@@ -110,6 +115,11 @@ class Optimizer:
         return []
 
     # ---- the learning rate ----
+    @property
+    def lr(self) -> Any:
+        """The learning rate, under torch's name; for another one make another optimiser."""
+        return self.learning_rate
+
     @property
     def watches(self) -> bool:
         """Whether the learning rate depends on the loss."""

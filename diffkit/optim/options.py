@@ -88,7 +88,7 @@ def within(owner: str, name: str, value: Any) -> float:
     number = as_number(value)
     if number is None:
         raise ArgumentError(f"{name} of {owner} is a number, not {value!r}")
-    least, most, low, high = _LIMITS.get(name, (-math.inf, math.inf, False, False))
+    least, most, low, high = _LIMITS.get(name, (-math.inf, math.inf, True, True))
     if not ((number > least or (low and number == least)) and (number < most or (high and number == most))):
         brackets = f"{'[' if low else '('}{least:g}, {most:g}{']' if high else ')'}"
         raise ArgumentError(f"{name} of {owner} must lie in {brackets}, not {number}")
@@ -108,6 +108,10 @@ def as_number(value: Any) -> float | None:
 
 def check_rate(rate: Any, owner: str) -> Any:
     """The rate, if it is a positive number or a schedule; ArgumentError else."""
+    if isinstance(rate, type):
+        raise ArgumentError(
+            f"the learning rate of {owner} is not a schedule but its class: call it, {rate.__name__.lower()}(…)"
+        )
     if callable(rate) or hasattr(rate, "watch"):
         return rate
     number = as_number(rate)

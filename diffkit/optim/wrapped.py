@@ -43,11 +43,12 @@ class Wrapped(Optimizer):
         return self.inner.watch(state, value)
 
     def __str__(self) -> str:
-        return "\n".join([*(f"  {line}" for line in self.formula()), "then", str(self.inner)])
+        first = [f"{type(self).__name__}: first", *(f"  {line}" for line in self.formula())]
+        return "\n".join([*first, f"and then {self.inner}"])
 
 
 class Clipped(Wrapped):
-    """Gradients are clipped, by the norm of the whole nest and then by value."""
+    """Gradients are clipped, by value and then by the norm of the whole nest."""
 
     def __init__(self, inner: Optimizer, norm: float | None, value: float | None, flavor: str) -> None:
         super().__init__(inner)
@@ -67,11 +68,11 @@ class Clipped(Wrapped):
 
     def formula(self) -> list[str]:
         lines = []
+        if self.value is not None:
+            lines.append(f"g ← clip(g, -{self.value}, {self.value})")
         if self.norm is not None:
             more = " + 1e-06" if self.clipping == "torch" else ""
             lines.append(f"g ← g*minimum(1, {self.norm}/(‖g‖{more})), ‖g‖ over all parameters")
-        if self.value is not None:
-            lines.append(f"g ← clip(g, -{self.value}, {self.value})")
         return lines
 
     def update(
@@ -84,10 +85,10 @@ class Clipped(Wrapped):
         fun: Callable[[Any], Any] | None = None,
         in_place: bool = False,
     ) -> tuple[Any, State]:
-        if self.norm is not None:
-            grads = clip_by_norm(grads, self.norm, flavor=self.clipping)
         if self.value is not None:
             grads = clip_by_value(grads, self.value)
+        if self.norm is not None:
+            grads = clip_by_norm(grads, self.norm, flavor=self.clipping)
         return self.inner.update(grads, state, params, value=value, fun=fun, in_place=in_place)
 
 
@@ -141,7 +142,7 @@ class Accumulated(Wrapped):
 def clipped(
     optimizer: Optimizer, *, norm: float | None = None, value: float | None = None, flavor: str = "optax"
 ) -> Optimizer:
-    """The optimiser with its gradients clipped first: by their norm over all parameters (`clip_by_norm` has the flavors), by value.
+    """The optimiser with its gradients clipped first: by value, then by their norm over all parameters (`clip_by_norm`'s flavors).
 
     Raises ArgumentError for limits that are not positive.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -80,7 +81,10 @@ class FirstOrder(Optimizer):
 
     def formula(self) -> list[str]:
         names = ("t", "lr", *self.numbers())
-        return formula(type(self).rule, tuple(self.used()), names, self.on(), self.whole)
+        lines = formula(type(self).rule, tuple(self.used()), names, self.on(), self.whole)
+        if self.decay_mask is not None:
+            lines.append("weight_decay is 0 where decay_mask is False")
+        return lines + ["(t: the number of this update, from 1)"] * any(re.search(r"\bt\b", line) for line in lines)
 
     def tape(self, dtype: str = "float64", shape: tuple[int, ...] = ()) -> Tape:
         """The tape of an update: of one element, or of a whole array of this shape where the rule takes norms.

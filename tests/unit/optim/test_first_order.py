@@ -329,6 +329,10 @@ def test_state_is_a_pytree() -> None:
         (lambda: dk.optim.SGD(weight_decay="much"), "is a number"),
         (lambda: dk.optim.Adam(machine="tpu"), "tpu"),
         (lambda: dk.optim.Adam(1e-3, (0.9, 0.99)), "given by name, as in Adam"),
+        (lambda: dk.optim.Adam({"w": np.ones(2)}, lr=0.1), "init"),
+        (lambda: dk.optim.Adam([np.ones(2)]), "init"),
+        (lambda: dk.optim.Adam(flavor="Torch"), "did you mean 'torch'"),
+        (lambda: dk.optim.Adam(dk.optim.schedules.cosine), "not a schedule but its class"),
         (lambda: dk.optim.SGD(0.1, nesterov="no", momentum=0.9), "True or False"),
         (lambda: dk.optim.Adam(maximize=None), "True or False"),
         (lambda: dk.optim.Adam(eps=None), "is a number"),
@@ -457,7 +461,9 @@ def test_clipped_and_accumulated() -> None:
     x = np.ones(2)
     g = np.array([3.0, 4.0])
     clipped = dk.optim.clipped(dk.optim.SGD(0.1), norm=1.0, value=0.7)
-    np.testing.assert_allclose(clipped.update(g, clipped.init(x), x)[0], 1 - 0.1 * np.array([0.6, 0.7]))
+    np.testing.assert_allclose(clipped.update(g, clipped.init(x), x)[0], 1 - 0.1 * np.array([0.7, 0.7]))
+    tighter = dk.optim.clipped(dk.optim.SGD(0.1), norm=0.5, value=3.0)  # by value first
+    np.testing.assert_allclose(tighter.update(g, tighter.init(x), x)[0], 1 - 0.05 / np.sqrt(2))
     assert "‖g‖" in str(clipped) and "x ← x - lr*g" in str(clipped)
     gathered = dk.optim.accumulated(dk.optim.Adam(0.1), 3)
     plain = dk.optim.Adam(0.1)
