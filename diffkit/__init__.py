@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -82,6 +82,12 @@ def _functions() -> set[str]:
 
 def __dir__() -> list[str]:
     return sorted({*_PLACES, *_PACKAGES, *_functions(), "compare", "explain", "tape", "__doc__", "__version__"})
+
+
+if TYPE_CHECKING:  # which takes them for the folders of these names
+    compare: Any
+    explain: Any
+    tape: Any
 
 
 class _Package(ModuleType):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from ..explain import TraceTable
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """columns: titles; rows: texts and numbers, the first of each row its name. words: columns that are text, aligned on the left."""
+    """columns: titles; rows: texts and numbers, the first of each row its name. words: columns that are text (left-aligned)."""
 
     title: str
     columns: Sequence[str]
@@ -80,12 +77,14 @@ class Table:
     words: frozenset[int] = frozenset()
 
     @classmethod
-    def of_trace(cls, trace: TraceTable, caption: str = "") -> list[Table]:
-        """The tables of `dk.trace_table`: one of forward mode; of reverse mode the values, and the adjoints."""
+    def of_trace(cls, trace: Any, caption: str = "") -> list[Table]:
+        """The tables of a `dk.trace_table`: one of forward mode; of reverse mode the values, and the adjoints."""
         found = []
         for grid in trace.grids():
             words = frozenset(range(len(grid.headings))) - grid.numbers
-            found.append(cls(grid.title, list(map(str, grid.headings)), [list(map(str, r)) for r in grid.rows], caption, words))
+            found.append(
+                cls(grid.title, list(map(str, grid.headings)), [list(map(str, r)) for r in grid.rows], caption, words)
+            )
         return found
 
 

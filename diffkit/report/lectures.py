@@ -90,7 +90,7 @@ def index_html(rows: Sequence[Row], results: dict[str, dict[str, Any]]) -> str:
     """All rows, part by part. results: entries as in results.json, by row."""
     parts = [(PARTS[p], [(r, results.get(r.id)) for r in rows if r.id[0] == p]) for p in PARTS]
     ran = [results[r.id] for r in rows if r.id in results]
-    return _rendered("lectures.html.j2", parts=[p for p in parts if p[1]], cards=_cards(ran))
+    return _rendered("lectures.html.j2", parts=[p for p in parts if p[1]], count=len(rows), cards=_cards(ran))
 
 
 def row_html(outcome: Outcome, before: Row | None = None, after: Row | None = None) -> str:
