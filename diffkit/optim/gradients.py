@@ -12,8 +12,18 @@ from ..transforms import grad
 _known: WeakKeyDictionary[Any, Callable[[Any], Any]] = WeakKeyDictionary()
 
 
+class WithGradient:
+    """A function of the parameters that knows its gradient: what changes from one such function to the next need not be traced."""
+
+    def gradient(self, params: Any) -> Any:
+        """A nest like params; it is written over when the next is asked for."""
+        raise NotImplementedError
+
+
 def gradient_of(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`dk.grad(fun)`; the same one for the same function, so that it is traced and compiled once."""
+    """`dk.grad(fun)`; the same one for the same function, so that it is traced and compiled once. Its own, where it has one."""
+    if isinstance(fun, WithGradient):
+        return fun.gradient
     if not callable(fun):
         raise ArgumentError(f"fun is a function of the parameters, not {type(fun).__name__}")
     try:

@@ -50,7 +50,7 @@ class Optimizer:
             close = get_close_matches(str(self.flavor).lower(), {f.lower(): f for f in self.flavors}, 1)
             hint = f"; did you mean {next(f for f in self.flavors if f.lower() == close[0])!r}?" if close else ""
             raise ArgumentError(f"{self.name} has the flavors {', '.join(self.flavors)}; there is no {flavor!r}{hint}")
-        if isinstance(learning_rate, (dict, list, tuple)) or getattr(learning_rate, "ndim", 0):
+        if isinstance(learning_rate, (dict, list, tuple)) or getattr(learning_rate, "ndim", 0) > 0:
             raise ArgumentError(f"{self.name} is made without parameters: they go to init(params), and to each update")
         if learning_rate is not None:
             options = {"learning_rate": learning_rate, **options}

@@ -23,6 +23,8 @@ USED_UP = "data is an iterator, which is used up after one pass"
 class Batches(Protocol):
     #: what a checkpoint must have been made with
     settings: dict[str, Any]
+    #: what data may have been meant to be, should the loss fail; ""
+    hint: str
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -33,9 +35,19 @@ class Batches(Protocol):
         """The batches of an epoch but for the first `skip`."""
         ...
 
+    def rows(self, epoch: int, k: int) -> np.ndarray | None:
+        """Which examples batch k of an epoch has; None: not known."""
+        ...
+
+    def example(self) -> Any:
+        """A batch of the shapes of the first, where one can be had without taking it from the run; else None."""
+        ...
+
 
 class ArrayBatches:
     """Batches of a nest of arrays. shuffle: True, False or "replacement"."""
+
+    hint = ""
 
     def __init__(self, data: Any, batch_size: int, shuffle: Any, drop_last: bool, seed: int) -> None:
         if shuffle not in (True, False, "replacement"):
@@ -50,17 +62,33 @@ class ArrayBatches:
         self.settings = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": bool(drop_last), "examples": n}
 
     def epoch(self, epoch: int, skip: int) -> Iterator[Any]:
-        n, size = self.examples.count, self.batch_size
-        order = generator(self.seed, SHUFFLE, epoch).permutation(n) if self.shuffle is True else None
+        order = self._order(epoch)
         for k in range(skip, self.steps_per_epoch):
-            start, stop = k * size, min(n, (k + 1) * size)
-            if order is not None:
-                yield self.examples.rows(order[start:stop])
-            elif self.shuffle:
-                step = epoch * self.steps_per_epoch + k
-                yield self.examples.rows(generator(self.seed, REPLACEMENT, step).integers(n, size=size))
+            if self.shuffle:
+                yield self.examples.rows(self._rows(order, epoch, k))
             else:
-                yield self.examples.between(start, stop)
+                yield self.examples.between(*self._range(k))
+
+    def rows(self, epoch: int, k: int) -> np.ndarray:
+        return self._rows(self._order(epoch), epoch, k)
+
+    def example(self) -> Any:
+        return self.examples.between(*self._range(0))
+
+    def _range(self, k: int) -> tuple[int, int]:
+        return k * self.batch_size, min(self.examples.count, (k + 1) * self.batch_size)
+
+    def _order(self, epoch: int) -> np.ndarray | None:
+        """That of all examples in an epoch; None where they are drawn, or stay in order."""
+        return generator(self.seed, SHUFFLE, epoch).permutation(self.examples.count) if self.shuffle is True else None
+
+    def _rows(self, order: np.ndarray | None, epoch: int, k: int) -> np.ndarray:
+        if order is not None:
+            return order[slice(*self._range(k))]
+        if self.shuffle:
+            source = generator(self.seed, REPLACEMENT, epoch * self.steps_per_epoch + k)
+            return source.integers(self.examples.count, size=self.batch_size)
+        return np.arange(*self._range(k))
 
 
 class IterableBatches:
@@ -73,6 +101,7 @@ class IterableBatches:
         self.settings = {"batches": self.steps_per_epoch}
         if self.steps_per_epoch == 0:
             raise DataError("data has no batches")
+        self.hint = _list_hint(data)
 
     def epoch(self, epoch: int, skip: int) -> Iterator[Any]:
         while self.passes < epoch and not self.once:  # whose order may depend on how often it was gone through
@@ -94,11 +123,33 @@ class IterableBatches:
         if self.steps_per_epoch is not None and given != self.steps_per_epoch:
             self.steps_per_epoch = None  # its length was an estimate
 
+    def rows(self, epoch: int, k: int) -> None:
+        return None
+
+    def example(self) -> Any:
+        return self.data[0] if isinstance(self.data, (list, tuple)) else None
+
+
+def _list_hint(data: Any) -> str:
+    """What to say of a list of arrays with as many examples each, which may be (x, y). Raises ArgumentError where it must be."""
+    if not isinstance(data, list) or len(data) < 2 or not all(isinstance(a, np.ndarray) and a.ndim for a in data):
+        return ""
+    if len({len(a) for a in data}) > 1:
+        return ""
+    hint = (
+        f"a list is a list of batches, here {len(data)} of one array each; for arrays whose rows belong together give a tuple, "
+        "(x, y)"
+    )
+    if len({(a.ndim, a.dtype.kind == "f") for a in data}) > 1:
+        raise ArgumentError(f"data is a list of {len(data)} arrays that are not alike: {hint}")
+    return f"data is a list of {len(data)} arrays: {hint}"
+
 
 class FunctionBatches:
     """A function from the step to a batch: an epoch without end."""
 
     steps_per_epoch = None
+    hint = ""
 
     def __init__(self, data: Callable[[int], Any]) -> None:
         self.data = data
@@ -106,6 +157,12 @@ class FunctionBatches:
 
     def epoch(self, epoch: int, skip: int) -> Iterator[Any]:
         return map(self.data, count(skip))
+
+    def rows(self, epoch: int, k: int) -> None:
+        return None
+
+    def example(self) -> None:
+        return None
 
 
 def batches(

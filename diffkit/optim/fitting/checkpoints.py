@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
+from time import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ from ...errors import ArgumentError, CheckpointError, DataError
 
 MAGIC = b"diffkit checkpoint 1\n"
 DIGEST = 32
+#: seconds after which a file that is being written is left over, whoever has its process's number now
+STALE = 3600
 
 
 class Content(NamedTuple):
@@ -37,7 +41,7 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     header = {"meta": meta, "arrays": [[name, a.dtype.str, a.shape] for name, a in held.items()]}
     text = json.dumps(header).encode()
     digest = blake2b(digest_size=DIGEST)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{token_hex(4)}.part")
     try:
         with temporary.open("wb") as file:
             contents: list[Any] = [a.reshape(-1).view(np.uint8) for a in held.values()]
@@ -83,17 +87,37 @@ def _force(folder: Path) -> None:
             os.close(handle)
 
 
+def _stale(part: Path) -> bool:
+    """Whether nobody writes a file any longer: another run in the same folder may be at it."""
+    try:
+        if time() - part.stat().st_mtime > STALE:
+            return True
+        number = int(part.name.split(".")[3])
+        if os.name != "posix" or number <= 0:
+            return False
+        os.kill(number, 0)  # asks whether there is such a process
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except (OSError, ValueError, IndexError, OverflowError):  # somebody else's process; a name that is not ours
+        pass
+    return False
+
+
 class Checkpoints:
     """The checkpoints of a folder, of which the newest `keep` are kept."""
 
     def __init__(self, folder: Any, keep: int) -> None:
-        self.folder, self.keep = Path(folder), keep
+        try:
+            self.folder, self.keep = Path(folder), keep
+        except TypeError:
+            raise ArgumentError(f"checkpoint is a folder's path, not {folder!r}") from None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise ArgumentError(f"checkpoint={str(folder)!r} cannot be a folder of checkpoints: {problem}") from None
         for left in self.folder.glob(".step-*.part"):  # of a run that was killed
-            left.unlink(missing_ok=True)
+            if _stale(left):
+                left.unlink(missing_ok=True)
         self._replaced: set[Path] = set()
 
     def paths(self) -> list[Path]:

@@ -71,13 +71,19 @@ def fit(
 
     checkpoint: a folder; a file is written there every `checkpoint_every` steps (else every epoch), and at the end; the newest
     `keep` are kept. resume: True goes on from the newest that is whole, with the bits of a run that was never interrupted;
-    "must" raises if there is none; False begins again, in place of what was there. Ctrl-C ends the step at hand, writes a
-    checkpoint and is raised again; it carries the run so far as `.fit` (a second one is immediate).
+    "must" raises if there is none; False begins again, in place of what was there. What is gone on from must have been made with
+    the same arguments: the settings, what schedules give at steps 0, 1, 10, 100 and 1000, the values of params, and the operations
+    of the loss (of data in arrays or a list; what is drawn from `rng`, and the numbers in data, are not compared).
+    Ctrl-C ends the step at hand, writes a checkpoint and is raised again; it carries the run so far as `.fit` (a second one is
+    immediate).
     callbacks: functions called with the `Run` after every step; objects with on_step, on_epoch or both. True from one stops.
     progress: a bar, on a terminal only if None. machine: where the loss and its gradient run.
 
-    Raises DivergedError for a loss or gradient that is not finite, CheckpointError for checkpoints that cannot be used or
-    written, both with the run so far as `.fit`; DataError, ShapeError, DtypeError, ArgumentError for arguments that make no sense.
+    Raises DivergedError for a loss or gradient that is not finite, with a run as `.fit` whose params and state are the latest copy
+    for which both were: one is made every step of up to 1 MiB of parameters and state, every n steps of n MiB, 64 at most (before
+    the first it is the start). Raises CheckpointError for checkpoints that cannot be used or written; that and any DiffkitError
+    of a step have the run so far as `.fit`, and a note says which step it was. Raises DataError, ShapeError, DtypeError,
+    ArgumentError for arguments that make no sense.
     """
     _check_counts(batch_size=batch_size, epochs=epochs, steps=steps, accumulate=accumulate, keep=keep)
     _check_counts(validate_every=validate_every, checkpoint_every=checkpoint_every)
@@ -97,6 +103,7 @@ def fit(
     run.best = Best(EarlyStopping(early_stopping) if isinstance(early_stopping, int) else early_stopping, run.leaves)
     checkpoints = None if checkpoint is None else Checkpoints(checkpoint, keep)
     if checkpoints is not None:
+        run.settings()
         _resume(run, checkpoints, resume)
     if isinstance(source, ArrayBatches) and source.steps_per_epoch == 1 and not shuffle and not run.program.takes_rng:
         run.keep_function(source.examples.between(0, source.examples.count))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pickle
+import random
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
@@ -15,7 +18,7 @@ from ...engines.engine import differentiable_tape, filled
 from ...engines.reverse import Sweep
 from ...errors import ArgumentError, TracingError
 from ...expr.collector import paused
-from ...expr.trace import flatten, going_on, is_traced, names_of, trace_call
+from ...expr.trace import Traced, flatten, going_on, is_traced, names_of, trace_call
 from ...machines import machine as find_machine
 from ...tape import Builder, Tape, record
 from ...tape.tidy import tidied
@@ -66,8 +69,10 @@ class Loss:
         self.name = getattr(loss, "__name__", "the loss")
         self._made: dict[tuple, _Program] = {}
 
-    def __call__(self, batch: Any, source: tuple[int, ...] = ()) -> tuple[float, Any]:
-        """(value, aux) of the parameters on a batch; `source`: the numbers that the draws are made from."""
+    def __call__(
+        self, batch: Any, source: tuple[int, ...] = (), leaves: Sequence[np.ndarray] | None = None
+    ) -> tuple[float, Any]:
+        """(value, aux) on a batch of the parameters, or of others like them; `source`: the numbers that the draws are made from."""
         key = call_key((batch,))
         program = self._made.get(key) if key is not None else None
         if program is None:
@@ -77,7 +82,7 @@ class Loss:
                     del self._made[next(iter(self._made))]
                 self._made[key] = program
         items = [leaf for leaf in flatten(batch)[0] if is_traced(leaf)]
-        buffers = program(self.leaves, items, source)
+        buffers = program(self.leaves if leaves is None else leaves, items, source)
         if program.results == 1:
             return float(buffers[0]), None
         return float(buffers[0]), optree.tree_unflatten(program.structure, [b[()] for b in buffers[: program.results]])[
@@ -85,20 +90,8 @@ class Loss:
         ]
 
     def _make(self, batch: Any) -> _Program:
-        draws = Draws()
-        with going_on([draws.owner]):
-            traced = trace_call(self._called(draws), (self.params, batch))
-        foreign = [v for v in traced.captured if v.kind.kwargs["uid"] != draws.uid]
-        if foreign:
-            raise TracingError(
-                f"{self.name} depends on {foreign[0].name!r}, which has no value yet: fit runs on numbers"
-            )
-        if not optree.treespec_child(traced.structure, 0).is_leaf():
-            raise ArgumentError(
-                f"{self.name} returned a nest in the place of the loss; it returns a scalar, or (scalar, aux)"
-            )
-        check_scalar(traced.outputs[0].shape, f"the result of {self.name}")
-        tape, results = record(traced.outputs, [*traced.inputs, *draws.inputs]), len(traced.outputs)
+        traced, draws, tape = self._traced(batch)
+        results = len(traced.outputs)
         if self.gradients is not None:
             tape = _with_gradient(tape, len(self.leaves))
         executable = self.machine.compile(tape)
@@ -109,6 +102,33 @@ class Loss:
         run = executable.point() if hasattr(executable, "point") else executable
         dtypes = [np.dtype(v.dtype) for v in traced.inputs[len(self.leaves) :]]
         return _Program(run, dtypes, draws, buffers, results, traced.structure)
+
+    def tape(self, batch: Any) -> Tape:
+        """The loss alone, and what comes with it, for batches of these shapes."""
+        return self._traced(batch)[2]
+
+    def _traced(self, batch: Any) -> tuple[Traced, Draws, Tape]:
+        draws = Draws()
+        before = _global_randomness()
+        with going_on([draws.owner]):
+            traced = trace_call(self._called(draws), (self.params, batch))
+        if _global_randomness() != before:
+            warnings.warn(
+                f"{self.name} drew random numbers from np.random or random while it was traced: they are constants from now on, "
+                "the same at every step. Give it a parameter rng, and draw from that: rng.random(shape)",
+                stacklevel=2,
+            )
+        foreign = [v for v in traced.captured if v.kind.kwargs["uid"] != draws.uid]
+        if foreign:
+            raise TracingError(
+                f"{self.name} depends on {foreign[0].name!r}, which has no value yet: fit runs on numbers"
+            )
+        if not optree.treespec_child(traced.structure, 0).is_leaf():
+            raise ArgumentError(
+                f"{self.name} returned a nest in the place of the loss; it returns a scalar, or (scalar, aux)"
+            )
+        check_scalar(traced.outputs[0].shape, f"the result of {self.name}")
+        return traced, draws, record(traced.outputs, [*traced.inputs, *draws.inputs])
 
     def _called(self, draws: Draws) -> Callable[..., Any]:
         """(value, aux) in any case, under the loss's own name and those of its parameters."""
@@ -135,6 +155,11 @@ class Loss:
                 if not np.isfinite(array).all():
                     return what, name
         return None
+
+
+def _global_randomness() -> bytes:
+    """The state of the generators that belong to nobody."""
+    return pickle.dumps((np.random.get_state(legacy=False), random.getstate()))
 
 
 def _takes_rng(loss: Callable[..., Any]) -> bool:

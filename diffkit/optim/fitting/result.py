@@ -17,8 +17,8 @@ class Fit:
 
     history: arrays by name. One entry a step: loss, learning_rate, gradient_norm (before clipping), seconds, and the scalars of
     aux. One an epoch: epoch_loss (the mean over its examples), epoch_step. One a validation: validation_loss, validation_step,
-    metrics. stopped: "epochs", "steps", "early stopping", "callback"; of a fit that an error carries "diverged", "interrupted" or
-    "checkpoint".
+    metrics. stopped: "epochs", "steps", "early stopping", "callback"; of a fit that an error carries "diverged", "interrupted",
+    "checkpoint" or "failed".
     """
 
     params: Any

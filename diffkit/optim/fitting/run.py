@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
@@ -11,23 +10,29 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...errors import ArgumentError, CheckpointError, DataError, DivergedError
+from ...errors import ArgumentError, CheckpointError, DataError, DiffkitError, DivergedError
 from ...expr.trace import flatten, names_of
+from ..gradients import WithGradient
 from ..optimizer import Optimizer, Parameters
 from .batches import LOSS, Batches
 from .checkpoints import Checkpoints, Content
 from .draws import generator
 from .examples import pieces, size
+from .fingerprint import digest_of_arrays, digest_of_tape, rates, told
 from .flat import Flat
 from .history import History
 from .program import Loss
+from .recovery import LastGood, batch_told, largest_gradient, nonfinite_data, state_leaves
 from .result import Fit
 from .validation import Best, Validation
 
 #: columns of the history that auxiliary results cannot have
 OWN = ("loss", "learning_rate", "gradient_norm", "seconds")
-#: steps between two copies of the state, to which a run goes back whose parameters themselves overflow
-KEPT = 64
+#: settings that are digests, and what it means that they differ
+DIGESTS = {
+    "start": "params of other values to start from",
+    "loss": "another loss (its operations or constants are not the same)",
+}
 
 
 class Run:
@@ -69,8 +74,9 @@ class Run:
         # of the losses in this epoch, each times its examples; and examples
         self._sum, self._weight = 0.0, 0
         self._begun, self._seconds = perf_counter(), 0.0
-        self._kept: tuple[int, list[np.ndarray], Any] | None = None
-        self._fun: Callable[[Any], Any] | None = None
+        self._good = LastGood()
+        self._fun: OnBatch | None = None
+        self._settings: dict[str, Any] = {}
 
     @property
     def seconds(self) -> float:
@@ -78,16 +84,26 @@ class Run:
 
     # ---- one step ----
     def update(self, batch: Any) -> None:
-        """One update. Raises DivergedError where loss or gradient are not finite; the parameters are then as they were."""
+        """One update. Raises DivergedError where loss or gradient are not finite; the parameters are then those of the latest copy
+        (`LastGood`) made while they were. Other errors say in which step they came, and have the run so far as `.fit`."""
+        try:
+            self._update(batch)
+        except DivergedError:
+            raise
+        except Exception as problem:
+            self._tell(problem, batch)
+            raise
+
+    def _update(self, batch: Any) -> None:
         examples = size(batch)
         if not examples:
             raise DataError(f"the batch of step {self.step} has no examples: leave it out")
         self.loss, self.aux = self._gradient(batch)
         norm = self.total.norm()
         if not (math.isfinite(self.loss) and math.isfinite(norm)):
-            self._check_finite()
-        if self.step % KEPT == 0 or self._kept is None:
-            self._kept = self.step, [leaf.copy() for leaf in self.leaves], _copied(self.state)
+            self._check_finite(batch)
+        if self._good.due(self.step):
+            self._good.keep(self.step, self.flat.whole.values(), self.state)
         self._clip(norm)
         rate = self.optimizer.rate(self.state)
         self._step(batch)
@@ -110,14 +126,14 @@ class Run:
         if made is not self.params:
             copy_into(self.leaves, flatten(made)[0])
 
-    def _gradient(self, batch: Any) -> tuple[float, Any]:
-        """(loss, aux), the gradient in `total`."""
+    def _gradient(self, batch: Any, leaves: list[np.ndarray] | None = None) -> tuple[float, Any]:
+        """(loss, aux), the gradient in `total`. leaves: parameters in the place of the run's."""
         source = (self.seed, LOSS, self.step)
         if self.accumulate == 1:
-            return self.program(batch, (*source, 0))
+            return self.program(batch, (*source, 0), leaves)
         value, aux = 0.0, None
         for k, (piece, share) in enumerate(pieces(batch, self.accumulate)):
-            part, more = self.program(piece, (*source, k))
+            part, more = self.program(piece, (*source, k), leaves)
             value += share * part
             if k == 0:
                 self.total.clear()
@@ -132,40 +148,57 @@ class Run:
         if self.clip_norm is not None and norm > self.clip_norm:
             self.total.scale(self.clip_norm / norm)
 
-    def _function(self, batch: Any) -> Callable[[Any], Any]:
-        """The loss on this batch as a function of the parameters, for optimisers that evaluate it."""
-        if self._fun is not None:
-            return self._fun
-        rng = {"rng": generator(self.seed, LOSS, self.step, 0)} if self.program.takes_rng else {}
+    def gradient_at(self, params: Any, batch: Any) -> Any:
+        """The gradient, clipped, of this step's loss at other parameters: a nest in the place of that at the run's own."""
+        leaves = [np.asarray(x, own.dtype, order="C") for x, own in zip(flatten(params)[0], self.leaves, strict=True)]
+        self.aux = None if self.aux is None else _copied(self.aux)  # its arrays are written over
+        self._gradient(batch, leaves)
+        self._clip(self.total.norm())
+        return self.total.nest
 
-        def fun(params: Any) -> Any:
-            result = self.function(params, batch, **rng)
-            return result[0] if isinstance(result, tuple) else result
-
-        return fun
+    def _function(self, batch: Any) -> OnBatch:
+        return self._fun or OnBatch(self, batch)
 
     def keep_function(self, batch: Any) -> None:
         """All steps have this batch: what optimisers compile for it serves them all."""
         leaves, structure = flatten(batch)
         own = optree.tree_unflatten(structure, [np.array(x) if isinstance(x, np.ndarray) else x for x in leaves])
-        self._fun = self._function(own)
+        self._fun = OnBatch(self, own)
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, batch: Any) -> None:
         found = self.program.first_nonfinite(self.total)
         if found is None and math.isfinite(self.loss):
             return  # the norm alone is out of range
         what, name = found or ("", None)
-        told = f"the {what} of {name} is not finite" if name else "the gradient and the parameters are finite"
+        remedy = "A smaller learning rate or clip_norm= helps against overflow; dk.lint tells where a NaN comes from"
+        data = None if what == "value" else nonfinite_data(batch, self.batches.rows(self.epoch, self.done))
+        if data is not None:
+            cause, remedy = data, "Leave such examples out, or mask them"
+        elif name is not None:
+            cause = f"the {what} of {name} is not finite"
+        else:
+            largest = largest_gradient(self.total, names_of(self.params, "params"))
+            fault = "is no number" if math.isnan(self.loss) else "overflows"
+            cause = f"it is the loss itself that {fault}: parameters and gradient are finite, the largest gradient is in {largest}"
         good = self.step
-        if what == "value" and self._kept is not None:  # the update before this step has spoilt the parameters
-            good, leaves, self.state = self._kept
-            copy_into(self.leaves, leaves)
-        fit = self.fit("diverged", good)
+        if self._good.step is not None:  # the update since then may have spoilt the parameters, finite as they may be
+            good, self.state = self._good.step, self._good.restored(self.flat.whole.values())
         raise DivergedError(
-            f"step {self.step} (epoch {self.epoch}): the loss is {self.loss}, and {told}. The state after {good} steps is in this "
-            "error's `.fit`. A smaller learning rate or clip_norm= helps against overflow; dk.lint tells where a NaN comes from",
-            self.step, self.epoch, name, fit,
+            f"step {self.step} (epoch {self.epoch}): the loss is {self.loss}, and {cause}. The state after {good} steps is in this "
+            f"error's `.fit`. {remedy}",
+            self.step, self.epoch, name, self.fit("diverged", good),
         )  # fmt: skip
+
+    def _tell(self, problem: Exception, batch: Any) -> None:
+        """Add to an error what the run knows."""
+        rows = self.batches.rows(self.epoch, self.done)
+        problem.add_note(
+            f"This is step {self.step} (epoch {self.epoch}) of fit. {' '.join(batch_told(batch, rows))}".rstrip()
+        )
+        if self.batches.hint:
+            problem.add_note(self.batches.hint)
+        if isinstance(problem, DiffkitError):
+            problem.fit = self.fit("failed")  # type: ignore[attr-defined]
 
     # ---- beside the steps ----
     def validate(self) -> None:
@@ -207,12 +240,24 @@ class Run:
 
     # ---- checkpoints ----
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must have been made with."""
-        told = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # a lambda's address
-        return {
-            **self.batches.settings, "seed": self.seed, "accumulate": self.accumulate, "clip_norm": self.clip_norm,
-            "clip_value": self.clip_value, "optimizer": told(self.optimizer), "early_stopping": told(self.best.rule),
-        }  # fmt: skip
+        """What a checkpoint must have been made with. Made once, of the parameters there are then: before the first step."""
+        if not self._settings:
+            self._settings = {
+                **self.batches.settings, "seed": self.seed, "accumulate": self.accumulate, "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value, "optimizer": told(self.optimizer), "early_stopping": told(self.best.rule),
+                "schedules": rates(self.optimizer), "start": digest_of_arrays(self.leaves), "loss": self._loss_digest(),
+            }  # fmt: skip
+        return self._settings
+
+    def _loss_digest(self) -> str | None:
+        batch = self.batches.example()
+        if batch is None:
+            return None
+        try:
+            return digest_of_tape(self.program.tape(batch))
+        except Exception as problem:
+            self._tell(problem, batch)
+            raise
 
     def save(self, checkpoints: Checkpoints) -> str:
         """Raises CheckpointError, with the run so far, where it cannot be written."""
@@ -220,7 +265,7 @@ class Run:
         if self.best.kept is not None:
             arrays.update((f"best/{k}", leaf) for k, leaf in enumerate(self.best.kept))
         numbers: list[Any] = []
-        items, structure = _state_leaves(self.state)
+        items, structure = state_leaves(self.state)
         for k, item in enumerate(items):
             array = isinstance(item, (np.ndarray, np.generic))
             numbers.append("array" if array else item)
@@ -243,7 +288,7 @@ class Run:
         self._check_same(path, meta)
         copy_into(self.leaves, [arrays[f"params/{k}"] for k in range(len(self.leaves))])
         text, numbers = meta["state"]
-        structure = _state_leaves(self.state)[1]
+        structure = state_leaves(self.state)[1]
         if text != str(structure) or len(numbers) != structure.num_leaves:
             raise CheckpointError(f"the checkpoint {path} holds the state of another optimiser than {self.optimizer!r}")
         items = [arrays[f"state/{k}"] if n == "array" else n for k, n in enumerate(numbers)]
@@ -274,7 +319,24 @@ class Run:
         for name in {**meta["settings"], **settings}:
             there, here = meta["settings"].get(name), settings.get(name)
             if there != here:
-                raise CheckpointError(f"the checkpoint {path} was made with {name}={there!r}, not {here!r}: {remedy}")
+                differs = DIGESTS.get(name, f"{name}={there!r}, not {here!r}")
+                raise CheckpointError(f"the checkpoint {path} was made with {differs}: {remedy}")
+
+
+class OnBatch(WithGradient):
+    """The loss on one batch as a function of the parameters, for optimisers that evaluate it. Its gradient is the run's program."""
+
+    def __init__(self, run: Run, batch: Any) -> None:
+        self.run, self.batch = run, batch
+
+    def __call__(self, params: Any) -> Any:
+        run = self.run
+        rng = {"rng": generator(run.seed, LOSS, run.step, 0)} if run.program.takes_rng else {}
+        result = run.function(params, self.batch, **rng)
+        return result[0] if isinstance(result, tuple) else result
+
+    def gradient(self, params: Any) -> Any:
+        return self.run.gradient_at(params, self.batch)
 
 
 def _told(described: list[Any] | None) -> str:
@@ -289,12 +351,8 @@ def copy_into(targets: list[np.ndarray], sources: list[Any]) -> None:
             target[...] = source
 
 
-def _state_leaves(state: Any) -> tuple[list[Any], Any]:
-    return optree.tree_flatten(state, none_is_leaf=True, namespace="diffkit")
-
-
 def _copied(state: Any) -> Any:
-    items, structure = _state_leaves(state)
+    items, structure = state_leaves(state)
     return optree.tree_unflatten(structure, [x.copy() if isinstance(x, np.ndarray) else x for x in items])
 
 

@@ -43,7 +43,7 @@ class Validation:
         if self.function is not None:
             found = self.function(self.params)
             found = found if isinstance(found, Mapping) else {"loss": found}
-            return {str(name): float(value) for name, value in found.items()}
+            return {str(name): _scalar(name, value) for name, value in found.items()}
         total: dict[str, float] = {}
         n = self.examples.count
         for start in range(0, n, self.size):
@@ -56,6 +56,16 @@ class Validation:
                     )
                 total[name] = total.get(name, 0.0) + float(number) * ((stop - start) / n)
         return total
+
+
+def _scalar(name: Any, value: Any) -> float:
+    if not np.ndim(value):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    what = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
+    raise ArgumentError(f"validation gives {what} as {name!r}: it gives a scalar, or a dict of scalars by name")
 
 
 class Best:

@@ -32,7 +32,7 @@ def main(folder, result, kind="arrays"):
         callbacks=slowly,
     )  # fmt: skip
     columns = {f"history/{k}": v for k, v in fit.history.items() if k != "seconds"}
-    leaves = dk.optim.fitting.run._state_leaves(fit.state)[0]
+    leaves = dk.optim.fitting.recovery.state_leaves(fit.state)[0]
     np.savez(
         f"{result}.part.npz", steps=fit.steps, best=fit.best_step, w0=fit.params["layers"][0], w1=fit.params["layers"][1],
         b=fit.params["b"], bb=fit.best_params["b"], **{f"state/{k}": v for k, v in enumerate(leaves)}, **columns,

@@ -31,7 +31,7 @@ def loss(params, batch):
     return np.mean((batch[0] @ params["w"] - batch[1]) ** 2)
 
 
-def run(folder, params=None, data=(X, Y), **more):
+def run(folder, params=None, data=(X, Y), loss=loss, **more):
     options = {
         "optimizer": dk.optim.Adam(0.1),
         "batch_size": 8,
@@ -216,6 +216,50 @@ def test_any_changed_byte_is_noticed(tmp_path_factory, data):
         read(path)
 
 
+@pytest.mark.parametrize("first, other", [
+    (dk.optim.SGD(lambda k: 0.1), dk.optim.SGD(lambda k: 0.01)),
+    (dk.optim.SGD(lambda k: 0.1 / (1 + k)), dk.optim.SGD(lambda k: 0.1 / (1 + k // 2))),
+    (dk.optim.SGD(0.1, weight_decay=lambda k: 0.0), dk.optim.SGD(0.1, weight_decay=lambda k: 1e-4)),
+])  # fmt: skip
+def test_another_schedule_without_a_name(tmp_path, first, other):
+    run(tmp_path, optimizer=first, steps=4)
+    with pytest.raises(CheckpointError, match="made with schedules="):
+        run(tmp_path, optimizer=other)
+
+
+def test_a_schedule_with_an_end(tmp_path):
+    given = [0.1] * 12
+    run(tmp_path, optimizer=dk.optim.SGD(lambda k: given[k]), steps=4)
+    assert run(tmp_path, optimizer=dk.optim.SGD(lambda k: given[k])).steps == 12
+
+
+def test_the_same_loss_has_the_same_digest_in_every_process():
+    """Whatever was traced before it, and however Python hashes."""
+    code = (
+        "import numpy as np, diffkit as dk, sys\n"
+        "from diffkit.optim.fitting.fingerprint import digest_of_tape\n"
+        "from diffkit.optim.fitting.program import Loss\n"
+        "c = np.arange(900.0).reshape(3, 300)\n"
+        "def loss(p, b, rng=None):\n"
+        "    h = np.tanh(b['x'] @ p['w'] + 0.1) * (rng.random((8, 3)) < 0.5) @ c\n"
+        "    return np.mean(h**2) + dk.scan(lambda s, x: (s * x * 0.3, s), 1.0, p['w'][0])[0]\n"
+        "for k in range(int(sys.argv[1])):\n"
+        "    dk.grad(lambda x: x**k)(1.0)\n"
+        "from diffkit.optim.fitting.flat import Flat\n"
+        "params = {'w': np.ones((3, 3)), 'b': np.zeros(2)}\n"
+        "made = Loss(loss, params, 'numpy', Flat(params))\n"
+        "print(digest_of_tape(made.tape({'x': np.ones((8, 3)), 'y': np.ones(8)})))\n"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(k)], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": str(Path(dk.__file__).parents[1]), "PYTHONHASHSEED": str(k)},
+        ).stdout
+        for k in (0, 3)
+    }  # fmt: skip
+    assert len(told) == 1 and len(told.pop().strip()) == 32
+
+
 @pytest.mark.parametrize(("change", "told"), [
     ({"seed": 1}, "was made with seed=0, not 1"),
     ({"batch_size": 4}, "batch_size=8, not 4"),
@@ -226,6 +270,9 @@ def test_any_changed_byte_is_noticed(tmp_path_factory, data):
     ({"params": {"w": np.zeros(3), "b": np.zeros(2)}}, r"params.w of shape \(3,\) \(float64\) where params has params.b of"),
     ({"params": {"w": np.zeros(3, np.float32)}}, r"\(float64\) where params has params.w of shape \(3,\) \(float32\)"),
     ({"params": {"w": np.zeros(3), "x": np.zeros(2)}}, "has nothing where params has params.x"),
+    ({"params": {"w": np.array([0, 0, 1e-9])}}, "with params of other values to start from: give what"),
+    ({"loss": lambda p, b: loss(p, b) + 1e-9}, "with another loss"),
+    ({"loss": lambda p, b: np.mean((b[0] @ p["w"] - b[1]) ** 4)}, "with another loss"),
 ])  # fmt: skip
 def test_a_checkpoint_of_another_run(tmp_path, change, told):
     run(tmp_path, steps=4)
@@ -294,9 +341,38 @@ def test_a_disk_that_is_really_full(tmp_path):
 
 
 def test_left_overs_of_a_killed_run_are_cleared(tmp_path):
-    (tmp_path / ".step-0000000002.checkpoint.123.part").write_bytes(b"half")
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    living, old = os.getpid(), tmp_path / f".step-0000000003.checkpoint.{os.getpid()}.part"
+    (tmp_path / f".step-0000000002.checkpoint.{done.pid}.0a.part").write_bytes(b"half")
+    (tmp_path / f".step-0000000002.checkpoint.{living}.0b.part").write_bytes(b"another run is at it")
+    old.write_bytes(b"left by a process whose number is in use again")
+    os.utime(old, (0, 0))
     run(tmp_path)
-    assert names(tmp_path) == [f"step-{k:010d}.checkpoint" for k in (10, 12)]
+    assert names(tmp_path) == [
+        f".step-0000000002.checkpoint.{living}.0b.part", *(f"step-{k:010d}.checkpoint" for k in (10, 12))
+    ]  # fmt: skip
+
+
+def test_two_runs_in_one_folder(tmp_path, monkeypatch):
+    """One begins while the other writes: that goes on as if alone."""
+    real, started = os.fsync, []
+
+    def other_begins(handle):
+        if not started:
+            started.append(True)
+            checkpoints.Checkpoints(tmp_path, 2)
+        real(handle)
+
+    monkeypatch.setattr(checkpoints.os, "fsync", other_begins)
+    run(tmp_path)
+    assert started and names(tmp_path) == [f"step-{k:010d}.checkpoint" for k in (10, 12)]
+
+
+@pytest.mark.parametrize("folder", [3, True, 2.5])
+def test_the_folder_is_a_path(folder):
+    with pytest.raises(ArgumentError, match=f"checkpoint is a folder's path, not {folder}"):
+        run(folder)
 
 
 def test_ctrl_c(tmp_path):
