@@ -7,7 +7,7 @@ It is read by what its lines say, not by the line numbers that its header names,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -22,6 +22,7 @@ from ..expr.text import parse
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _ROW = re.compile(rf"\s*([A-Za-z]\w*)\s*=\s*({_NUMBER}(?:\s+{_NUMBER})*)\s*$")
+_WORDS = re.compile(r"\s*([A-Za-z]\w*)\s*=\s*(\S.*?)\s*$")
 _COLUMNS = re.compile(r"\s*Data\s*:((?:\s+[A-Za-z]\w*)+)\s*$", re.IGNORECASE)
 _MODEL = re.compile(r"\s*Model\s*:", re.IGNORECASE)
 _TABLE = re.compile(r"\s*(Starting\s+values|Start\s+1)\b", re.IGNORECASE)
@@ -81,17 +82,18 @@ class Problem:
         values = self._by_name(params)
         return np.asarray(self.residual({**values, **self.data}))
 
-    def fit(self, start: int | Sequence[float] = 0, **options: Any) -> Any:
+    def fit(self, start: int | Sequence[float] | Mapping[str, float] = 0, **options: Any) -> Any:
         """`dk.optim.least_squares` of this problem, from start 0 or 1, or from parameters in order or by name.
 
         The result's `x` (and `x_sd`) is an array in the order of `parameters`; `digits(result.x)` says how right it is. Options go
-        to `least_squares`. Raises ArgumentError for a start that there is not.
+        to `least_squares`. Raises ArgumentError for a start that there is not, and for other parameters than the problem's.
         """
         from ..optim.squares.solve import least_squares
 
-        if isinstance(start, int) and start not in (0, 1):
+        number = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
+        if number and start not in (0, 1):
             raise ArgumentError(f"{self.name} has starts 0 and 1, not {start}")
-        x0 = self._by_name(self.starts[start] if isinstance(start, int) else start)
+        x0 = self._by_name(self.starts[int(start)] if number else start)  # type: ignore[arg-type]
         return least_squares(self.residual, x0, self.data, **options).in_order(self.parameters)
 
     def digits(self, params: Any) -> np.ndarray:
@@ -105,13 +107,20 @@ class Problem:
         return np.clip(found, 0.0, CERTIFIED_DIGITS)
 
     def _by_name(self, params: Any) -> dict[str, float]:
-        if isinstance(params, dict):
+        known = f"{len(self.parameters)} parameters ({', '.join(self.parameters)})"
+        if isinstance(params, Mapping):
+            unknown = [name for name in params if name not in self.parameters]
+            if unknown:
+                raise ArgumentError(f"{self.name} has no parameter {unknown[0]!r}; it has {known}")
             params = [params[name] for name in self.parameters if name in params]
+        if not isinstance(params, (list, tuple, np.ndarray)) or any(np.ndim(v) for v in params):
+            raise ArgumentError(f"{self.name} has {known}, given as numbers in order or by name, not as {params!r}")
         if len(params) != len(self.parameters):
-            raise ArgumentError(
-                f"{self.name} has {len(self.parameters)} parameters ({', '.join(self.parameters)}), not {len(params)}"
-            )
-        return {name: float(value) for name, value in zip(self.parameters, params, strict=True)}
+            raise ArgumentError(f"{self.name} has {known}, not {len(params)}")
+        numbers = np.asarray(params)
+        if numbers.dtype.kind not in "fiu":
+            raise ArgumentError(f"parameters of {self.name} are real numbers, not {list(params)!r}")
+        return {name: float(value) for name, value in zip(self.parameters, numbers, strict=True)}
 
 
 def read_nist_strd(path: str | PathLike[str]) -> Problem:
@@ -135,6 +144,10 @@ class _Reader:
             text = content.decode("latin-1")
         # as a block of comments, the header is the same header
         self.lines = [re.sub(r"^#\s?", "", line) for line in text.splitlines()]
+        self.name = self._name()
+        columns = [found.group(1).split() for found in map(_COLUMNS.match, self.lines) if found]
+        if columns and "Y" in columns[-1]:  # a file in capitals
+            self.lines = [line.lower() for line in self.lines]
 
     def fault(self, line: int | None, problem: str, remedy: str = _REMEDY) -> DataError:
         place = f"{self.path}, line {line}" if line else str(self.path)
@@ -152,7 +165,7 @@ class _Reader:
         self._check_names(start, response, model, names, predictors)
         x = data[:, [labels.index(p) for p in predictors]]
         return Problem(
-            name=self._name(),
+            name=self.name,
             model=model,
             response=response,
             parameters=names,
@@ -225,6 +238,10 @@ class _Reader:
         for number, line in enumerate(self.lines[start:], start + 1):
             found = _ROW.match(line)
             if found is None:
+                words = _WORDS.match(line)
+                if words is not None:
+                    wrong = next(w for w in words.group(2).split() if not re.fullmatch(_NUMBER, w))
+                    raise self.fault(number, f"the parameter {words.group(1)} has {wrong!r} where a number belongs")
                 if rows and line.strip():
                     break
                 continue

@@ -45,6 +45,10 @@ class Point(NamedTuple):
     def finite(self) -> bool:
         return math.isfinite(self.value) and math.isfinite(self.norm)
 
+    def times(self, scale: float) -> Point:
+        """The same of the function times a number."""
+        return self if scale == 1.0 else Point(self.x, scale * self.value, scale * self.gradient)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -166,6 +170,14 @@ class Objective:
         self.nfev = self.njev = self.nhev = 0
         self.eps = self.layout.eps
 
+        def of_vector(x: Any, *args: Any) -> Any:
+            """The function, within a trace."""
+            return self.call(self.layout.traced(x), *args)
+
+        # errors of a trace name the function: that is the caller's
+        of_vector.__name__ = "the expression" if self.call is not f else getattr(f, "__name__", "the function")
+        self.of_vector = of_vector
+
     def _expression(self, f: Any, x0: Any) -> Callable[[Any], Any]:
         expression = expression_of(f)
         if not isinstance(x0, Mapping):
@@ -176,10 +188,6 @@ class Objective:
             raise ArgumentError("args belong to Python functions; an expression takes all its variables from x0")
         bind_names(_names(expression), (dict(x0),), {})
         return lambda nest: expression(dict(nest))
-
-    def of_vector(self, x: Any, *args: Any) -> Any:
-        """The function, within a trace."""
-        return self.call(self.layout.traced(x), *args)
 
     # ---- values and gradients ----
     @cached_property
@@ -296,6 +304,28 @@ class Objective:
                 "where it has a derivative, or guard the operation (dk.lint shows where)"
             )
         return at
+
+
+class Scaled(Objective):
+    """Another objective times a number: what a step evaluates where squares of the gradient would leave the range of doubles.
+
+    Evaluations count for the other one.
+    """
+
+    def __init__(self, objective: Objective, scale: float) -> None:
+        self.objective, self.scale = objective, scale
+
+    def point(self, x: np.ndarray) -> Point:
+        return self.objective.point(x).times(self.scale)
+
+    def value(self, x: np.ndarray) -> float:
+        return self.scale * self.objective.value(x)
+
+    def hessian(self, x: np.ndarray) -> np.ndarray:
+        return self.scale * self.objective.hessian(x)
+
+    def product(self, x: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        return self.scale * self.objective.product(x, direction)
 
 
 def _names(expression: Any) -> list[str]:

@@ -11,11 +11,9 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from ..machines import check_machine
-from .options import REQUIRED, Flavor, at_step, check_rate, chosen
+from .options import Flavor, at_step, check_rate, chosen
 from .parameters import Parameters
 from .state import State
-
-__all__ = ["REQUIRED", "Flavor", "Optimizer", "Parameters"]
 
 
 class Optimizer:

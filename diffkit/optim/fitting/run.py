@@ -13,7 +13,8 @@ import optree
 from ...errors import ArgumentError, CheckpointError, DataError, DiffkitError, DivergedError
 from ...expr.trace import flatten, names_of
 from ..gradients import WithGradient
-from ..optimizer import Optimizer, Parameters
+from ..optimizer import Optimizer
+from ..parameters import Parameters
 from .batches import LOSS, Batches
 from .checkpoints import Checkpoints, Content
 from .draws import generator

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..objective import Objective, Point
+from ..objective import Objective, Point, Scaled
 from ..optimizer import Optimizer
 from ..second_order.method import NOISE, Step, Turn, VectorOptimizer
 from ..state import State
@@ -18,6 +18,14 @@ CONVERGED, LIMIT, ROUND_OFF, NOT_A_NUMBER, UNBOUNDED, STOPPED = 0, 1, 2, 3, 4, 9
 #: iterations without a lower value or a smaller gradient, after which round-off is asked about: at first, and once the noise of
 #: values is known
 PATIENCE = (20, 100)
+#: evaluations that the verdict on round-off takes
+VERDICT = 12
+#: a gradient that changes within so many ulps, and hardly more (by less than this factor) on a far longer way, jumps
+WITHIN, STEADY = 64, 100.0
+#: scaled gradients are kept between this and its inverse, so that their squares are numbers
+SMALLEST = 1e-60
+#: a value so many times below the first one, with a gradient that is no smaller than the first one, has no bound below
+DEEP = 1e100
 
 
 class Rules(NamedTuple):
@@ -47,19 +55,31 @@ Advance = Callable[[Point, int, float, int], Step]
 
 
 def vector_steps(optimizer: VectorOptimizer, objective: Objective) -> tuple[Advance, Callable[[], bool]]:
-    """The iterations of an optimiser of one vector, and what forgets all it has learned (False where that is nothing)."""
+    """The iterations of an optimiser of one vector, and what forgets all it has learned (False where that is nothing).
+
+    Where squares of the gradient would leave the range of doubles, steps are those of the function times a power of 2.
+    """
     state = State(
         0, optimizer.memory(objective.layout.size), optimizer.learning_rate.start() if optimizer.watches else {}
     )
     learned = 0
+    seen, scale = objective, 1.0
 
     def advance(at: Point, done: int, noise: float, budget: int) -> Step:
-        nonlocal state, learned
-        turn = Turn(objective, learned == 0, optimizer.rate(state), noise, budget)
-        step = optimizer.step(at, state.slots, turn)
+        nonlocal state, learned, seen, scale
+        fitting = _scale(at, scale)
+        if fitting != scale:
+            slots = optimizer.rescaled(state.slots, fitting / scale)
+            if slots is None:
+                forget()
+            else:
+                state = State(state.count, slots, state.rate)
+            seen, scale = Scaled(objective, fitting), fitting
+        turn = Turn(seen, learned == 0, optimizer.rate(state), scale * noise, budget)
+        step = optimizer.step(at.times(scale), state.slots, turn)
         state = State(done + 1, step.slots, optimizer.watch(state, at.value).rate)
         learned += 1
-        return step
+        return step._replace(point=step.point and step.point.times(1 / scale))
 
     def forget() -> bool:
         nonlocal state, learned
@@ -68,6 +88,15 @@ def vector_steps(optimizer: VectorOptimizer, objective: Objective) -> tuple[Adva
         return some
 
     return advance, forget
+
+
+def _scale(at: Point, scale: float) -> float:
+    """The present scale while the scaled gradient is of a size whose squares are numbers; a power of 2 that makes it so."""
+    size = scale * at.norm
+    if SMALLEST <= size <= 1 / SMALLEST or not 0 < at.norm < math.inf:
+        return scale
+    fitting = 2.0 ** -min(max(math.frexp(at.norm)[1], -1000), 1000)
+    return fitting if fitting * abs(at.value) < 1e250 else scale
 
 
 def nest_steps(optimizer: Optimizer, objective: Objective, x0: np.ndarray) -> tuple[Advance, Callable[[], bool]]:
@@ -99,7 +128,7 @@ def iterate(
     searches: steps come from a search, so that values do not grow but for their noise, and one that finds no step has met round-off
     (or a gradient that is wrong); otherwise steps are what they are.
     """
-    best, stale, factor = at, 0, NOISE * objective.eps
+    first, best, stale, factor = at, at, 0, NOISE * objective.eps
     noise, retried = factor * abs(at.value), False
     for done in range(rules.max_iter + 1):
         try:
@@ -120,10 +149,10 @@ def iterate(
             return _limit(at, done, f"max_nfev={rules.max_nfev:.0f} evaluations are done")
         step = advance(at, done, noise, int(min(25, rules.max_nfev - objective.nfev)))
         if step.trouble and not forget():
-            if objective.nfev + 4 > rules.max_nfev:  # which the verdict needs
+            if objective.nfev + VERDICT > rules.max_nfev:  # which the verdict needs
                 return _limit(at, done, f"max_nfev={rules.max_nfev:.0f} evaluations are done ({step.trouble})")
-            verdict, spread = judged(objective, best, done, step.trouble)
-            if verdict.success or retried or spread <= noise:
+            verdict, spread = judged(objective, first, best, done, step.trouble)
+            if verdict.success or verdict.status == UNBOUNDED or retried or spread <= noise:
                 return verdict
             noise, retried = 2 * spread, True  # the values are noisier than their size tells
         if step.trouble:
@@ -149,8 +178,9 @@ def iterate(
             better = at.value < best.value - noise or (at.value <= best.value + noise and at.norm < 0.9 * best.norm)
             best, stale = (at, 0) if better else (best, stale + 1)
             if stale >= PATIENCE[retried]:
-                verdict, spread = judged(objective, best, done + 1, "neither value nor gradient decreases any more")
-                if verdict.success or retried or spread <= noise:
+                why = "neither value nor gradient decreases any more"
+                verdict, spread = judged(objective, first, best, done + 1, why)
+                if verdict.success or verdict.status == UNBOUNDED or retried or spread <= noise:
                     return verdict
                 noise, retried, stale = 2 * spread, True, 0
     raise AssertionError
@@ -166,19 +196,42 @@ def _last(at: Point, done: int, watch: Watch, message: str) -> Outcome:
     return Outcome(at, done + 1, CONVERGED, True, message)
 
 
-def judged(objective: Objective, at: Point, done: int, why: str) -> tuple[Outcome, float]:
+def judged(objective: Objective, first: Point, at: Point, done: int, why: str) -> tuple[Outcome, float]:
     """Whether a gradient that no step makes smaller is what round-off leaves; and how far values spread by round-off.
 
+    first: where the search started. A value far below the one there, with a gradient that is no smaller, is on its way to -inf.
     The parameters are moved by an ulp or two, to and fro. If that alone changes the gradient by a tenth of its size or more, it
-    is what rounding the parameters and the function's own sums leaves.
+    is what rounding the parameters and the function's own sums leaves, or the jump of the gradient at a kink, where no gradient
+    is small. What tells them apart is a move further: where there is a gradient, it changes in proportion to the move, and
+    round-off is soon left behind; a jump is the same however far.
     """
-    by_gradient = by_value = 0.0
+    if at.value < -DEEP * max(1.0, abs(first.value)) and at.norm >= first.norm:
+        message = (
+            f"the function falls to {at.value:.3g}, where its gradient is no smaller: it seems to be unbounded below"
+        )
+        return Outcome(at, done, UNBOUNDED, False, message), 0.0
     signs = np.where(np.arange(len(at.x)) % 2, 1.0, -1.0)
-    for direction in (signs, -signs, np.ones_like(signs), 2 * signs):
-        near = objective.point(at.x + objective.eps * direction * np.abs(at.x))
-        if near.finite:
-            by_gradient = max(by_gradient, float(np.max(np.abs(near.gradient - at.gradient))))
-            by_value = max(by_value, abs(near.value - at.value))
+    ones = np.ones_like(signs)
+
+    def change(part: float, *directions: np.ndarray) -> tuple[float, float]:
+        """The largest change, of gradient and value, when every parameter moves by this part of itself."""
+        by_gradient = by_value = 0.0
+        for direction in directions:
+            near = objective.point(at.x + part * direction * np.abs(at.x))
+            if near.finite:
+                by_gradient = max(by_gradient, float(np.max(np.abs(near.gradient - at.gradient))))
+                by_value = max(by_value, abs(near.value - at.value))
+        return by_gradient, by_value
+
+    eps = objective.eps
+    by_gradient, by_value = change(eps, signs, -signs, ones, 2 * signs)
+    jump, _ = change(WITHIN * eps, signs, -signs, ones, -ones)
+    afar, _ = change(eps**0.25, signs, -signs, ones, -ones)
+    if at.norm <= 10 * jump and 0 < afar <= STEADY * jump:
+        message = f"stopped at what looks like a kink, where the function is not differentiable ({why}); the gradient's largest "
+        message += f"entry is {at.norm:.2g}, and jumps by {jump:.2g} within {WITHIN} ulps of the parameters: whether this is a "
+        message += "minimum, no gradient tells. With a smooth function in the place of |x| or max it could"
+        return Outcome(at, done, ROUND_OFF, False, message), by_value
     success = at.norm <= 10 * by_gradient
     what = "which is round-off:" if success else "more than round-off explains:"
     message = f"stopped at round-off ({why}); the gradient's largest entry is {at.norm:.2g}, {what} "

@@ -98,7 +98,8 @@ def minimize(
     Returns SciPy's OptimizeResult: x and grad structured as x0, fun, jac (the gradient as a vector), nit, nfev, njev, nhev,
     success, status, message, path. success is True only where the gradient is at most gtol (or ftol or xtol, where given, was
     met), or where no step goes lower and the gradient is what round-off leaves: moving the parameters by an ulp changes it by at
-    least a tenth of its size. status: 0 converged, 1 a limit was reached, 2 stopped at round-off, 3 NaN, 4 unbounded below, 99
+    least a tenth of its size, and moving them further by ever more. At a kink, where it jumps, success is False, whether or not it
+    is a minimum. status: 0 converged, 1 a limit was reached, 2 stopped at round-off or a kink, 3 NaN, 4 unbounded below, 99
     stopped by the callback; of SciPy's methods, SciPy's.
 
     Raises ArgumentError for a method or option that there is not, NotFiniteError where the function or its gradient is not finite
@@ -111,8 +112,13 @@ def minimize(
         name, more = "scipy:L-BFGS-B", _renamed(more, {"history_size": "maxcor", "memory_size": "maxcor"})
     limits = {"gtol": gtol, "ftol": ftol, "xtol": xtol, "max_iter": max_iter, "max_nfev": max_nfev}
     for limit, value in (*limits.items(), ("tol", tol)):
-        if value is not None and not (isinstance(value, (int, float, np.number)) and value >= 0):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not (isinstance(value, (int, float, np.number)) and value >= 0):
             raise ArgumentError(f"{limit} must be 0 or more, not {value!r}")
+        endless = limit == "max_nfev" and value == math.inf
+        if limit.startswith("max_") and not endless and value % 1 != 0:
+            raise ArgumentError(f"{limit} is a whole number, not {value!r}")
     through_scipy = name is not None and name.lower().startswith("scipy:")
     if not through_scipy:
         optimizer = _optimizer(method, more, bounds, constraints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -40,7 +41,7 @@ def scipy_minimize(
     limits: Mapping[str, Any], options: dict[str, Any], watch: Callable[[Point, int], None],
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of a result, `message`, `status` and `success` being SciPy's."""
-    from scipy.optimize import minimize
+    from scipy.optimize import OptimizeWarning, minimize
 
     known = {n.lower(): n for n in KNOWN}
     if name.lower() not in known:
@@ -75,7 +76,14 @@ def scipy_minimize(
     stopped = None
     try:
         watch(start, 0)
-        found = minimize(tape, start.x, method=name, tol=tol, options=options, callback=callback, **handed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Unknown solver options", OptimizeWarning)
+            found = minimize(tape, start.x, method=name, tol=tol, options=options, callback=callback, **handed)
+    except OptimizeWarning as warning:
+        unknown = str(warning).partition(": ")[2]
+        raise ArgumentError(
+            f"SciPy's {name} has no option {unknown}; scipy.optimize.show_options('minimize', {name!r}) lists them"
+        ) from None
     except StopIteration:  # where SciPy does not catch it
         stopped = tape.last
     counts = {"nfev": objective.nfev, "njev": objective.njev, "nhev": objective.nhev}
@@ -137,8 +145,8 @@ def flat_bounds(bounds: Any, layout: Layout) -> Any:
     """SciPy's `Bounds` of the vector of parameters.
 
     bounds: such a thing already; pairs, one an element; or a dict by name of pairs (numbers, or arrays that broadcast to the
-    leaf), for a flat dict of parameters. Raises ArgumentError for an unknown name or a pair the wrong way round, ShapeError for
-    another number of them.
+    leaf), for a flat dict of parameters. Raises ArgumentError for an unknown name, a NaN or a pair the wrong way round,
+    ShapeError for another number of them.
     """
     from scipy.optimize import Bounds
 
@@ -159,6 +167,9 @@ def flat_bounds(bounds: Any, layout: Layout) -> Any:
         if len(pairs) != layout.size:
             raise ShapeError(f"{len(pairs)} bounds for {layout.size} parameters")
         low, high = (np.array([float(p[side]) for p in pairs]) for side in (0, 1))
+    if np.isnan(low).any() or np.isnan(high).any():
+        k = int(np.argmax(np.isnan(low) | np.isnan(high)))
+        raise ArgumentError(f"a bound of {layout.entry(k)} is NaN; where there is none, it is None or infinite")
     if (low > high).any():
         k = int(np.argmax(low > high))
         raise ArgumentError(f"the lower bound of {layout.entry(k)}, {low[k]:g}, is above the upper one, {high[k]:g}")

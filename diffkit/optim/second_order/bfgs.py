@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Flavor
+from ..options import Flavor
 from .quasi import QuasiNewton, curved
 
 

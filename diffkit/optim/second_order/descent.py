@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..objective import Point
-from ..optimizer import Flavor
+from ..options import Flavor
 from .line_search import ENDLESS, along, armijo
 from .method import Step, Turn, VectorOptimizer, searched
 
@@ -29,6 +29,9 @@ class Backtracking(VectorOptimizer):
 
     def memory(self, n: int) -> dict[str, Any]:
         return {"alpha": 0.0}
+
+    def rescaled(self, slots: dict[str, Any], factor: float) -> dict[str, Any]:
+        return {"alpha": slots["alpha"] / factor}
 
     def step(self, at: Point, slots: dict[str, Any], turn: Turn) -> Step:
         assert turn.objective is not None

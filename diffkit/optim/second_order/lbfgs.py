@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
-from ..optimizer import Flavor
+from ..options import Flavor
 from .quasi import QuasiNewton, curved
 
 _TWO_LOOPS = "Nocedal and Wright, Numerical Optimization (2nd ed.), Algorithm 7.4"
@@ -61,6 +61,10 @@ class LBFGS(QuasiNewton):
             "d ← −q",
             *self.moving(),
         ]
+
+    @property
+    def shorter(self) -> str:  # type: ignore[override]
+        return "min(1, 1/‖d‖₁)" if self.flavor == "torch" else QuasiNewton.shorter
 
     def memory(self, n: int) -> dict[str, Any]:
         m = self.options["history_size"]

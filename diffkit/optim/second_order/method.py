@@ -11,7 +11,8 @@ import optree
 
 from ...errors import ArgumentError
 from ..objective import Layout, Objective, Point
-from ..optimizer import Optimizer, Parameters
+from ..optimizer import Optimizer
+from ..parameters import Parameters
 from ..state import State
 from .line_search import Along, Search, Trial, along, strong_wolfe
 
@@ -77,6 +78,10 @@ class VectorOptimizer(Optimizer):
     def memory(self, n: int) -> dict[str, Any]:
         """What is remembered before the first step in n dimensions."""
         return {}
+
+    def rescaled(self, slots: dict[str, Any], factor: float) -> dict[str, Any] | None:
+        """The memory as it is for the function times a factor; None: it is of no use there."""
+        return slots
 
     def step(self, at: Point, slots: dict[str, Any], turn: Turn) -> Step:
         raise NotImplementedError

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import DiffkitError
 from ..objective import Point
-from ..optimizer import Flavor
+from ..options import Flavor
 from .method import Step, Turn, VectorOptimizer
 
 _WOLFE = {"c1": 1e-4, "c2": 0.9}

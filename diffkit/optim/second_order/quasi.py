@@ -13,10 +13,15 @@ from .method import Step, Turn, VectorOptimizer
 class QuasiNewton(VectorOptimizer):
     """Keeps the latest point and gradient as slots "x" and "g"; subclasses keep what they learn from differences."""
 
+    #: `first_length`, as the formula prints it
+    shorter = "min(1, 1/‖d‖₂)"
     choices = {"line_search_fn": (None, "strong_wolfe")}
 
     def memory(self, n: int) -> dict[str, Any]:
         return {"x": np.zeros(n), "g": np.zeros(n), "pairs": 0}
+
+    def rescaled(self, slots: dict[str, Any], factor: float) -> None:
+        return None
 
     def learned(self, slots: dict[str, Any], s: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """The memory with one more pair: the step, and the change of the gradient."""
@@ -44,8 +49,11 @@ class QuasiNewton(VectorOptimizer):
 
     def moving(self) -> list[str]:
         if not self.searches:
-            return ["x ← x + learning_rate·d (the first step shorter: see first_length)"]
-        return ["α by a strong Wolfe line search (c1, c2), learning_rate first", "x ← x + α·d"]
+            return [f"x ← x + α·d, α = learning_rate, of the first step {self.shorter}·learning_rate"]
+        return [
+            f"α by a strong Wolfe line search (c1, c2), learning_rate first, before the first pair {self.shorter}·learning_rate",
+            "x ← x + α·d",
+        ]
 
 
 def curved(s: np.ndarray, y: np.ndarray) -> bool:

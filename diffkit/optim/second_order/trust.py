@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..objective import Objective, Point
-from ..optimizer import Flavor
+from ..options import Flavor
+from .line_search import ENDLESS
 from .method import Step, Turn, VectorOptimizer
 
 
@@ -58,7 +59,11 @@ class TrustNCG(VectorOptimizer):
             elif ratio > 0.75 and found.on_boundary:
                 radius = min(2 * radius, self.options["max_radius"])
             if ratio > self.options["eta"]:
-                return Step(new.x, new, {**slots, "radius": radius})
+                # the slope is what it was, however far the steps went
+                along = found.step / length
+                fell = float(new.gradient @ along) <= 0.9 * float(at.gradient @ along) < 0
+                endless = found.on_boundary and length >= ENDLESS * self.options["radius"] and fell
+                return Step(new.x, new, {**slots, "radius": radius}, endless=endless)
         return Step(at.x, at, {**slots, "radius": radius}, "no step within the region of trust was lower")
 
 

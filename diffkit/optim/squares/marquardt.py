@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .norms import length, lengths, unit_of
 from .system import System
 
 EPS = float(np.finfo(float).eps)
@@ -46,50 +47,57 @@ STATUS = {
 
 
 class Linear:
-    """The linear model r + J p at a point x, in the scaled unknowns v = D p. D is at least `scale`."""
+    """The linear model r + J p at a point x, in the scaled unknowns v = D p. D is at least `scale`, but for
+    columns that have all but vanished.
+
+    `unit` is what residuals are measured by: 1, but where their squares would underflow. `cost` and all that a step promises are
+    in its square, `decrement` in it.
+    """
 
     def __init__(self, x: np.ndarray, r: np.ndarray, jacobian: np.ndarray, scale: np.ndarray) -> None:
         self.x, self.r, self.jacobian = x, r, jacobian
+        self.unit = unit_of(r)
+        self.measured = r / self.unit
         with np.errstate(over="ignore", invalid="ignore"):
-            self.cost = float(r @ r)
-            self.norms = np.sqrt(np.einsum("ij,ij->j", jacobian, jacobian))
+            self.cost = float(self.measured @ self.measured)
+        self.norms = lengths(jacobian)
         self.finite = bool(np.isfinite(self.cost) and np.isfinite(self.norms).all())
         if not self.finite:
             return
-        self.scale = np.maximum(scale, self.norms)
+        # a column that has become less than rounding of what it was would be taken for 0: it is measured anew
+        self.scale = np.where(self.norms > EPS * scale, np.maximum(scale, self.norms), self.norms)
         self.scale[self.scale == 0] = 1.0
         left, s, right = np.linalg.svd(jacobian / self.scale, full_matrices=False)
         kept = s > s[0] * EPS * max(jacobian.shape)
         self.s, self.right = s[kept], right[kept]
-        self.c = left.T[kept] @ r
+        self.c = left.T[kept] @ self.measured
         self.decrement = float(np.linalg.norm(self.c))
         #: |N x|, N the columns' norms here (not the largest so far): what lengths of steps are compared with
-        self.size = float(np.linalg.norm(self.norms * x))
+        self.size = length(self.norms * x)
 
     def step(self, radius: float) -> Step:
         """The best step within the radius; its length is right to 1 %, by Newton's method on the secular equation (Hebden 1973)."""
         s, c = self.s, self.c
         damping, q = 0.0, c / s
-        length = float(np.linalg.norm(q))
-        if length > 1.1 * radius:
+        far, radius = float(np.linalg.norm(q)), radius / self.unit
+        if far > 1.1 * radius:
             for _ in range(60):  # from the left, where it converges without ever passing the root
-                slope = float(np.sum(q * q / (s * s + damping))) / length
-                damping += length / radius * (length - radius) / slope
+                slope = float(np.sum(q * q / (s * s + damping))) / far
+                damping += far / radius * (far - radius) / slope
                 q = s * c / (s * s + damping)
-                length = float(np.linalg.norm(q))
-                if length <= 1.01 * radius:
+                far = float(np.linalg.norm(q))
+                if far <= 1.01 * radius:
                     break
-        p = -(q @ self.right) / self.scale
+        p = -(q @ self.right) / self.scale * self.unit
         sq = s * q
-        relative = float(np.linalg.norm(self.norms * p)) / self.size if self.size > 0 else math.inf
-        return Step(p, length, relative, damping, float(sq @ c), float(sq @ (2 * c - sq)))
+        relative = length(self.norms * p) / self.size if self.size > 0 else math.inf
+        return Step(p, far * self.unit, relative, damping, float(sq @ c), float(sq @ (2 * c - sq)))
 
     def cosine(self) -> float:
         """The largest cosine of an angle between r and a column of J."""
         seen = self.norms > 0
-        return float(np.max(np.abs(self.r @ self.jacobian)[seen] / self.norms[seen], initial=0.0)) / math.sqrt(
-            self.cost
-        )
+        along = np.abs(self.measured @ (self.jacobian[:, seen] / self.norms[seen]))
+        return float(np.max(along, initial=0.0)) / math.sqrt(self.cost)
 
 
 class Step(NamedTuple):
@@ -99,7 +107,7 @@ class Step(NamedTuple):
     #: |N p| / |N x|, infinite at x = 0
     relative: float
     damping: float
-    #: how steeply ½ |r|² falls along the step, at its start
+    #: how steeply ½ |r|², in the model's unit, falls along the step, at its start
     descent: float
     #: by how much the linear model says that the sum of squares becomes smaller
     predicted: float
@@ -133,7 +141,7 @@ def levenberg_marquardt(
     """
     nit, nfev, njev = 0, 1, 1
     here = Linear(x, r, jacobian, np.zeros(len(x)))
-    radius = START_RADIUS * (float(np.linalg.norm(here.scale * x)) or math.sqrt(here.cost))
+    radius = START_RADIUS * (length(here.scale * x) or math.sqrt(here.cost) * here.unit)
     refused = 0
     while True:
         status = _finished(here, gtol)
@@ -151,14 +159,14 @@ def levenberg_marquardt(
         nfev += 1
         there, change = None, -math.inf
         if not near:
-            change = here.cost - square(system.residuals(trial))
+            change = here.cost - square(system.residuals(trial) / here.unit)
         if near or change > WORTH * step.predicted:
             njev += 1
             there = Linear(trial, *system.linearised(trial), here.scale)
-            if not there.finite or (near and there.decrement >= here.decrement):
+            if not there.finite or (near and there.decrement * there.unit >= here.decrement * here.unit):
                 there, change = None, -math.inf
             else:
-                change = here.cost - there.cost
+                change = here.cost - square(there.r / here.unit)
         if near:
             radius = 2 * step.length if there else step.length / 4
         else:
@@ -169,14 +177,14 @@ def levenberg_marquardt(
         still = ftol is not None and max(abs(change), step.predicted) <= ftol * here.cost
         short = xtol is not None and step.relative <= xtol
         here, nit, refused = there, nit + 1, 0
-        visit(here.x, here.cost)
+        visit(here.x, square(here.r))
         if still or short:
             return Found(here.x, here.r, here.jacobian, 2 * still + 3 * short - (still and short), nit, nfev, njev)
 
 
 def _finished(here: Linear, gtol: float | None) -> int | None:
     """The status of a point that is a solution; None of any other."""
-    if here.cost == 0:
+    if not here.r.any():
         return 6
     return 1 if here.decrement == 0 or (gtol is not None and here.cosine() <= gtol) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...expr.trace import flatten
 from ..result import Path
+from .norms import length, lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,8 @@ class LeastSquaresResult:
     rank: int
     #: residuals (those of weight 0 left out) less unknowns
     degrees_of_freedom: int
-    #: of the unknowns, (n, n): s² (JᵀJ)⁻¹, with s² = 2 cost / degrees of freedom, or 1 for absolute_sigma=True; where that does not
-    #: exist (rank < n, or no degrees of freedom), inf
+    #: of the unknowns, (n, n): s² (JᵀJ)⁻¹, with s² = 2 cost / degrees of freedom, or 1 for absolute_sigma=True; inf where there
+    #: are no degrees of freedom, and of unknowns that take part in a combination without influence
     covariance: np.ndarray
     #: standard errors, structured as x0
     x_sd: Any
@@ -71,6 +72,12 @@ class LeastSquaresResult:
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
 
     def keys(self) -> list[str]:
         """The names of the fields."""
@@ -97,18 +104,29 @@ class LeastSquaresResult:
         )
 
 
-def covariance(jacobian: np.ndarray, variance: float) -> tuple[np.ndarray, int]:
-    """variance · (JᵀJ)⁻¹ from the singular values of J, its columns scaled to length 1; and the rank of J."""
+#: the part of a parameter, squared, in directions without influence that is more than rounding
+UNDETERMINED = 1e-12
+
+
+def covariance(jacobian: np.ndarray, spread: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """spread² · (JᵀJ)⁻¹ from the singular values of J, its columns scaled to length 1; the roots of its diagonal, which are numbers
+    also where their squares underflow; and the rank of J.
+    """
     n = jacobian.shape[1]
-    norms = np.linalg.norm(jacobian, axis=0)
+    norms = lengths(jacobian)
     if not np.isfinite(norms).all():
-        return np.full((n, n), np.nan), 0
+        return np.full((n, n), np.nan), np.full(n, np.nan), 0
     _, s, right = np.linalg.svd(jacobian / np.where(norms > 0, norms, 1.0), full_matrices=False)
     rank = int(np.sum(s > s[0] * np.finfo(float).eps * max(jacobian.shape)))
-    if rank < n or not np.isfinite(variance):
-        return np.full((n, n), np.inf), rank
-    root = right.T / s / norms[:, None]
-    return variance * (root @ root.T), rank
+    if not np.isfinite(spread):
+        return np.full((n, n), np.inf), np.full(n, np.inf), rank
+    root = spread * (right[:rank].T / s[:rank]) / np.where(norms > 0, norms, 1.0)[:, None]
+    found, roots = root @ root.T, np.array([length(row) for row in root])
+    if rank < n:  # of what has a part in a direction without influence nothing is known
+        free = 1 - np.sum(right[:rank] ** 2, axis=0) > UNDETERMINED
+        found[free, :] = found[:, free] = np.inf
+        roots[free] = np.inf
+    return found, roots, rank
 
 
 def _flat(nest: Any) -> np.ndarray:

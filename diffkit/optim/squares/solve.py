@@ -13,6 +13,7 @@ from ...machines import check_machine
 from ...transforms.arguments import expression_of, is_text_or_expr
 from ..result import Path
 from .marquardt import STATUS, Found, levenberg_marquardt, square
+from .norms import length, lengths
 from .result import LeastSquaresResult, covariance
 from .system import System, Unknowns, of_expression, of_function
 
@@ -215,17 +216,18 @@ def _result(
 ) -> LeastSquaresResult:
     r, jacobian, unknowns = found.r, found.jacobian, system.unknowns
     grad = r @ jacobian
-    total = square(r)
-    matrix, rank = covariance(jacobian, 1.0 if absolute else total / freedom if freedom else np.inf)
-    lengths = np.linalg.norm(jacobian, axis=0) * np.sqrt(total)
+    size, norms = length(r), lengths(jacobian)
+    matrix, sd, rank = covariance(jacobian, 1.0 if absolute else size / np.sqrt(freedom) if freedom else np.inf)
+    # the angle between residuals and columns, of neither of which the squares need be numbers
+    along = np.abs((r / (size or 1.0)) @ (jacobian / np.where(norms > 0, norms, 1.0)))
     return LeastSquaresResult(
         x=unknowns.nest(found.x),
-        cost=total / 2,
+        cost=square(r) / 2,
         fun=r,
         jac=jacobian,
         grad=grad,
         optimality=float(np.max(np.abs(grad))),
-        cosine=float(np.max(np.abs(grad) / np.where(lengths > 0, lengths, 1.0))),
+        cosine=float(np.max(along)),
         nit=found.nit,
         nfev=found.nfev,
         njev=found.njev,
@@ -237,6 +239,6 @@ def _result(
         rank=rank,
         degrees_of_freedom=freedom,
         covariance=matrix,
-        x_sd=unknowns.nest(np.sqrt(np.diag(matrix))),
+        x_sd=unknowns.nest(sd),
         path=path,
     )

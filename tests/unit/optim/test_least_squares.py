@@ -10,6 +10,7 @@ import pytest
 
 import diffkit as dk
 from diffkit.optim.squares.marquardt import Linear, levenberg_marquardt
+from diffkit.optim.squares.norms import length, lengths, unit_of
 from diffkit.optim.squares.result import LeastSquaresResult
 
 RNG = np.random.default_rng(7)
@@ -384,5 +385,55 @@ def test_a_result_is_read_as_scipys_are() -> None:
     found = dk.optim.least_squares(lambda p: p - 3.0, np.zeros(2))
     np.testing.assert_allclose(found["x"], 3.0)
     assert dict(found)["success"] is found.success
+    assert "x" in found and "nothing" not in found and "jac" in list(found)
     with pytest.raises(AttributeError):
         found["nothing"]
+
+
+# ---- squares that are no numbers ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [1e-140, 1e-170, 1e-250])
+@pytest.mark.parametrize("text", ["a*exp(-b*t) - y", "{size}*a*exp(-b*t) - y"])
+def test_residuals_whose_squares_underflow(text: str, size: float) -> None:
+    """The answers are those of residuals of an ordinary size."""
+    y = Y + 1
+    usual = dk.optim.least_squares("a*exp(-b*t) - y", {"a": 1.0, "b": 0.1}, {"t": T, "y": y})
+    small = dk.optim.least_squares(text.format(size=size), {"a": 1.0, "b": 0.1}, {"t": T, "y": size * y})
+    assert small.status == 5 and small.success and small.cosine < 1e-12
+    unit = {"a": 1.0 if "{" in text else size, "b": 1.0}
+    for name in ("a", "b"):
+        assert small.x[name] == pytest.approx(usual.x[name] * unit[name], rel=1e-9, abs=0)
+        assert small.x_sd[name] == pytest.approx(usual.x_sd[name] * unit[name], rel=1e-9, abs=0)
+    np.testing.assert_allclose(small.fun / size, usual.fun, atol=1e-9)
+
+
+def test_zero_is_said_of_zeros_only() -> None:
+    t = np.linspace(0, 5, 30)
+    exact = dk.optim.least_squares("a*t - y", {"a": 1.0}, {"t": t, "y": 1e-200 * t})
+    assert exact.x["a"] == pytest.approx(1e-200, rel=1e-14, abs=0)
+    assert np.max(np.abs(exact.fun)) < 1e-214
+    noisy = 1e-170 * (t + np.sin(np.arange(30)))
+    found = dk.optim.least_squares("a*t - y", {"a": 1.0}, {"t": t, "y": noisy})
+    assert found.x["a"] == pytest.approx(noisy @ t / (t @ t), rel=1e-13, abs=0) and "are 0" not in found.message
+    sd = 1e-170 * np.sqrt(np.sum((found.fun / 1e-170) ** 2) / 29 / (t @ t))
+    assert found.x_sd["a"] == pytest.approx(sd, rel=1e-12, abs=0)
+
+
+def test_lengths_of_any_size() -> None:
+    v = np.array([3.0, 0.0, -4.0])
+    for size in (1.0, 1e-170, 1e-300, 1e200, 1e300):
+        assert length(size * v) == pytest.approx(5 * size, rel=1e-14, abs=0)
+        np.testing.assert_allclose(lengths(np.stack([v, size * v], 1)), [5, 5 * size], rtol=1e-14)
+        unit = unit_of(size * v)
+        assert unit == 1 if size >= 1 else 0.5 <= 4 * size / unit < 1
+    assert length(np.zeros(2)) == 0 and unit_of(np.zeros(2)) == 1
+    assert length(np.array([1.0, np.inf])) == np.inf and np.isnan(length(np.array([1.0, np.nan])))
+
+
+def test_what_is_determined_has_a_standard_error_beside_what_is_not() -> None:
+    t = np.linspace(0, 5, 40)
+    y = 2.5 * np.exp(-1.3 * t) + 0.01 * np.cos(37 * t)
+    product = dk.optim.least_squares("a*b*exp(-k*t) - y", {"a": 1.0, "b": 1.0, "k": 1.0}, {"t": t, "y": y})
+    single = dk.optim.least_squares("a*exp(-k*t) - y", {"a": 1.0, "k": 1.0}, {"t": t, "y": y})
+    assert product.rank == 2 and np.isinf([product.x_sd["a"], product.x_sd["b"]]).all()
+    degrees = np.sqrt(38 / 37)  # one unknown more
+    np.testing.assert_allclose(product.x_sd["k"], single.x_sd["k"] * degrees, rtol=1e-6)

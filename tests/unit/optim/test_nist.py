@@ -84,7 +84,7 @@ def test_fields(tmp_path: Path) -> None:
     assert "arctan" in repr(read(tmp_path, made("   y = b1*arctan[b2*x] + e")))
 
 
-@pytest.mark.parametrize("start", [0, 1, [2.0, 0.3], {"b2": 0.3, "b1": 2.0}])
+@pytest.mark.parametrize("start", [0, 1, np.int64(1), (2, 1), [2.0, 0.3], {"b2": 0.3, "b1": 2.0}])
 def test_fit(tmp_path: Path, start) -> None:
     p = read(tmp_path, made())
     found = p.fit(start)
@@ -97,9 +97,28 @@ def test_wrong_starts_and_parameters(tmp_path: Path) -> None:
     p = read(tmp_path, made())
     with pytest.raises(dk.ArgumentError, match="starts 0 and 1, not 2"):
         p.fit(2)
+    for wrong, message in (
+        (None, "given as numbers in order or by name, not as None"),
+        (1.0, "not as 1.0"),
+        (True, "not as True"),
+        ("ab", "not as 'ab'"),
+        ([1.0, [2.0, 3.0]], "numbers in order"),
+        (["a", "b"], "real numbers"),
+        ([1.0, None], "real numbers"),
+        ({"b1": 1.0, "b2": 1.0, "c": 3.0}, "no parameter 'c'"),
+    ):
+        with pytest.raises(dk.ArgumentError, match=message):
+            p.fit(wrong)
     for wrong in ([1.0], {"b1": 1.0}):
         with pytest.raises(dk.ArgumentError, match=r"2 parameters \(b1, b2\), not 1"):
             p.residuals(wrong)
+
+
+def test_capitals(tmp_path: Path) -> None:
+    p, q = read(tmp_path, made()), read(tmp_path, made().upper())
+    assert (q.model, q.parameters, q.predictors, q.difficulty) == (p.model, p.parameters, p.predictors, p.difficulty)
+    assert q.name == "MADE1" and np.array_equal(q.x, p.x) and np.array_equal(q.y, p.y)
+    assert read(tmp_path, made(columns="Y   X")).fit(1).success
 
 
 def test_digits(tmp_path: Path) -> None:
@@ -175,6 +194,8 @@ def test_two_predictors_and_a_response_that_is_a_function(tmp_path: Path) -> Non
         (made(MODEL.replace("exp[", "__import__[")), "not a formula"),
         (made(start="1 2"), r"line 28: the parameter b1 has 5 numbers, not 4"),
         (made().replace("b2 =", "b1 ="), "line 29: the parameter b1 stands here a second time"),
+        (made().replace("5.0000000000E+00", "5.0.0"), r"line 28: the parameter b1 has '5\.0\.0' where a number belongs"),
+        (made().replace("1.0D-02", "n/a"), r"line 29: the parameter b2 has 'n/a'"),
         (made(rows=["1 2 3"]), r"line 39: '1 2 3' is not a row of 2 numbers \(y, x\)"),
         (made(rows=["1 a"]), "is not a row"),
         (made(rows=["1 2"]), "1 rows of data, but line 34 says 8.*cut short"),

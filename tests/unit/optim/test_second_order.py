@@ -255,6 +255,9 @@ def test_nan_gradients_are_not_hidden():
 
 def test_str_prints_the_formula():
     assert "Algorithm 7.4" in str(dk.optim.LBFGS()) and "1e-10" in str(dk.optim.LBFGS())
+    assert "of the first step min(1, 1/‖d‖₁)·learning_rate" in str(dk.optim.LBFGS())
+    assert "before the first pair min(1, 1/‖d‖₂)·learning_rate" in str(dk.optim.LBFGS(flavor="paper"))
+    assert "min(1, 1/‖d‖₂)" in str(dk.optim.BFGS(line_search_fn=None)) and "first_length" not in str(dk.optim.BFGS())
     assert "6.17" in str(dk.optim.BFGS()) and "ssᵀ" in str(dk.optim.BFGS())
     assert "saddle" not in str(dk.optim.Newton()).split("\n", 1)[1] and "∇²f" in str(dk.optim.Newton(damping=0.1))
     assert "|Λ|" in str(dk.optim.Newton(indefinite="saddle-free"))
