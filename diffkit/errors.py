@@ -200,8 +200,8 @@ class NotFiniteError(DiffkitError, ValueError):
 
 
 class DivergedError(DiffkitError, ArithmeticError):
-    """A loss or gradient that is not finite. `step` and `epoch` (from 0), `parameter` (None if none is to blame), and `fit`, the run
-    at the latest copy of its state whose loss and gradient were finite."""
+    """A loss or gradient that is not finite. `step` and `epoch` (from 0), `parameter` (None if none is to blame), and `fit`, the
+    run at the latest copy of its state whose loss and gradient were finite."""
 
     def __init__(self, message: str, step: int, epoch: int, parameter: str | None, fit: Any) -> None:
         super().__init__(message)
