@@ -45,6 +45,8 @@ class Instruction:
     adjoint: int
     #: the condition under which the value is alive
     alive: int
+    #: whether that has to do with a choice (`where`), and not with kinks alone (a unit of relu that is off)
+    chosen: bool = True
 
     def contributions(self) -> Iterator[tuple[int, int, int]]:
         """Writes the contributions to the operands' adjoints: (number of the operand, contribution, alive), one by one."""
@@ -75,7 +77,10 @@ class Instruction:
         for j, contribution in enumerate(contributions):
             if self.active[j] and contribution is not None:
                 index = contribution.index if isinstance(contribution, Ref) else builder.number(contribution)
-                alive = self._alive_for(self.alive, ()) if moved is None else moved[j]
+                if moved is not None:
+                    alive = moved[j]
+                else:  # whether anything at all is alive takes a look at whole arrays: a choice is worth it
+                    alive = self._alive_for(self.alive, ()) if self.chosen else ALWAYS
                 if alive != ALWAYS:
                     index = builder.emit(_WHERE, (), (alive, index, builder.number(0.0)))
                 yield j, index, alive
@@ -199,7 +204,8 @@ def parts_of(at: Instruction) -> list[Part] | None:
     stand_ins = [scratch.stand_in(kinds[v], place) for place, v in enumerate(values)]
     place = {i: p for p, i in reversed(list(enumerate(stand_ins)))}
     adjoint, alive, i, *args = stand_ins
-    twin = Instruction(scratch, at.kind, i, tuple(args), at.active, adjoint, ALWAYS if at.alive == ALWAYS else alive)
+    lit = ALWAYS if at.alive == ALWAYS else alive
+    twin = Instruction(scratch, at.kind, i, tuple(args), at.active, adjoint, lit, at.chosen)
     parts: list[Part] = []
     done = len(scratch.kinds)
     try:

@@ -3,7 +3,8 @@
 Each value's adjoint is the sum over its users of (user's adjoint) · (partial by the value). Where an operation chooses
 between its arguments (`where`, `maximum`, ...), what flows to the argument not chosen is zero *exactly*, and
 stays zero below it however infinite a partial there may be: values carry, beside the adjoint, the condition under
-which they are alive.
+which they are alive. Below a product, whose result depends on all elements, that is whether any is alive; it is asked of choices
+(`where`) alone, for it means to look at whole arrays, and a layer whose units of relu are all off is no choice.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from .engine import (
 )
 from .pullback import ALWAYS, Bound, Instruction, bound, parts_of, summed_to
 
-_ADD, _NOT_EQUAL, _OR, _STACK, _RESHAPE = (TABLE[n] for n in ("add", "not_equal", "logical_or", "stack", "reshape"))
+_ADD, _NOT_EQUAL, _OR, _STACK, _RESHAPE, _WHERE = (
+    TABLE[n] for n in ("add", "not_equal", "logical_or", "stack", "reshape", "where")
+)
 #: a rule that is asked for more often in one sweep is copied
 PATIENCE = 8
 
@@ -46,6 +49,8 @@ class Sweep:
         self.adjoint: dict[int, int] = {}
         #: the condition under which a value is alive, where that is not always
         self.alive: dict[int, int] = {}
+        #: those of these conditions that have to do with a choice (`where`), and not with kinks alone
+        self.chosen: set[int] = set()
         #: what instructions have in common -> how many there were, and the rule to copy
         self._counts: dict[tuple, int] = {}
         self._rules: dict[tuple, Bound] = {}
@@ -72,12 +77,15 @@ class Sweep:
     def seed(self, i: int, adjoint: int, alive: int = ALWAYS) -> None:
         """Start from output `i` with this adjoint; several outputs add up."""
         if self.active[i]:
+            if alive != ALWAYS:
+                self.chosen.add(alive)
             self.add(i, adjoint, alive)
 
     def restart(self) -> None:
         """Forget all adjoints: another sweep over the same values."""
         self.adjoint.clear()
         self.alive.clear()
+        self.chosen.clear()
 
     def add(self, i: int, contribution: int, alive: int) -> None:
         """One more contribution to a value's adjoint, and one more condition under which it is alive."""
@@ -88,14 +96,17 @@ class Sweep:
         elif known is None:
             self.alive[i] = alive
         elif i in self.alive:
-            self.alive[i] = self.builder.emit(_OR, (), (self.alive[i], alive))
+            before = self.alive[i]
+            self.alive[i] = self.builder.emit(_OR, (), (before, alive))
+            if before in self.chosen or alive in self.chosen:
+                self.chosen.add(self.alive[i])
 
     def run(self) -> None:
         """Hand every value's adjoint on to its operands, last value first."""
         builder, adjoint, alive, tags = self.builder, self.adjoint, self.alive, self._tags
         kinds, all_args, again, add = builder.kinds, builder.args, builder.again, self.add
         append_kind, append_args = kinds.append, all_args.append
-        rules = self._rules
+        rules, chosen = self._rules, self.chosen
         for i in range(self.size - 1, -1, -1):
             mine, args = adjoint.get(i), all_args[i]
             if mine is None or not args:
@@ -104,7 +115,7 @@ class Sweep:
             about: Any = kinds[mine].signature
             if alive and i in alive:
                 lit = alive[i]
-                about = (about, kinds[lit].signature)
+                about = (about, kinds[lit].signature, lit in chosen)
             if len(args) == 2:  # nearly all have two operands or one
                 x, y = args
                 key: tuple = (kind, about, tags[x], tags[y])
@@ -117,6 +128,8 @@ class Sweep:
                 rule = self._copied(key, i)
             if rule is None:
                 for j, contribution, here in self._instruction(i).contributions():
+                    if here != ALWAYS and (lit in chosen or kind.op is _WHERE):
+                        chosen.add(here)
                     add(args[j], contribution, here)
                 continue
             values = [mine, lit, i, *args]
@@ -133,7 +146,10 @@ class Sweep:
                     values.append(index)
                 a = args[j]
                 if here != ALWAYS or alive:
-                    add(a, values[contribution], here if here == ALWAYS else values[here])
+                    condition = here if here == ALWAYS else values[here]
+                    if here != ALWAYS and (lit in chosen or kind.op is _WHERE):
+                        chosen.add(condition)
+                    add(a, values[contribution], condition)
                 elif a in adjoint:
                     adjoint[a] = again(_ADD, (adjoint[a], values[contribution]))
                 else:
@@ -153,7 +169,8 @@ class Sweep:
     def _instruction(self, i: int) -> Instruction:
         kind, args = self.builder.kinds[i], self.builder.args[i]
         active = [self.active[a] for a in args]
-        return Instruction(self.builder, kind, i, args, active, self.adjoint[i], self.alive.get(i, ALWAYS))
+        lit = self.alive.get(i, ALWAYS)
+        return Instruction(self.builder, kind, i, args, active, self.adjoint[i], lit, lit in self.chosen)
 
     def result(self, i: int) -> int:
         """The adjoint of input `i`, of its shape and dtype; zeros where no output depends on it."""

@@ -303,3 +303,14 @@ def test_a_branch_not_taken_is_dead_element_by_element(f, x, y, machine):
     for a, b in zip(reverse, forward, strict=True):
         assert np.isfinite(b).all()
         np.testing.assert_allclose(a, b, rtol=1e-15)
+
+
+def test_what_is_dead_below_a_product_is_asked_of_choices_alone() -> None:
+    """A layer whose units are off costs no look at whole weights; a branch not taken stays exactly zero below products."""
+    w, x = dk.symbol("w", shape=(3, 4)), dk.symbol("x", shape=(2, 3))
+    selects = lambda f: [k.shape for k in dk.tape(dk.sum(f), wrt="w").kinds if k.op.name == "where"]
+    assert (3, 4) not in selects(dk.relu(x @ w)) and (2, 4) in selects(dk.relu(x @ w))
+    assert (3, 4) in selects(dk.where(x @ w > 0, x @ w, 0.0))
+    f = dk.sum(dk.where(w * 0 > 1, w @ dk.ones_like(w).T @ w, 0.0))
+    slope = dk.grad(f, wrt="w")(w=np.full((3, 4), np.inf))
+    np.testing.assert_array_equal(slope, 0.0)

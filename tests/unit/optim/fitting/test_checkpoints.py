@@ -126,7 +126,7 @@ def test_stopped_at_every_step(tmp_path, options):
 def test_a_finished_run_is_not_repeated_and_can_be_extended(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path, callbacks=lambda r: pytest.fail("a step was made"))
-    assert again.params["w"].tobytes() == first.params["w"].tobytes() and again.seconds >= 0
+    assert again.params["w"].tobytes() == first.params["w"].tobytes()
     longer = run(tmp_path, steps=20)
     assert longer.params["w"].tobytes() == run(None, steps=20).params["w"].tobytes()
 
