@@ -29,9 +29,8 @@ class Wrapped(Optimizer):
 
     @property
     def elementwise(self) -> bool:
-        return (
-            self.inner.elementwise
-        )  # (the norm that gradients are clipped by is that of all of them, however they lie)
+        """The inner one's: the norm that gradients are clipped by is that of all of them, however they lie."""
+        return self.inner.elementwise
 
     def init(self, params: Any) -> State:
         return self.inner.init(params)

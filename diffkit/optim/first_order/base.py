@@ -16,7 +16,7 @@ from ...transforms.arguments import plain
 from ..optimizer import Optimizer
 from ..options import at_step, within
 from ..parameters import Parameters
-from ..rule import GRADIENT, PARAMETER, Rule, Scope, Step, formula, step
+from ..rule import Scope, Step, formula, step
 from ..state import State
 
 #: bytes to whose multiples the kernels like arrays to begin
@@ -192,6 +192,3 @@ def aligned(shape: tuple[int, ...], dtype: Any, value: float = 0.0) -> np.ndarra
     if value:
         made.fill(value)
     return made
-
-
-__all__ = ["GRADIENT", "PARAMETER", "FirstOrder", "Rule", "aligned"]
