@@ -167,6 +167,13 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def bound(self, grads: Any, state: State, params: Any) -> Callable[[State], State]:
+        """`update` in place, to be made any number of times on the very arrays of these nests: they are looked at once, here.
+
+        It takes a state with the arrays of this one, and gives the next one, which has them too. Raises as `update` does.
+        """
+        return lambda state: self.update(grads, state, params, in_place=True)[1]
+
 
 def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and a == b)

@@ -12,8 +12,9 @@ work is what each element needs, in one pass over parameters, gradients and memo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,10 @@ class Numbers:
                 self._operations.append((k, n.kind.op.numpy, [place[a] for a in n.args]))
         self._roots, self._size = [place[r] for r in roots], len(order)
 
+    def room(self) -> np.ndarray:
+        """An array to hold what a call gives."""
+        return np.empty(len(self._roots), self.dtype)
+
     def __call__(self, values: Mapping[str, float]) -> np.ndarray:
         found: list[Any] = [None] * self._size
         for k, name in self._names:
@@ -108,12 +113,18 @@ class Numbers:
         return np.array([found[r] for r in self._roots], self.dtype)
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Step:
     """A rule made ready: `numbers` gives what all elements share, `run` does the rest."""
 
     numbers: Numbers
     tape: Tape
     run: Executable
+
+    def bound(self, values: Sequence[Any], out: Sequence[Any]) -> Callable[[], object]:
+        """`run(values, out)`, to be called any number of times on these very arrays."""
+        bind = getattr(self.run, "bound", None)
+        return partial(self.run, values, out) if bind is None else bind(values, out)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,10 @@ class CpuExecutable:
             results = [np.asarray(r).reshape((*loop, *p.shape)) for r, p in zip(found, self.plan.outputs, strict=True)]
         else:
             inputs = [self._laid(a, p, loop, points) for a, p in zip(arrays, self.plan.inputs, strict=True)]
-            if out is not None and points >= IN_PLACE_POINTS and self._in_place(inputs, out, points):
-                return list(out)
+            if out is not None and points >= IN_PLACE_POINTS:
+                over = self._over_inputs(inputs, out)
+                if over is not None and self._in_place(inputs, over, points):
+                    return list(out)
             outputs = self._targets(inputs, loop, out)
             if points:
                 self._run(inputs, outputs, points)
@@ -94,15 +96,43 @@ class CpuExecutable:
             targets.append(Given(target, begin, False))
         return targets
 
-    def _in_place(self, inputs: list[Given], out: Sequence[np.ndarray], points: int) -> bool:
-        """Write the outputs over inputs, if that is what `out` asks for and a fused kernel can: whether it was done.
+    def bound(self, values: Sequence[Any], out: Sequence[np.ndarray]) -> Callable[[], object]:
+        """This call, to be made any number of times on these very arrays: they are looked at once, here."""
+        arrays, loop = self.signature.bind(values)
+        self.signature.check_out(out, loop)
+        points = math.prod(loop)
+        inputs = [self._laid(a, p, loop, points) for a, p in zip(arrays, self.plan.inputs, strict=True)]
+        over = (
+            self._over_inputs(inputs, out) if all(x.array is v for x, v in zip(inputs, values, strict=True)) else None
+        )
+        if points < IN_PLACE_POINTS or over is None:
+            return lambda: self(values, out)
+        return lambda: self._in_place(inputs, over, points) or self(values, out)
+
+    def _over_inputs(self, inputs: list[Given], out: Sequence[np.ndarray]) -> list[Given] | None:
+        """The outputs, if some are to be written over inputs: each exactly over one of its own shape, none over a part of one."""
+        places = {x.address: k for k, x in enumerate(inputs) if not x.uniform}
+        outputs, found = [], False
+        for array, place in zip(out, self.plan.outputs, strict=True):
+            begin = array.ctypes.data
+            if not array.flags.c_contiguous or array.dtype != NUMPY[place.letter]:
+                return None
+            k = places.get(begin)
+            if k is not None and (inputs[k].array.dtype != array.dtype or self.plan.inputs[k].rows != place.rows):
+                return None
+            found = found or k is not None
+            for j, x in enumerate(inputs):
+                if j != k and x.address < begin + array.nbytes and begin < x.address + x.array.nbytes:
+                    return None
+            outputs.append(Given(array, begin, False))
+        return outputs if found else None
+
+    def _in_place(self, inputs: list[Given], outputs: list[Given], points: int) -> bool:
+        """Write outputs over inputs if there is a fused kernel, which can: whether it was done.
 
         Such a kernel reads all that it needs of some points before it writes any of it. But its last vector ends with the last
         point, and computes some points again: so it goes over whole vectors here, and the few points left over through copies.
         """
-        outputs = [Given(o, o.ctypes.data, False) for o in out]
-        if not self._over_inputs(inputs, outputs):
-            return False
         fused = self.tiers.fused([x.uniform for x in inputs], points)
         if fused is None:
             return False
@@ -110,29 +140,13 @@ class CpuExecutable:
         rest = [
             x.array if x.uniform else np.array(x.array.reshape(points, *place.shape)[whole:])
             for x, place in zip(inputs, self.plan.inputs, strict=True)
+            if whole < points
         ]
         share(fused.job, fused.on([*inputs, *outputs]), whole, LEAST_POINTS, max(1, len(self.plan.code)))
         if whole < points:
             for x, place, last in zip(outputs, self.plan.outputs, self(rest), strict=True):
                 x.array.reshape(points, *place.shape)[whole:] = last
         return True
-
-    def _over_inputs(self, inputs: list[Given], outputs: list[Given]) -> bool:
-        """Whether some outputs are to be written over inputs: each exactly over one of its own shape, none over a part of one."""
-        places = {x.address: k for k, x in enumerate(inputs) if not x.uniform}
-        found = False
-        for output, place in zip(outputs, self.plan.outputs, strict=True):
-            array, begin = output.array, output.address
-            if not array.flags.c_contiguous or array.dtype != NUMPY[place.letter]:
-                return False
-            k = places.get(begin)
-            if k is not None and (inputs[k].array.dtype != array.dtype or self.plan.inputs[k].rows != place.rows):
-                return False
-            found = found or k is not None
-            for j, x in enumerate(inputs):
-                if j != k and x.address < begin + array.nbytes and begin < x.address + x.array.nbytes:
-                    return False
-        return found
 
     def _run(self, inputs: list[Given], outputs: list[Given], points: int) -> None:
         """All points, in pieces, on several threads."""

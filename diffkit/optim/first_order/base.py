@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,41 +111,65 @@ class FirstOrder(Optimizer):
         fun: Callable[[Any], Any] | None = None,
         in_place: bool = False,
     ) -> tuple[Any, State]:
+        if in_place:
+            over = self.bound(grads, state, params)
+            return params, over(state if value is None else self.watch(state, value))
+        given, slopes, held = self._matched(grads, state, params)
+        state = state if value is None else self.watch(state, value)
+        values = self._values(state)
+        steps = self._steps_of(given)
+        numbers = {s: s.numbers(values) for s in set(steps)}
+        arrays = zip(given.leaves, slopes, *held, strict=True)
+        changed = [s.run([*own, numbers[s]]) for s, own in zip(steps, arrays, strict=True)]
+        params, *slots = (given.like([plain(c[i]) for c in changed]) for i in range(1 + len(held)))
+        return params, replace(state, count=state.count + 1, slots=dict(zip(self.used(), slots, strict=True)))
+
+    def bound(self, grads: Any, state: State, params: Any) -> Callable[[State], State]:
+        given, slopes, held = self._matched(grads, state, params)
+        given._replace(leaves=flatten(params)[0]).check_apart(*held)
+        steps = self._steps_of(given)
+        numbers = {s: s.numbers.room() for s in set(steps)}
+        arrays = zip(given.leaves, slopes, *held, strict=True)
+        runs = [
+            s.bound([x, g, *remembered, numbers[s]], [x, *remembered])
+            for s, (x, g, *remembered) in zip(steps, arrays, strict=True)
+        ]
+
+        def update(state: State) -> State:
+            values = self._values(state)
+            for s, room in numbers.items():
+                room[...] = s.numbers(values)
+            for run in runs:
+                run()
+            return replace(state, count=state.count + 1)
+
+        return update
+
+    def _matched(self, grads: Any, state: State, params: Any) -> tuple[Parameters, list[Any], list[list[Any]]]:
+        """The parameters, and the leaves of the gradient and of each slot, which must be like them."""
         given = Parameters.of(params)
         slopes = given.matching(grads, "grads")
         if not isinstance(state, State):
             raise ArgumentError(f"the state is what {self.name}'s init(params) gives, not {type(state).__name__}")
-        slots = tuple(self.used())
+        slots = self.used()
         missing = [n for n in slots if n not in state.slots]
         if missing:
             raise ArgumentError(
                 f"the state is not one of {self!r}: it has no {missing[0]!r}; make one with init(params)"
             )
-        held = [given.matching(state.slots[n], f"state.slots[{n!r}]") for n in slots]
-        if value is not None:
-            state = self.watch(state, value)
-        values = {"t": float(state.count + 1), "lr": self.rate(state), **self._numbers_now(state)}
-        decays = self._decays(given)
-        if in_place:
-            given._replace(leaves=flatten(params)[0]).check_apart(*held)
-        shared: dict[int, np.ndarray] = {}
-        changed = []
-        for k, (x, g) in enumerate(zip(given.leaves, slopes, strict=True)):
-            ready = self._step(x, decays is None or bool(decays[k]))
-            if id(ready) not in shared:
-                shared[id(ready)] = ready.numbers(values)
-            arrays = [x, g, *(h[k] for h in held)]
-            changed.append(ready.run([*arrays, shared[id(ready)]], [x, *arrays[2:]] if in_place else None))
-        if in_place:
-            return params, State(state.count + 1, state.slots, state.rate)
-        nests = [given.like([plain(c[i]) for c in changed]) for i in range(1 + len(slots))]
-        return nests[0], State(state.count + 1, dict(zip(slots, nests[1:], strict=True)), state.rate)
+        return given, slopes, [given.matching(state.slots[n], f"state.slots[{n!r}]") for n in slots]
 
-    def _numbers_now(self, state: State) -> dict[str, float]:
-        """The options that are numbers, at this step."""
-        return {
+    def _steps_of(self, given: Parameters) -> list[Step]:
+        """The rule made ready for each parameter."""
+        decays = self._decays(given)
+        return [self._step(x, decays is None or bool(decays[k])) for k, x in enumerate(given.leaves)]
+
+    def _values(self, state: State) -> dict[str, float]:
+        """The numbers that the rule reads, at this step."""
+        now = {
             n: within(self.name, n, at_step(v, state.count)) if callable(v) else v for n, v in self.numbers().items()
         }
+        return {"t": float(state.count + 1), "lr": self.rate(state), **now}
 
     def _decays(self, given: Parameters) -> list[Any] | None:
         """Which leaves decay; None: all of them."""

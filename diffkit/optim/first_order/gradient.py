@@ -130,7 +130,7 @@ class SGD(FirstOrder):
                 f"SGD of flavor {self.flavor!r} with nesterov=True takes the gradient ahead of params, at params + momentum*v: "
                 "give update the function, fun=loss (or choose flavor='C6' or 'torch', which need none)"
             )
-        momentum = float(self._numbers_now(state)["momentum"])
+        momentum = float(self._values(state)["momentum"])
         leaves, structure = flatten(params)
         velocity = flatten(state.slots["v"])[0]
         ahead = [x + (momentum * v).astype(v.dtype) for x, v in zip(leaves, velocity, strict=True)]

@@ -15,6 +15,7 @@ from ...expr.trace import flatten, names_of
 from ..gradients import WithGradient
 from ..optimizer import Optimizer
 from ..parameters import Parameters
+from ..state import State
 from .batches import LOSS, Batches
 from .checkpoints import Checkpoints, Content
 from .draws import generator
@@ -76,6 +77,8 @@ class Run:
         self._sum, self._weight = 0.0, 0
         self._begun, self._seconds = perf_counter(), 0.0
         self._good = LastGood()
+        #: slots of the optimiser's state, and the update that writes over them
+        self._bound: tuple[dict[str, Any], Callable[[State], State]] | None = None
         self._fun: OnBatch | None = None
         self._settings: dict[str, Any] = {}
 
@@ -119,11 +122,15 @@ class Run:
 
     def _step(self, batch: Any) -> None:
         """The optimiser's."""
-        update = self.optimizer.update
         if self.optimizer.elementwise:
-            _, self.state = update(self.total.whole, self.state, self.flat.whole, in_place=True)
+            slots = self.state.slots
+            if self._bound is None or self._bound[0] is not slots:
+                self._bound = slots, self.optimizer.bound(self.total.whole, self.state, self.flat.whole)
+            self.state = self._bound[1](self.state)
             return
-        made, self.state = update(self.total.nest, self.state, self.params, fun=self._function(batch), in_place=True)
+        made, self.state = self.optimizer.update(
+            self.total.nest, self.state, self.params, fun=self._function(batch), in_place=True
+        )
         if made is not self.params:
             copy_into(self.leaves, flatten(made)[0])
 

@@ -242,6 +242,28 @@ def test_in_place_gives_the_same_bits(cls: Any, flavor: str, size: int) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("size", [5, 4096, 5000])
+@pytest.mark.parametrize(("cls", "flavor"), FLAVORS, ids=[f"{c.__name__}-{f}" for c, f in FLAVORS])
+def test_a_bound_update_gives_the_same_bits(cls: Any, flavor: str, size: int) -> None:
+    """Whatever the arrays hold when it is called, and whether a compiled kernel has come by then or not."""
+    rng = np.random.default_rng(4)
+    start = [rng.normal(size=size).astype("float32"), rng.normal(size=(3, 2)), rng.normal(size=(6, 4)).T]
+    optimizer = made(cls, flavor)
+    x, y, g = ([a.copy(order="K") for a in start] for _ in range(3))
+    s, r = optimizer.init(x), optimizer.init(y)
+    update = optimizer.bound(g, r, y)
+    for k in range(5):
+        for own in g:
+            own[...] = rng.normal(size=own.shape) * 10.0**-k
+        x, s = optimizer.update(g, s, x)
+        r = update(r)
+    assert r.count == 5
+    for a, b in zip(optree.tree_leaves([x, s.slots]), optree.tree_leaves([y, r.slots]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(dk.errors.DiffkitError, match="structured"):
+        optimizer.bound(g[:2], r, y)
+
+
 def test_decay_mask() -> None:
     params = {"w": np.ones(3), "b": np.ones(3)}
     zeros = optree.tree_map(np.zeros_like, params)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ....expr.kind import Kind, constant_value
-from ....ops import CAST, CONSTANT, TABLE
+from ....ops import CAST, CONSTANT, TABLE, VARIABLE
 from ....tape import Tape
 
 #: the lanes are the loop dims, which no core shape shows
@@ -34,7 +34,7 @@ class Axes:
 
     level: a uniform value of level k is known before the k-th loop over lanes, a laned one is computed in it.
     totals: uniform values that a loop over lanes gathers. hosted: laned values that no loop computes, because their operation has
-    no instructions.
+    no instructions. read: inputs that are read along the axis beside those that it was followed from, and which of theirs it is.
     """
 
     lanes: int
@@ -42,6 +42,7 @@ class Axes:
     level: list[int]
     totals: set[int]
     hosted: set[int]
+    read: dict[int, int] = field(default_factory=dict)
 
 
 #: result of following: axis of the result (None: uniform), whether it is a total, and for every operand the axis it is read along
@@ -226,7 +227,7 @@ def laned(tape: Tape, given: dict[int, int], n: int) -> Axes:
     """Follows the axis from inputs (value -> axis) through a tape."""
     kinds, args = tape.kinds, tape.args
     lane: list[int | None] = [None] * len(kinds)
-    level, totals, hosted = [0] * len(kinds), set(), set()
+    level, totals, hosted, read = [0] * len(kinds), set(), set(), {}
     for i, kind in enumerate(kinds):
         if i in given:
             lane[i] = given[i]
@@ -236,8 +237,11 @@ def laned(tape: Tape, given: dict[int, int], n: int) -> Axes:
         level[i] = max(level[a] for a in args[i])
         if all(m is None for m in mine):
             continue
-        step = follow(kind, [kinds[a] for a in args[i]], mine, n) if LOOP in mine or is_native(kind) else None
-        if step is None:
+        step = follow(kind, [kinds[a] for a in args[i]], mine, n)
+        if step is not None:
+            along = zip(args[i], step[2], strict=True)
+            read.update({a: r for a, r in along if r is not None and a not in given and kinds[a].op is VARIABLE})
+        if step is None or not (LOOP in mine or is_native(kind)):
             level[i] += 1
             continue
         lane[i] = step[0]
@@ -247,7 +251,7 @@ def laned(tape: Tape, given: dict[int, int], n: int) -> Axes:
         if step[1]:
             totals.add(i)
             level[i] += 1
-    return Axes(n, lane, level, totals, hosted)
+    return Axes(n, lane, level, totals, hosted, read)
 
 
 def over_loop(tape: Tape, varying: Sequence[bool], n: int) -> Axes:
@@ -261,39 +265,20 @@ def best_axis(tape: Tape) -> Axes | None:
     computed = [e for e, a in zip(elements, tape.args, strict=True) if a]
     if sum(computed) < LEAST_ELEMENTS:
         return None
-    best: Axes | None = None
     tried: set[tuple[int, int]] = set()
-    for i in tape.inputs:
-        shape = tape.kinds[i].shape
-        for axis, n in enumerate(shape):
-            if n < LEAST_LANES or (i, axis) in tried:
-                continue
-            given = _companions(tape, {i: axis}, n)
-            tried.update(given.items())
-            axes = laned(tape, given, n)
-            if _gain(tape, axes, elements) > 0.5 * sum(computed) and (best is None or n > best.lanes):
-                best = axes
-    return best
-
-
-def _companions(tape: Tape, given: dict[int, int], n: int) -> dict[int, int]:
-    """The inputs that are read along the axis beside these: they have it too."""
-    own = set(tape.inputs)
-    while True:
+    axes_of = [(i, axis, n) for i in tape.inputs for axis, n in enumerate(tape.kinds[i].shape) if n >= LEAST_LANES]
+    for i, axis, n in sorted(axes_of, key=lambda found: -found[2]):
+        if (i, axis) in tried:
+            continue
+        given = {i: axis}
         axes = laned(tape, given, n)
-        more: dict[int, int] = {}
-        for i, args in enumerate(tape.args):
-            mine = [axes.lane[a] for a in args]
-            if all(m is None for m in mine):
-                continue
-            step = follow(tape.kinds[i], [tape.kinds[a] for a in args], mine, n)
-            if step is not None:
-                more.update(
-                    {a: r for a, r in zip(args, step[2], strict=True) if r is not None and a in own and a not in given}
-                )
-        if not more:
-            return given
-        given = {**given, **more}
+        while axes.read:  # what is read along the axis has it too
+            given.update(axes.read)
+            axes = laned(tape, given, n)
+        tried.update(given.items())
+        if _gain(tape, axes, elements) > 0.5 * sum(computed):
+            return axes
+    return None
 
 
 def _gain(tape: Tape, axes: Axes, elements: Sequence[int]) -> float:
