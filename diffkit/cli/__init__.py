@@ -37,6 +37,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except DiffkitError as problem:
             _fail(str(problem))
+        except BrokenPipeError:
+            raise  # who reads has read enough: Click ends quietly
         except OSError as problem:
             _fail(f"{problem.filename or 'file'}: {problem.strerror or problem}")
 

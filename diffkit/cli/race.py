@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -87,8 +87,8 @@ def race(
 
     if everybody and optimizers:
         raise ArgumentError("--all and --optimizers exclude each other")
-    problem = _problem(target, [*assignments, *_assigned(start)] if start and "=" in start else assignments, seed)
-    values = _numbers(start, "--start") if start and "=" not in start else None
+    reading.writable(out, gif)
+    problem, values = _problem(target, assignments, start, seed)
     found = None
     with Progress(0, not quiet) as progress:
         progress.stage("race")
@@ -140,26 +140,54 @@ def _gif(path: str, found: Any) -> None:
 
 
 # ---- what is raced on --------------------------------------------------------------------------------------------------
-def _problem(target: str, assignments: Iterable[str], seed: int) -> Any:
+def _problem(target: str, assignments: Iterable[str], start: str | None, seed: int) -> tuple[Any, list[float] | None]:
+    """What is raced on, and the start in the place of its own."""
     from ..optim.racing import problem
 
+    if start and "=" in start:
+        assignments, start = [*assignments, *_assigned(start)], None
     given = reading.point(assignments, seed)
+    values = _numbers(start, "--start") if start else None
     if _NAME.fullmatch(target):
-        return _restarted(problem(target), given)
+        return _restarted(problem(target), given), values
     from ..check.running.collecting import is_reference, loaded
 
+    function = loaded(target) if is_reference(target) else None
+    f = reading.expression(target) if function is None else None
+    if values is not None and not given:
+        given = _in_order(f.variables if f is not None else _parameters(target, function), values)
     if not given:
         raise ArgumentError(f"from which start? Write diffkit race {target!r} --at NAME=VALUE …")
-    if is_reference(target):
-        return _of_function(target, loaded(target), given)
-    f = reading.expression(target)
+    if f is None:
+        return _of_function(target, function, given), None
     missing, extra = [n for n in f.variables if n not in given], [n for n in given if n not in f.variables]
     if missing or extra:
         raise ArgumentError(f"no value for {missing[0]!r}" if missing else f"the formula has no variable {extra[0]!r}")
     for name, value in given.items():
         if getattr(value, "ndim", 0):
             raise ArgumentError(f"{name!r} is one number in a formula to race on, not {value.size}")
-    return _made(target, lambda **v: f(v), {n: given[n] for n in f.variables}, "")
+    return _made(target, lambda **v: f(v), {n: given[n] for n in f.variables}, ""), None
+
+
+def _in_order(names: Sequence[str], values: list[float]) -> dict[str, Any]:
+    """Numbers for variables that have no other names than their order; all of them for a single one."""
+    import numpy as np
+
+    if len(names) == 1 and len(values) > 1:
+        return {names[0]: np.array(values)}
+    if len(names) != len(values):
+        raise ArgumentError(f"--start has {len(values)} numbers for the variables {', '.join(names)}")
+    return dict(zip(names, values, strict=True))
+
+
+def _parameters(target: str, function: Any) -> list[str]:
+    import inspect
+
+    try:
+        own = inspect.signature(function).parameters.values()
+        return [p.name for p in own if p.default is p.empty] or [p.name for p in own]
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{target} does not tell its parameters: write --at NAME=VALUE …") from None
 
 
 def _restarted(problem: Any, given: dict[str, Any]) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -96,3 +98,13 @@ def inputs(function: Callable) -> Callable:
         return function(wrt=[w.strip() for w in wrt.split(",")] if wrt else None, **kwargs)
 
     return command
+
+
+def writable(*paths: str | None) -> None:
+    """ArgumentError for a file that cannot be written: told before the work that it is for. Folders are made when it is."""
+    for path in (Path(p) for p in paths if p):
+        there = path if path.exists() else next(p for p in path.absolute().parents if p.exists())
+        if not (path.exists() or there.is_dir()):
+            raise ArgumentError(f"{path} cannot be written: {there} is no folder")
+        if not os.access(there, os.W_OK):
+            raise ArgumentError(f"{path} cannot be written: permission denied for {there}")

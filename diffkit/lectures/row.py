@@ -32,7 +32,7 @@ class Row:
 
     says: what it is, in a sentence or two. formulas: LaTeX. example: a function of no arguments whose source, after PREAMBLE, is
     complete: that text is what runs and what is shown. It returns a dict of numbers and arrays, which `claims`, `charts` and
-    `tables` are made of. slips: what is wrong in a lecture, and how it is done here.
+    `tables` are made of. slips: what is wrong in a lecture, and how it is done here. tables_first: tables stand above the charts.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Row:
     tables: Callable[[dict], Sequence[Table]] = lambda result: ()
     slips: Sequence[str] = ()
     sources: str = ""
+    tables_first: bool = False
 
     @cached_property
     def code(self) -> str:

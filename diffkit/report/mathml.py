@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from functools import lru_cache
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -25,6 +26,8 @@ def mathml(latex: str, display: bool = False) -> Markup:
         return Markup("<code>{}</code>").format(latex)
     for part in element.iter():
         _tidy(part)
+    for part in list(element.iter()):
+        _spaced(part)
     if len(element) == 1 and element[0].tag == "mrow":
         element[:] = list(element[0])
     if display:
@@ -42,6 +45,8 @@ def _tidy(part: ElementTree.Element) -> None:
     for attribute in _DEFAULTS:
         if part.get(attribute) != "false":  # as of parentheses that are not to grow
             part.attrib.pop(attribute, None)
+    if part.tag == "mo" and (part.text or "").isalpha():
+        part.tag = "mi"  # max and min: a name, not an operator with room on both sides
     letters = list(part)
     if part.tag == "mrow" and len(letters) > 1 and letters[0].get("mathvariant") == "normal" and all(
         c.tag in ("mi", "mn") and not len(c) and (c.tag == "mn" or c.get("mathvariant") == "normal") for c in letters
@@ -49,3 +54,10 @@ def _tidy(part: ElementTree.Element) -> None:
         word = "".join(html.unescape(c.text or "") for c in letters)
         part.clear()
         part.tag, part.text = "mi", word
+
+
+def _spaced(part: ElementTree.Element) -> None:
+    """A thin space between the name of a function and its argument where no parenthesis parts them: ln x, not lnx."""
+    for name, argument in reversed(list(pairwise(part))):
+        if name.tag == "mi" and len(name.text or "") > 1 and argument.tag not in ("mo", "mspace"):
+            part.insert(list(part).index(argument), ElementTree.Element("mspace", width="0.17em"))

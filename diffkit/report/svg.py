@@ -60,10 +60,17 @@ class Log:
         """Values to be labelled: whole decades evenly spaced, and 2 and 5 between them where there are few."""
         first, last = math.ceil(self.low), math.floor(self.high)
         if self.high - self.low < 2:
-            values = [m * 10.0**k for k in range(first - 1, last + 1) for m in (1, 2, 5)]
-            return [(v, f"{v:g}") for v in values if self.low <= math.log10(v) <= self.high]
+            values = [(m, k) for k in range(first - 1, last + 1) for m in (1, 2, 5)]
+            return [(m * 10.0**k, _tick(m, k)) for m, k in values if self.low <= math.log10(m) + k <= self.high]
         step = next(s for s in (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 400) if (last - first) / s <= most - 1)
         return [(10.0**k, power_of_ten(k)) for k in range(first, last + 1) if k % step == 0]
+
+
+def _tick(m: int, k: int) -> str:
+    """m·10ᵏ: 0.002, 5·10⁻⁷."""
+    if -4 <= k <= 4:
+        return f"{m * 10.0**k:g}"
+    return power_of_ten(k) if m == 1 else f"{m}·{power_of_ten(k)}"
 
 
 class Figure:

@@ -108,6 +108,36 @@ def test_a_formula():
     assert known["minimum_known"] and known["minimum"] == 0
 
 
+def test_a_start_in_the_order_of_the_variables(functions):
+    found = data("(y-1)**2+(x-2)**2", "--start", "-1,2", "--optimizers", "newton")
+    assert found["problem"]["start"] == [-1.0, 2.0] and found["minimum"] == 0
+    several = data(functions, "--start", "w=3,4,b=-1", "--optimizers", "newton")
+    assert several["problem"]["start"] == [3.0, 4.0, -1.0]
+    assert data(functions, "--start", "3,4", "--optimizers", "newton")["problem"]["start"] == [3.0, 4.0]
+    assert "--start has 3 numbers for the variables x, y" in race("x*y", "--start", "1,2,3").stderr
+
+
+def test_a_minimum_that_is_none_is_not_believed():
+    assert "is known, 0: leave minimum= out" in race("rosenbrock", "--minimum", "1").stderr
+    found = data("x**2", "--at", "x=3", "--minimum", "1", "--optimizers", "newton")
+    assert found["minimum"] == 0 and not found["minimum_known"]
+    said = race("x**2", "--at", "x=3", "--minimum", "1", "--optimizers", "newton").stdout
+    assert "below 1, which was said to be it" in " ".join(said.split())
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_race(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = race("rosenbrock", "--out", str(tmp_path / "file" / "page.html"))
+    assert done.exit_code == 2 and "file is no folder" in done.stderr and not done.stdout
+
+
+def test_a_reader_that_has_read_enough():
+    done = subprocess.run(
+        f"{sys.executable} -m diffkit.cli race --list | head -1", shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("\n") == 1 and not done.stderr
+
+
 def test_a_function_of_a_file(functions):
     found = data(functions, "--at", "w=0,0,0", "b=1", "--optimizers", "lbfgs")
     assert found["problem"]["dimension"] == 4 and found["minimum"] < 1e-12
@@ -169,12 +199,6 @@ def test_functions_that_cannot_be_called_are_told(functions):
 
 def test_nobody_below_the_start_is_status_3():
     assert race("rosenbrock", "--optimizers", "sgd", "--grid", "10", "--steps", "20").exit_code == 3
-
-
-def test_a_page_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    done = race("saddle", "--optimizers", "newton", "--steps", "5", "--out", str(tmp_path / "file" / "race.html"))
-    assert done.exit_code == 2 and "error: " in done.stderr
 
 
 def test_interruption_is_status_130(monkeypatch):

@@ -52,9 +52,8 @@ def claims(r: dict) -> list[Claim]:
     outputs = r["by_outputs"][:, 1] / r["by_outputs"][:, 0]
     return [
         Claim(
-            f"The tangents end in ∂f/∂x1 = {gradient['x1']:.5f} and ∂f/∂x2 = {gradient['x2']:.5f}; a dual number, "
-            "carried through "
-            f"by hand, ends in the first, to {apart:.0e}.",
+            f"The tangents end in ∂f/∂x1 = {gradient['x1']:.5f} and ∂f/∂x2 = {gradient['x2']:.5f}; a dual number "
+            f"0.5 + ε, put through the same operations, ends in the first, to {apart:.0e}.",
             abs(gradient["x1"] - 3.47308) < 5e-6 and abs(gradient["x2"] + 3.88526) < 5e-6 and apart < 1e-14,
             gradient,
         ),
@@ -66,9 +65,8 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": same},
         ),
         Claim(
-            f"With one input and 1 to {n[-1]} outputs, values and derivatives cost {outputs.min():.1f} to "
-            f"{outputs.max():.1f} times the "
-            "values alone.",
+            f"With one input and 1 to {n[-1]} outputs, values and derivatives together cost {outputs.min():.1f} to "
+            f"{outputs.max():.1f} times the values alone.",
             bool(outputs.max() < 4),
             {"least": float(outputs.min()), "most": float(outputs.max())},
         ),
@@ -89,7 +87,7 @@ def charts(r: dict) -> list[Chart]:
         Chart(
             "One pass an input",
             "number of inputs, or of outputs",
-            "operations, over those of the values",
+            "operations, divided by those of the values",
             [
                 Line(n, ratio["by_inputs"], "more inputs, one output", "both"),
                 Line(n, ratio["by_outputs"], "more outputs, one input", "both"),
@@ -102,14 +100,12 @@ def charts(r: dict) -> list[Chart]:
 
 def tables(r: dict) -> list[Table]:
     rows = [
-        [f"f{k + 1}", f"{float(v):.6g}", f"{float(t):.6g}"]
-        for k, (v, t) in enumerate(zip(r["values"], r["tangents"], strict=True))
+        [f, f"{float(v):.6g}", f"{float(t):.6g}"]
+        for f, v, t in zip(("f, of the other table", "x1*sin(x2)", "x2/x1"), r["values"], r["tangents"], strict=True)
     ]
     return [
-        *Table.of_trace(
-            r["table"], "A dot is the tangent: the derivative of the node by the input whose column it is."
-        ),
-        Table("Three functions in one pass", ["function", "value", "∂/∂x1"], rows),
+        *Table.of_trace(r["table"], "A dot marks a tangent: the derivative of the node by the input of the column."),
+        Table("Three functions in one pass, at the same point", ["function", "value", "∂/∂x1"], rows),
     ]
 
 
@@ -130,6 +126,7 @@ ROW = Row(
     claims=claims,
     charts=charts,
     tables=tables,
+    tables_first=True,
     slips=("OT ends its table in 3.46, from rounded and cut numbers; the tangent is 3.47308.",),
     sources="OT, L2",
 )

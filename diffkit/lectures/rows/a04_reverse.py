@@ -64,26 +64,25 @@ def claims(r: dict) -> list[Claim]:
             gradient,
         ),
         Claim(
-            f"Each adjoint is the slope of the rest of f at its node: with the graph cut at {len(r['cut'])} nodes, the "
-            f"finite engine, which knows no rules, agrees to {off:.0e}.",
+            f"An adjoint is the slope of f by its node: with the graph cut at each of {len(r['cut'])} nodes, the finite "
+            f"engine, which knows values and no rules, agrees to {off:.0e}.",
             off < 1e-11,
             {"largest difference": off},
         ),
         Claim(
-            "A function with 3 outputs takes 3 pulled-back seeds, rows of the Jacobian; forward mode has the same to "
+            "A function with 3 outputs takes 3 passes, one for each row of the Jacobian; forward mode has the same, to "
             f"{same:.0e}.",
             same < 1e-13,
             {"largest difference": same},
         ),
         Claim(
-            f"The gradient by 1 to {n} inputs costs {ratio.min():.2f} to {ratio.max():.2f} times the value, value "
-            "included: one pass "
-            "does for all.",
+            f"Value and gradient by 1 to {n} inputs cost {ratio.min():.2f} to {ratio.max():.2f} times the value alone: "
+            "one pass does for all.",
             bool(ratio.max() < 4),
             {"least": float(ratio.min()), "most": float(ratio.max())},
         ),
         Claim(
-            f"Outputs take a pass each: {extra.min():.0f} to {extra.max():.0f} operations for every one of up to {n}.",
+            f"Outputs take a pass each: {extra.min():.0f} to {extra.max():.0f} operations for each of up to {n}.",
             bool(extra.max() < 1.3 * extra.min()),
             {"operations a pass, least": float(extra.min()), "most": float(extra.max())},
         ),
@@ -121,16 +120,19 @@ def tables(r: dict) -> list[Table]:
     ]
     return [
         *Table.of_trace(r["table"]),
-        Table("The graph, cut", ["node", "adjoint", "slope of the rest, from values", "apart"], rows),
+        Table(
+            "The graph, cut at a node: f as a function of that node",
+            ["node", "adjoint", "slope, from values only", "apart"],
+            rows,
+        ),
     ]
 
 
 ROW = Row(
     id="A4",
     title="Reverse mode",
-    says="Values are computed first, from the inputs up. Then adjoints from the output down: how much f changes with "
-    "each node, summed "
-    "over those that use it. One sweep gives the derivatives by all inputs.",
+    says="Values are computed first, from the inputs up. Then come the adjoints, from the output down: the derivative of "
+    "f by each node, a sum over the nodes that use it. One sweep gives the derivatives by all inputs.",
     formulas=(
         r"\bar v_i = \frac{\partial f}{\partial v_i} \qquad \bar f = 1 \qquad \bar v_i = \sum_{j \text{ uses } i} \bar "
         r"v_j "
@@ -140,6 +142,7 @@ ROW = Row(
     claims=claims,
     charts=charts,
     tables=tables,
+    tables_first=True,
     slips=(
         "OT prints the partial derivative of the sum as ∂vᵢ/∂vᵢ; it is ∂vⱼ/∂vᵢ, of the node that uses by the node used.",
     ),

@@ -37,7 +37,7 @@ def example() -> dict:
     return {**found, "plain": plain, "t": t, "along": along}
 
 
-#: to five decimals
+#: what the nodes are to five decimals
 VALUES = {"v1": 0.5, "v2": 1.64872, "v3": 2.14872, "v4": 0.0, "v5": 0.5, "f": 1.07436}
 TANGENTS = {"v1": 1.0, "v2": 1.64872, "v3": 2.64872, "v4": 0.0, "v5": 1.0, "f": 3.47308}
 ADJOINTS = {"v3": 0.5, "v5": 2.14872, "v4": -2.14872, "v2": 0.5, "v1": 3.47308}
@@ -49,7 +49,7 @@ def _off(found: dict, known: dict) -> float:
 
 
 def _five(known: dict) -> str:
-    return ", ".join(f"{k} {v:.5f}".rstrip("0").rstrip(".") for k, v in known.items())
+    return ", ".join(f"{k} = {float(v):.5f}".rstrip("0").rstrip(".") for k, v in known.items())
 
 
 def claims(r: dict) -> list[Claim]:
@@ -63,31 +63,31 @@ def claims(r: dict) -> list[Claim]:
     both = max(abs(float(forward.gradient[k]) - float(reverse.gradient[k])) for k in GRADIENT)
     return [
         Claim(
-            f"Values: {_five(VALUES)}; to five decimals, and to {hand:.0e} what NumPy gives by hand.",
+            f"Values: {_five(values)}. NumPy gives the same, node by node, to {hand:.0e}.",
             _off(values, VALUES) < 5.1e-6 and hand < 1e-15,
             {k: float(v) for k, v in values.items()},
         ),
         Claim(
-            f"Tangents for x1: {_five(TANGENTS)}.",
+            f"Tangents for x1: {_five(tangents)}.",
             _off(tangents, TANGENTS) < 5.1e-6,
             {k: float(v) for k, v in tangents.items()},
         ),
         Claim(
-            f"Adjoints: {_five(ADJOINTS)}.",
+            f"Adjoints: {_five(adjoints)}.",
             _off(adjoints, ADJOINTS) < 5.1e-6,
             {k: float(v) for k, v in adjoints.items()},
         ),
         Claim(
-            f"∂f/∂x1 = {float(reverse.gradient['x1']):.5f} and ∂f/∂x2 = {float(reverse.gradient['x2']):.5f}, in both "
-            f"tables, equal to {both:.0e}; "
-            f"four engines are within {worst:.2f} ulp of the certified truth.",
+            f"∂f/∂x1 = {float(reverse.gradient['x1']):.5f} and ∂f/∂x2 = {float(reverse.gradient['x2']):.5f}, the same by both "
+            f"modes, to {both:.0e}; all {len(compared.engines)} engines are within {worst:.2f} units in the last "
+            "place of the certified truth.",
             _off(reverse.gradient, GRADIENT) < 5.1e-6 and both < 1e-14 and compared.agree and worst < 4,
             {"largest error in ulp": float(worst), **{f"∂f/∂{k}": float(v) for k, v in reverse.gradient.items()}},
         ),
         Claim(
-            "Tables show an expression as it is written: x1/x2, written 3 times, is one node, as on the slide; of (x + "
-            "x)·1 + 0·y "
-            f"nothing is simplified away, and its {len(names)} rows are {', '.join(names)}.",
+            "Tables show an expression as it is written, nothing simplified away: (x + x)·1 + 0·y has "
+            f"{len(names)} rows, {', '.join(names)}. What is written more than once, as x1/x2 is, is one node, as on the "
+            f"slide: f has {len(r['forward'].rows)} rows.",
             len(names) == 6 and len(r["forward"].rows) == 8,
             {"rows": len(names)},
         ),
@@ -127,16 +127,15 @@ def tables(r: dict) -> list[Table]:
             [list(map(str, s)) for s in steps],
             words=frozenset(range(4)),
         ),
-        *Table.of_trace(r["plain"], "Before any simplification."),
+        *Table.of_trace(r["plain"], "As written: multiplying by 1 and by 0 keeps a row of its own."),
     ]
 
 
 ROW = Row(
     id="A5",
     title="The worked example",
-    says="One function of two inputs, differentiated by both modes at one point: each node with its value, its tangent "
-    "and its adjoint, "
-    "and the derivation in formulas.",
+    says="One function of two inputs, differentiated by both modes at one point: every node with its value, its tangent "
+    "and its adjoint, and the derivation in formulas.",
     formulas=(
         r"f = \left(e^{x_1/x_2} + \frac{x_1}{x_2}\right) \left(\frac{x_1}{x_2} - \ln x_2\right) \qquad (x_1, x_2) = "
         r"(0.5, 1)",
@@ -148,6 +147,7 @@ ROW = Row(
     claims=claims,
     charts=charts,
     tables=tables,
+    tables_first=True,
     slips=(
         "OT cuts digits off where it should round: 1.64 and 2.14 for 1.64872 and 2.14872, and so 3.46 for 3.47308.",
     ),

@@ -110,16 +110,15 @@ def claims(r: dict) -> list[Claim]:
     counts = np.array(r["inputs"])
     return [
         Claim(
-            f"Over cases: operations grow like the power {n[0]:.2f} of n for F and {n[1]:.2f} for ∇F, like {q[0]:.2f} "
-            f"and {q[1]:.2f} of "
-            f"q: O(nq) both. The gradient, value included, costs {times:.1f} times the value at most.",
+            f"Operations grow like the power {n[0]:.2f} of the number of cases n for F and {n[1]:.2f} for ∇F, like "
+            f"{q[0]:.2f} and {q[1]:.2f} of their size q: O(nq) both. Value and gradient cost {times:.1f} times the value "
+            "at most.",
             all(abs(v - 1) < 0.02 for v in n) and all(0.9 < v < 1.02 for v in q) and times < 5,
             {"power of n, F": n[0], "power of n, ∇F": n[1], "power of q, F": q[0], "power of q, ∇F": q[1]},
         ),
         Claim(
-            f"A gradient by 1 to {counts[-1]} inputs costs reverse mode {reverse.min():.1f} to {reverse.max():.1f} "
-            "values; forward mode "
-            f"at {counts[-1]} inputs {ahead:.0f}.",
+            f"A gradient by 1 to {counts[-1]} inputs costs reverse mode as much as {reverse.min():.1f} to "
+            f"{reverse.max():.1f} values; one by {counts[-1]} inputs costs forward mode as much as {ahead:.0f}.",
             bool(reverse.max() < 5 and ahead > 0.8 * counts[-1]),
             {"reverse, most": float(reverse.max()), "forward, last": float(ahead)},
         ),
@@ -131,14 +130,13 @@ def claims(r: dict) -> list[Claim]:
             {"one-sided": float(one[-1]), "central": float(two[-1])},
         ),
         Claim(
-            f"With 4 inputs forward mode wins from {crossing:.1f} outputs on: at {r['outputs'][-1]} it does "
-            f"{last['forward']:,} "
-            f"operations, reverse {last['reverse']:,}.",
+            f"With 4 inputs both modes cost the same at {crossing:.1f} outputs, and from there on forward mode wins: at "
+            f"{r['outputs'][-1]} it does {last['forward']:,} operations, reverse mode {last['reverse']:,}.",
             2 < crossing < 8 and last["forward"] < last["reverse"] / 2,
             {"crossing": crossing},
         ),
         Claim(
-            "dk.jacobian chooses by the shapes; with 16 inputs: "
+            "dk.jacobian chooses the mode by the shapes; with 16 inputs it takes "
             + ", ".join(f"{mode} at {m}" for m, mode in r["chosen"].items())
             + " outputs.",
             r["chosen"][1] == "reverse" and r["chosen"][256] == "forward",
@@ -181,10 +179,9 @@ def tables(r: dict) -> list[Table]:
 ROW = Row(
     id="A8",
     title="What derivatives cost",
-    says="Reverse mode takes one pass an output, forward mode one an input, finite differences one evaluation or two "
-    "an input. Over n cases "
-    "of q numbers a value and its gradient are O(nq) alike. Operations are counted, so the figures are the same on "
-    "every machine.",
+    says="Reverse mode takes one pass for each output, forward mode one for each input, finite differences one or two "
+    "evaluations for each input. Over n cases of q numbers both the value and its gradient are O(nq). Operations are "
+    "counted, so these figures are the same on every machine.",
     formulas=(
         r"\text{reverse: } m \text{ passes} \qquad \text{forward: } n \text{ passes} \qquad \text{finite: } n + 1 "
         r"\text{ or } 2n "

@@ -84,21 +84,20 @@ def claims(r: dict) -> list[Claim]:
             {"largest relative difference": off},
         ),
         Claim(
-            f"Its δ of each of {len(r['deltas'])} layers is reverse mode's adjoint of what enters the activation "
+            f"Its δ of each of {len(r['deltas'])} layers is reverse mode's adjoint of z, what enters the activation "
             f"there, to {deltas:.0e}.",
             deltas < 1e-13,
             {"largest relative difference": deltas},
         ),
         Claim(
-            f"A program with {len(r['passes'])} outputs and no layers takes {len(r['passes'])} passes, a row of the "
-            "Jacobian each: forward mode "
-            f"has the same, to {rows:.0e}.",
+            f"A program with {len(r['passes'])} outputs and no layers takes {len(r['passes'])} passes, one for each row "
+            f"of the Jacobian; forward mode has the same, to {rows:.0e}.",
             rows < 1e-13,
             {"largest difference": rows},
         ),
         Claim(
-            f"One pass from a seed of ones gives the sum of the rows, to {lost:.0e}: a single gradient, that of the "
-            "sum of outputs.",
+            f"One pass for all outputs at once gives no more than the sum of the rows, to {lost:.0e}: the gradient of "
+            "the sum of the outputs.",
             lost < 1e-13,
             {"largest difference": lost},
         ),
@@ -127,19 +126,19 @@ def tables(r: dict) -> list[Table]:
         [k + 1, sizes[k], f"{d:.6g}", f"{a:.6g}"]
         for k, (d, a) in enumerate(zip(r["deltas"], r["adjoints"], strict=True))
     ]
-    jacobian = [[f"f{k + 1}", *(f"{v:.6g}" for v in row)] for k, row in enumerate(r["passes"])]
+    names = ("v1*sin(v2)/v3", "v3**v1", "hypot(v1, v2)", "v2*v3")
+    jacobian = [[f, *(f"{v:.6g}" for v in row)] for f, row in zip(names, r["passes"], strict=True)]
     return [
         Table("δ of each layer", ["layer", "widths", "‖δ‖, backpropagation", "‖adjoint‖, reverse mode"], rows),
-        Table("Four outputs, four passes", ["seed", "∂/∂v1", "∂/∂v2", "∂/∂v3"], jacobian),
+        Table("Four outputs, four passes, at v = (0.7, 1.2, 2)", ["output", "∂/∂v1", "∂/∂v2", "∂/∂v3"], jacobian),
     ]
 
 
 ROW = Row(
     id="A10",
     title="Backpropagation",
-    says="Backpropagation is reverse mode for one program and one output: layers in a row, and a scalar loss. Reverse "
-    "mode takes any "
-    "program; of several outputs each needs a pass of its own.",
+    says="Backpropagation is reverse mode for one kind of program with one output: layers in a row, and a scalar loss. "
+    "Reverse mode takes any program; where there are several outputs, each needs a pass of its own.",
     formulas=(
         r"\delta_L = \frac{\partial \ell}{\partial z_L} \qquad \delta_l = (\delta_{l+1} W_{l+1}^T) \odot \sigma'(z_l) "
         r"\qquad "

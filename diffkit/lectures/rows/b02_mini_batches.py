@@ -28,8 +28,13 @@ def example() -> dict:
         epochs = each[orders].reshape(len(orders), N // B, B, d).mean(axis=2)  # ⌈N/B⌉ batches each
         spread["with replacement"].append(np.sum((drawn - full) ** 2, axis=1).mean())
         spread["by epochs"].append(np.sum((epochs - full) ** 2, axis=-1).mean())
-        error = np.sqrt(np.mean((drawn - full) ** 2) / len(drawn))  # of a mean of so many draws
-        off[B] = np.abs(drawn.mean(axis=0) - full).max() / error, np.abs(epochs.mean(axis=1) - full).max()
+        error = np.std(drawn, axis=0) / np.sqrt(len(drawn))  # of a mean of so many draws
+        off[B] = np.max(np.abs(drawn.mean(axis=0) - full) / error), np.abs(epochs.mean(axis=1) - full).max()
+
+    # what an epoch is: the gradient of this loss marks every example with 1/|its batch|
+    epoch = dk.optim.fit(
+        lambda w, rows: np.mean(rows @ w), np.zeros(N), np.eye(N), optimizer=dk.optim.SGD(1.0), epochs=1, batch_size=24
+    )
 
     # one example at a time, learning rate 1, loss max(0, -y·w·x): the perceptron's rule
     points, direction = rng.normal(size=(300, 8)), rng.normal(size=8)
@@ -52,7 +57,8 @@ def example() -> dict:
             break
     variance = np.sum((each - full) ** 2, axis=1).mean()
     unbiased, scale = np.abs(each.mean(axis=0) - full).max(), np.abs(full).max()
-    found = {"N": N, "sizes": sizes, "spread": spread, "variance": variance, "off": off}
+    marks = epoch.steps, np.round(-1 / epoch.params).astype(int)
+    found = {"N": N, "marks": marks, "sizes": sizes, "spread": spread, "variance": variance, "off": off}
     return {**found, "unbiased": unbiased, "scale": scale, "mistakes": mistakes, "same": same}
 
 
@@ -64,13 +70,13 @@ def claims(r: dict) -> list[Claim]:
     off_drawn, off_epochs = (
         float(np.max(np.abs(a[:-1] / b[:-1] - 1))) for a, b in ((drawn, v / B), (epochs, expected))
     )
+    steps, of = r["marks"]
     sigmas, exact = max(s for s, _ in r["off"].values()), max(e for _, e in r["off"].values())
     return [
         Claim(
             "E g = ∇F: the mean over single examples is the full gradient to "
-            f"{r['unbiased'] / r['scale']:.0e}, the batches of an epoch average to it "
-            f"to {exact / r['scale']:.0e}, and 20,000 random batches of each size to {sigmas:.1f} standard "
-            "errors at most.",
+            f"{r['unbiased'] / r['scale']:.0e}, that over the equal batches of an epoch to {exact / r['scale']:.0e}, and "
+            f"that over 20,000 random batches of each size to {sigmas:.1f} standard errors at most.",
             bool(r["unbiased"] < 1e-13 * r["scale"] * N and exact < 1e-12 * r["scale"] * N and sigmas < 5),
             {"standard errors": float(sigmas)},
         ),
@@ -86,7 +92,14 @@ def claims(r: dict) -> list[Claim]:
             {"largest relative deviation": off_epochs},
         ),
         Claim(
-            "B = 1 at rate 1 on max(0, −y·wᵀx) takes the perceptron's steps, bit by bit; mistakes an epoch: "
+            f"An epoch of {N} examples in batches of 24 takes ⌈{N}/24⌉ = {steps} steps, and each example is in one batch: "
+            f"{np.sum(of == 24)} in batches of 24, {np.sum(of == 16)} in one of 16.",
+            steps == -(-N // 24) == 3 and np.sum(of == 24) == 48 and np.sum(of == 16) == 16,
+            {"steps": steps},
+        ),
+        Claim(
+            "B = 1 at rate 1 on max(0, −y·wᵀx) takes the perceptron's steps, bit by bit. Its mistakes, "
+            "epoch by epoch: "
             f"{', '.join(map(str, r['mistakes']))}.",
             r["same"] and r["mistakes"][-1] == 0,
             {"epochs": len(r["mistakes"])},
@@ -98,8 +111,8 @@ def charts(r: dict) -> list[Chart]:
     B, N, v = np.array(r["sizes"]), r["N"], r["variance"]
     rest = v / B * (N - B) / (N - 1)
     lines = [
-        Line(B, r["spread"]["with replacement"], "drawn with replacement", "dots"),
-        Line(B[:-1], r["spread"]["by epochs"][:-1], "by epochs, each example once", "dots"),
+        Line(B, r["spread"]["with replacement"], "drawn with replacement", "dots", 0),
+        Line(B[:-1], r["spread"]["by epochs"][:-1], "by epochs, each example once", "dots", 1),
         Line(B, v / B, "σ²/B", "theory"),
         Line(B[:-1], rest[:-1], "σ²/B · (N − B)/(N − 1)", "dashed", 1),
     ]

@@ -58,17 +58,19 @@ def claims(r: dict) -> list[Claim]:
             {"relative difference": weighted},
         ),
         Claim(
-            f"Dividing by the number of pieces is right for equal pieces only: {unequal:.0%} off for unequal ones.",
+            f"Dividing their sum by the number of pieces is right for equal pieces only: for unequal ones the gradient is "
+            f"{unequal:.0%} off.",
             unequal > 0.05 and r["found"]["4 equal pieces"]["each divided by their number"] < 1e-14,
             {"relative difference": unequal},
         ),
         Claim(
-            f"A mere sum of 4 means is 4 times too long: {summed:.3f} of the gradient off.",
+            f"A mere sum of 4 means is 4 times the gradient: off by {summed:.3f} times its length.",
             abs(summed - 3) < 1e-12,
             {"relative difference": summed},
         ),
         Claim(
-            f"Fifty steps of Adam, gathered and not, stay within {apart:.0e} of each other.",
+            f"{len(r['apart'])} updates of Adam, on the large batch and on gathered micro-batches, stay within "
+            f"{apart:.0e} of each other.",
             apart < 1e-11,
             {"largest relative difference": apart},
         ),
@@ -84,7 +86,7 @@ def charts(r: dict) -> list[Chart]:
             "largest relative difference",
             [Line(steps, np.maximum(r["apart"], 1e-17), "", "both")],
             "y",
-            "Round-off, as the order of sums differs.",
+            "Round-off: the order of sums differs.",
         )
     ]
 
@@ -98,9 +100,8 @@ def tables(r: dict) -> list[Table]:
 ROW = Row(
     id="B3",
     title="Gradient accumulation",
-    says="A batch that does not fit into memory is worked through in micro-batches, and the parameters are "
-    "updated once. With losses that are "
-    "means each micro-gradient counts by its share of the batch.",
+    says="A batch that does not fit into memory is worked through in micro-batches, and the parameters are updated once. "
+    "Where the loss is a mean, each micro-gradient counts by its share of the batch.",
     formulas=(r"\nabla L_B = \sum_p \frac{|B_p|}{|B|} \nabla L_{B_p}",),
     example=example,
     claims=claims,

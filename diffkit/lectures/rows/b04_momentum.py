@@ -58,14 +58,16 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": same},
         ),
         Claim(
-            f"When the rate drops to a tenth at step 15 they part, by up to {other.max():.2g}: before the "
-            f"drop {other[:16].max():.0e}. In the second form old steps keep their old rate.",
+            "When the rate falls to a tenth every 15 steps they are the same up to the first fall, to "
+            f"{other[:16].max():.0e}, and then part, by up to {other.max():.2g}: in the second form old gradients keep "
+            "their old rate.",
             bool(other[:16].max() < 1e-13 and other.max() > 0.05),
             {"largest difference": float(other.max())},
         ),
         Claim(
-            f"The average is not normalised: a constant gradient of 1 makes a velocity of {v:.4f} = 1/(1 − 0.9).",
-            abs(v - 10) < 1e-3,
+            f"The average is not normalised: under a constant gradient of 1 the velocity is {v:.4f} after 100 steps, on "
+            "its way to 1/(1 − 0.9) = 10.",
+            abs(v - 10 * (1 - 0.9**100)) < 1e-12,
             {"velocity": float(v)},
         ),
         Claim(
@@ -92,7 +94,7 @@ def charts(r: dict) -> list[Chart]:
             caption="½(x² + 25y²), α = 0.03, 60 steps.",
         ),
         Chart(
-            "The rate drops at step 15",
+            "The rate falls to a tenth every 15 steps",
             "step",
             "x",
             [
@@ -100,7 +102,7 @@ def charts(r: dict) -> list[Chart]:
                 Line(steps, paths["dropped", second][:, 0], second),
                 Line(steps, kept[:, 0], "both forms, constant rate", "theory"),
             ],
-            caption="The first form slows down at once; the second runs out.",
+            caption="The first form slows down at once; the second runs on with the velocity that it has.",
         ),
         Chart(
             "An average that is not normalised",
@@ -117,15 +119,20 @@ def charts(r: dict) -> list[Chart]:
 ROW = Row(
     id="B4",
     title="Momentum",
-    says="Steps follow a running sum of gradients, so that what changes sign cancels and what keeps it adds "
-    "up. Two forms are in use; they are "
-    "the same as long as the learning rate is.",
+    says="Steps follow a running sum of gradients that fades: what changes sign cancels, what keeps its sign adds up. Two "
+    "forms are in use; they give the same iterates as long as the learning rate is constant.",
     formulas=(
         r"y_{n+1} = \gamma y_n + g_n \qquad x_{n+1} = x_n - \alpha_n y_{n+1}",
         r"v_{n+1} = \rho v_n - \alpha_n g_n \qquad x_{n+1} = x_n + v_{n+1}",
+        r"y_1 = 0: \quad y_{n+1} = \sum_{j=1}^n \gamma^{n-j} g_j",
     ),
     example=example,
     claims=claims,
     charts=charts,
+    slips=(
+        "C6 calls the two forms equivalent: they are while the learning rate is constant (the first two claims).",
+        "L2 and C6 call the velocity a running mean: it is a sum, 1/(1 − γ) times as large (the third claim).",
+        "L2 writes the sum out with γᵏ before the first gradient; by its own recursion the power is γᵏ⁻¹.",
+    ),
     sources="L2, R7, C6 (first form); C6, DS (second)",
 )

@@ -52,7 +52,8 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": same},
         ),
         Claim(
-            f"PyTorch's form, g + μv in the place of v, is the same again, to {torch:.0e}.",
+            "The form that PyTorch uses, a step along g + ρy with the y of the first form of momentum, visits the same "
+            f"points, to {torch:.0e}.",
             torch < 1e-12,
             {"largest difference": torch},
         ),
@@ -62,8 +63,8 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": moved},
         ),
         Claim(
-            f"Looking ahead damps the swing: from step 40 on it is at most {swing['look-ahead']:.1e} above "
-            f"the minimum, plain momentum {swing['momentum']:.1e}.",
+            f"Looking ahead damps the swing: from step 40 on f is at most {swing['look-ahead']:.1e} above its minimum, "
+            f"with plain momentum {swing['momentum']:.1e}.",
             swing["look-ahead"] < swing["momentum"],
             swing,
         ),
@@ -84,6 +85,7 @@ def charts(r: dict) -> list[Chart]:
                 Line.through(p["rewritten"], "rewritten, x̃", "dots"),
             ],
             landscape=land,
+            caption="½(x² + 25y²) + sin(x + y), α = 0.02, ρ = 0.9.",
         ),
         Chart(
             "Beside plain momentum",
@@ -91,7 +93,6 @@ def charts(r: dict) -> list[Chart]:
             "f − f*",
             [Line(steps, r["values"][n], n) for n in ("momentum", "look-ahead", "rewritten")],
             "y",
-            y_range=(1e-9, 40),
         ),
     ]
 

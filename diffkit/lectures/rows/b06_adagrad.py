@@ -64,16 +64,16 @@ def claims(r: dict) -> list[Claim]:
     falls = float(r["without_root"][np.searchsorted(g, 1e-3)] / r["without_root"][-1])
     return [
         Claim(
-            f"Steps decay to zero though gradients do not: like the power {power:.3f} of n, and from step 100 "
-            f"on α/√n to {off:.0%}.",
+            f"Steps decay to zero though gradients do not: they fall like the power {power:.3f} of n, and from step 100 "
+            f"on they are α/√n to {off:.0%}.",
             abs(power + 0.5) < 0.02 and off < 0.1,
             {"power of n": power, "largest relative deviation": off},
         ),
         Claim(
-            "The steep direction is damped and the flat one accelerated: the rate of the flat one is "
-            f"{ada[0] / ada[1]:.0f} times that of the steep one "
-            f"(in gradient descent {gd[0] / gd[1]:.0f}). After 100 steps the flat direction has "
-            f"{end['AdaGrad, α = 0.5']:.1e} to go, gradient descent {end['gradient descent, α = 0.015']:.1e}.",
+            "The steep direction is damped and the flat one accelerated: at the first step the rate of the flat one is "
+            f"{ada[0] / ada[1]:.0f} times that of the steep one (in gradient descent {gd[0] / gd[1]:.0f}). After 100 "
+            f"steps AdaGrad has {end['AdaGrad, α = 0.5']:.1e} to go in the flat direction, gradient descent "
+            f"{end['gradient descent, α = 0.015']:.1e}.",
             bool(abs(ada[0] / ada[1] - 25) < 1e-6 and end["AdaGrad, α = 0.5"] < end["gradient descent, α = 0.015"]),
             {"rate of flat/steep": float(ada[0] / ada[1])},
         ),
@@ -120,7 +120,7 @@ def charts(r: dict) -> list[Chart]:
                 Line(g, r["without_root"], "without the root (a slip)", "dashed"),
             ],
             "xy",
-            y_range=(1e-6, 1e4),
+            y_range=(1e-8, 1e4),
         ),
     ]
 

@@ -50,8 +50,8 @@ def claims(r: dict) -> list[Claim]:
     return [
         Claim(f"400 steps agree with the rule written by hand to {off:.0e}.", off < 1e-13, {"largest difference": off}),
         Claim(
-            f"It has no learning rate to tune: with the loss times 1000 the path changes by {change:.1e} at "
-            f"most, while SGD's rate of 0.01 blows up (to {sgd:.0e} within 20 steps).",
+            f"There is no learning rate to tune: with the loss times 1000 the path changes by {change:.1e} at most, "
+            f"while SGD at the rate 0.01 blows up, to {sgd:.0e} within 20 steps.",
             change < 0.05 and sgd > 1e6,
             {"largest change": change, "SGD": sgd},
         ),
@@ -86,7 +86,7 @@ def charts(r: dict) -> list[Chart]:
             "step",
             "x",
             lines,
-            caption="SGD with the loss × 1000 is off the picture after a few steps.",
+            caption="SGD with the loss × 1000 leaves the picture at once, and is not drawn.",
             y_range=(-0.3, 1.1),
         ),
         Chart(
@@ -95,7 +95,7 @@ def charts(r: dict) -> list[Chart]:
             "|step|",
             [Line(n[1:], lengths[:, 0], "flat direction"), Line(n[1:], lengths[:, 1], "steep direction", "dashed")],
             "y",
-            "The same in a direction thirty times as steep.",
+            "The same in a direction thirty times as steep: the curves lie on each other.",
         ),
     ]
 
@@ -105,7 +105,7 @@ ROW = Row(
     title="AdaDelta",
     says="The step is measured in units of the parameters: a running size of past steps over a running size "
     "of gradients, times the gradient. "
-    "Whatever the units of the loss, the steps are the same.",
+    "Whatever the units of the loss, the steps are the same, as long as gradients are large beside √ε.",
     formulas=(
         r"s \leftarrow \rho s + (1 - \rho) g^2",
         r"d = \frac{\sqrt{u + \varepsilon}}{\sqrt{s + \varepsilon}}\, g \qquad u \leftarrow \rho u + (1 - "

@@ -38,6 +38,7 @@ def example() -> dict:
             values[name].append(float(value))
             x, state = optimizer.update(g, state, x)
             paths[name].append(x)
+        values[name].append(float(f(x)))
 
     # epsilon keeps a step finite where all gradients were tiny
     tiny = dk.optim.RMSProp(learning_rate=1.0, alpha=0.9)
@@ -60,20 +61,20 @@ def claims(r: dict) -> list[Claim]:
     end = {k: float(v[-1]) for k, v in r["values"].items()}
     return [
         Claim(
-            f"Under a constant gradient step n has the length α/√(1 − βⁿ): the first is {b[0] / 0.01:.3f}·α, "
-            f"later ones α (to {off:.0e}).",
+            f"Under a constant gradient step n has the length α/√(1 − βⁿ), to {off:.0e}: {b[0] / 0.01:.3f}·α the first, "
+            f"{b[49] / 0.01:.3f}·α the fiftieth.",
             off < 1e-8,
             {"largest relative deviation": off},
         ),
         Claim(
-            f"It forgets: {recovered} steps after gradients fall from 100 to 1 its steps are back at 90 % of "
-            f"α. AdaGrad's are still {a[-1] / a[0]:.1e} of the first after 150.",
+            f"It forgets: {recovered} steps after gradients fall from 100 to 1 its steps are back at 90% of α. AdaGrad's "
+            f"are {a[-1] / a[0]:.1e} of its first even 150 steps after.",
             recovered < 150 and a[-1] < 0.01 * a[0],
             {"steps to recover": recovered},
         ),
         Claim(
-            f"In a valley after a steep start it gets down to {end['RMSProp']:.2g} in 600 steps, AdaGrad at "
-            f"ten times the rate to {end['AdaGrad']:.2g}.",
+            f"In a flat valley after a steep start it gets down to {end['RMSProp']:.2g} in 600 steps, AdaGrad, at ten "
+            f"times the learning rate, to {end['AdaGrad']:.2g}.",
             end["RMSProp"] < end["AdaGrad"],
             end,
         ),
@@ -101,11 +102,11 @@ def charts(r: dict) -> list[Chart]:
             "A steep start, a flat valley",
             "x",
             "y",
-            [Line.through(p[::6], name, "both") for name, p in r["paths"].items()],
+            [Line.through(r["paths"][n][::6], n, "both", c) for c, n in ((1, "RMSProp"), (0, "AdaGrad"))],
             landscape=land,
             caption="Every sixth of 600 steps.",
         ),
-        Chart("What is left", "step", "f", [Line(np.arange(600), v, name) for name, v in r["values"].items()]),
+        Chart("The value, on the way", "step", "f", [Line(np.arange(601), v, name) for name, v in r["values"].items()]),
     ]
 
 

@@ -13,7 +13,7 @@ from ...machines.resident import is_on_device
 from .flat import Flat
 
 #: bytes that a step may copy, on average: little beside a gradient, and it stays in a processor's cache
-COPIED = 2**20
+COPIED = 2**19
 #: the most steps between two copies
 KEPT = 64
 #: examples that are told by number

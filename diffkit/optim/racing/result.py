@@ -104,7 +104,8 @@ class Entrant:
 
 @dataclass(frozen=True)
 class RaceResult:
-    """Entrants, best first. minimum: f*; known: whether it is the problem's, or the least value that anybody found."""
+    """Entrants, best first. minimum: f*; known: whether it is the problem's, or the least value that anybody found. claimed: what
+    the caller said that it is."""
 
     problem: Problem
     steps: int
@@ -113,6 +114,7 @@ class RaceResult:
     minimum: float
     known: bool
     entrants: tuple[Entrant, ...]
+    claimed: float | None = None
 
     def __getitem__(self, name: str) -> Entrant:
         return next(e for e in self.entrants if e.name == name)
@@ -135,9 +137,12 @@ class RaceResult:
                 f"Gradients have noise of standard deviation {self.problem.noise:g}; numbers are medians over {len(self.seeds)} "
                 "seeds, and losses are those of the function without noise."
             )
-        said.append(
-            f"f* = {self.minimum:.10g}{'' if self.known else ', the least value that anybody found (the true one is not known)'}."
+        why = (
+            "the true one is not known"
+            if self.claimed is None
+            else f"below {self.claimed:.10g}, which was said to be it"
         )
+        said.append(f"f* = {self.minimum:.10g}{'' if self.known else f', the least value that anybody found ({why})'}.")
         return said
 
     def to_html(self, path: Any) -> None:

@@ -41,8 +41,8 @@ def race(
     rate to one}. grid: the learning rates tried for those that are tuned; the one with the lowest loss after `steps` evaluations
     wins (of those within 1e-8 of the way from f(start) to f*, the soonest there), by the median over seeds where the problem has
     noise. seeds: of the noise, how many or which. start: (n,), in the place
-    of the problem's. minimum: the least value, where it is not known; else the least one found stands for it. progress: called
-    with the optimiser's name, runs done and runs to do.
+    of the problem's. minimum: the least value, where the problem does not know it; without it, or where somebody gets below it,
+    the least one found stands for it. progress: called with the optimiser's name, runs done and runs to do.
 
     Everybody pays in one currency, gradient evaluations: a value counts as 1, with or without gradient, a Hessian-vector product
     as 2, a Hessian as 2n. Nothing is left out of the result: all tries of the grid, and runs that diverged, as such.
@@ -82,11 +82,13 @@ def race(
         # compiled before it is timed
         run(track, course.start, c.make(rates[0] if c.tuned else None), 1, None, used[0])
         found.append((c, [(rate, tried(c, rate)) for rate in (rates if c.tuned else [None])]))
-    known = course.minimum is not None
-    least = course.minimum if known else min(float(r.lowest) for _, tries in found for _, runs in tries for r in runs)
-    entrants = [_entrant(c, tries, float(least or 0.0), rates) for c, tries in found]
-    entrants.sort(key=lambda e: _rank(e.runs, float(least or 0.0)))
-    return RaceResult(course, steps, tuple(rates), tuple(used), float(least or 0.0), known, tuple(entrants))
+    least, known = course.minimum, True
+    lowest = min(float(r.lowest) for _, tries in found for _, runs in tries for r in runs)
+    if least is None or (minimum is not None and lowest < least):
+        least, known = lowest, False
+    entrants = [_entrant(c, tries, least, rates) for c, tries in found]
+    entrants.sort(key=lambda e: _rank(e.runs, least))
+    return RaceResult(course, steps, tuple(rates), tuple(used), least, known, tuple(entrants), minimum)
 
 
 def _course(on: Any, start: Any, minimum: float | None) -> Problem:
@@ -106,6 +108,10 @@ def _course(on: Any, start: Any, minimum: float | None) -> Problem:
             raise ShapeError(f"the start has {len(point)} numbers; {on.name} has {on.dimension} variables")
         changes["start"] = point
     if minimum is not None:
+        if on.minimum is not None:
+            raise ArgumentError(f"the least value of {on.name} is known, {on.minimum:.10g}: leave minimum= out")
+        if not math.isfinite(minimum):
+            raise ArgumentError(f"minimum, the least value of the function, is a finite number, not {minimum}")
         changes["minimum"] = float(minimum)
     return replace(on, **changes) if changes else on
 
