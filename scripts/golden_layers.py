@@ -55,6 +55,8 @@ def _joined(parts: list[Any]) -> Any:
 
 
 LAYERS: dict[str, Callable[..., Any]] = {
+    "linear": lambda nn, a: nn.linear(a["x"], a["weight"].T, a["bias"]),
+    "mlp": lambda nn, a: nn.mlp([{"weight": a[f"w{k}"], "bias": a[f"b{k}"]} for k in range(3)], a["x"], nn.silu),
     "conv2d": lambda nn, a, **o: nn.conv2d(a["x"], **_affine(a), **o),
     "max_pool2d": lambda nn, a, **o: nn.max_pool2d(a["x"], **o),
     "avg_pool2d": lambda nn, a, **o: nn.avg_pool2d(a["x"], **o),
@@ -159,6 +161,18 @@ def torch_cases() -> list[dict[str, Any]]:
         for name in ("rnn", "lstm", "gru"):
             net(name, getattr(torch.nn, name.upper())(2, 3, layers, dtype=torch.float64), batch)
     net("rnn", torch.nn.RNN(2, 3, nonlinearity="relu", dtype=torch.float64), (2,), relu=True)
+    case("linear", F.linear, {"x": draw(2, 4, 3), "weight": draw(2, 3), "bias": draw(2)})
+    sizes = [(3, 4), (4, 4), (4, 2)]
+    of_layers = {
+        f"{name}{k}": draw(*shape) for k, size in enumerate(sizes) for name, shape in (("w", size), ("b", size[1:]))
+    }
+
+    def perceptron(x: Any, **a: Any) -> Any:
+        for k in range(3):
+            x = (F.silu(x) if k else x) @ a[f"w{k}"] + a[f"b{k}"]
+        return x
+
+    case("mlp", perceptron, {"x": draw(5, 3), **of_layers})
     cases.append(_lenet(torch, F, total))
     return cases
 

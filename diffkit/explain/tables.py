@@ -162,4 +162,4 @@ def _adjoint_grid(t: TraceTable) -> Grid:
     inputs = [r for r in t.rows if r.name in t.columns]
     rows = [[r.name, r.rule, number(r.derivatives["f"])] for r in nodes]
     rows += [[_by(r.name, "f"), r.rule, number(r.derivatives["f"])] for r in inputs]
-    return Grid("adjoints, from the output down", ["node", "adjoint", "value"], rows, frozenset({2}))
+    return Grid("Adjoints, from the output down", ["node", "adjoint", "value"], rows, frozenset({2}))

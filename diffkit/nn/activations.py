@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..expr import functions as dk
 from ..expr.functions import log_softmax, relu, sigmoid, softmax, softplus, tanh
-from .arrays import as_array
+from .arrays import as_array, check_spread
 
 __all__ = [
     "elu", "gelu", "identity", "leaky_relu", "log_softmax", "prelu", "relu", "selu", "sigmoid", "silu", "softmax", "softplus",
@@ -36,8 +36,14 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
 
 
 def prelu(x: Any, weight: Any) -> Any:
-    """x where x > 0, else weight·x, with a slope to be learnt; it broadcasts as in arithmetic: one for all, or of the last axis."""
+    """x where x > 0, else weight·x, with a slope to be learnt; it broadcasts as in arithmetic: one for all, or of the last axis.
+
+    Raises ShapeError where it does not. (A slope a channel of images is of shape (C, 1, 1).)
+    """
     x = as_array(x)
+    if not isinstance(weight, (int, float)):
+        weight = as_array(weight)
+        check_spread("prelu", "a weight", weight, x, "give one number, or one for each of the last axis")
     return dk.where(x > 0, x, weight * x)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..expr.node import Expr
 from ..expr.operands import as_expr, holds_expr
 
@@ -16,6 +17,26 @@ def as_array(value: Any) -> Any:
     if isinstance(value, Expr) or hasattr(type(value), "__dk_apply__"):
         return value
     return as_expr(value) if holds_expr(value) else np.asarray(value)
+
+
+def part_of(name: str, params: Any, what: str) -> Any:
+    """One array of a layer's parameters; ArgumentError where they are no dict, or have none of that name."""
+    if not isinstance(params, Mapping):
+        raise ArgumentError(
+            f"{name}: the parameters of a layer are a dict, one of those that init_… makes, not {type(params).__name__}"
+        )
+    if what not in params:
+        raise ArgumentError(
+            f"{name}: the parameters have no {what!r}; there are {', '.join(map(repr, params)) or 'none'}"
+        )
+    return as_array(params[what])
+
+
+def check_spread(name: str, what: str, given: Any, x: Any, remedy: str) -> None:
+    """ShapeError for what does not broadcast to x's own shape."""
+    over = x.shape[x.ndim - given.ndim :]
+    if given.ndim > x.ndim or any(n not in (1, m) for n, m in zip(given.shape, over, strict=True)):
+        raise ShapeError(f"{name}: {what} of shape {given.shape} does not broadcast to x of shape {x.shape}; {remedy}")
 
 
 def check_generator(name: str, rng: Any, x: Any) -> None:

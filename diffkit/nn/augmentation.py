@@ -6,6 +6,7 @@ None, which `fit` gives in validation: the images as they are. Raises ShapeError
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from .arrays import as_array, check_generator
 
 def random_flip(images: Any, rng: Any, *, p: float = 0.5, axis: int = -1) -> Any:
     """Each image mirrored with probability p: left and right, or with axis=-2 top and bottom."""
-    if not 0 <= p <= 1 or axis not in (-1, -2):
-        raise ArgumentError(f"random_flip: p={p!r} is in [0, 1], and axis={axis!r} is -1 or -2")
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"random_flip: p={p!r} is not a probability of turning in [0, 1]")
+    if axis not in (-1, -2):
+        raise ArgumentError(f"random_flip: axis={axis!r} is neither -1, left and right, nor -2, top and bottom")
     x = _images("random_flip", images, rng)
     if rng is None:
         return x
@@ -37,7 +40,7 @@ def random_shift(images: Any, rng: Any, pixels: int, *, fill: float = 0.0) -> An
         return x
     (n, *_), (height, width) = x.shape, x.shape[-2:]
     down, right = (rng.integers(0, 2 * pixels + 1, (n, 1, 1, 1)) for _ in range(2))
-    flat = dk.reshape(x, (n, -1, height, width))
+    flat = dk.reshape(x, (n, math.prod(x.shape[1:-2]), height, width))
     around = dk.pad(flat, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)), constant_values=fill)
     if isinstance(down, Expr):
         around = as_expr(around)

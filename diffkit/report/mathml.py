@@ -58,6 +58,10 @@ def _tidy(part: ElementTree.Element) -> None:
 
 def _spaced(part: ElementTree.Element) -> None:
     """A thin space between the name of a function and its argument where no parenthesis parts them: ln x, not lnx."""
+    if part.tag not in ("math", "mrow", "mstyle"):  # the parts of others have places: a base, what stands below it
+        return
     for name, argument in reversed(list(pairwise(part))):
-        if name.tag == "mi" and len(name.text or "") > 1 and argument.tag not in ("mo", "mspace"):
+        named = name[0] if name.tag in ("msub", "munder") else name
+        begins = argument[0] if argument.tag == "mrow" and len(argument) else argument
+        if named.tag == "mi" and len(named.text or "") > 1 and begins.tag not in ("mo", "mspace"):
             part.insert(list(part).index(argument), ElementTree.Element("mspace", width="0.17em"))

@@ -25,6 +25,14 @@ def native(function):
     return called, ctypes.cast(called, ctypes.c_void_p).value
 
 
+def until(holds, seconds=10):
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert holds()
+
+
 @pytest.fixture
 def team():
     made = Team(2)
@@ -83,6 +91,32 @@ def test_helpers_leave():
     assert {"diffkit-1", "diffkit-2"} <= names
     made.dismiss()
     assert not any(t.is_alive() for t in made._threads)
+
+
+def test_a_helper_that_sleeps_again_before_its_waker_goes_on_is_woken_again(monkeypatch):
+    class Held:
+        """A gate whose opener is held up for a while, as on a busy processor."""
+
+        def __init__(self):
+            lock = threading.Lock()
+            self.acquire, self._open, self.pause = lock.acquire, lock.release, 0.0
+
+        def release(self):
+            self._open()
+            time.sleep(self.pause)
+
+    real = threading.Thread
+    monkeypatch.setattr("diffkit.machines.cpu.team.threading", type("", (), {"Lock": Held, "Thread": real}))
+    made = Team(1)
+    monkeypatch.undo()
+    until(lambda: not made.awake)
+    made._gates[0].pause = 0.2
+    made.wake()
+    made._gates[0].pause = 0.0
+    leaving = threading.Thread(target=made.dismiss, daemon=True)
+    leaving.start()
+    leaving.join(10)
+    assert not leaving.is_alive() and not made._threads[0].is_alive()
 
 
 def test_one_leader_at_a_time(team):

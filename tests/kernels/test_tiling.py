@@ -195,3 +195,19 @@ def test_programs(dtype):
             np.testing.assert_allclose(found[0], expected, rtol=bound, atol=bound)
             for other in found[1:]:
                 np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize("n", [8, 24, 96, 300])
+def test_subnormal_singles_count_as_zero_in_products_and_nowhere_else(n):
+    """Or they take a hundred times as long. n: from loops by way of tiles to BLAS; loops keep them."""
+
+    def times(dtype, *values):
+        x, y = (variable(name, (n, n), dtype) for name in "xy")
+        return ArrayExecutable(record(x @ y, [x, y]))(values)[0]
+
+    eye, small = np.eye(n, dtype="float32"), np.full((n, n), 1e-40, "float32")
+    assert (np.abs(times("float32", eye, small) - small) <= np.finfo("float32").tiny).all()
+    np.testing.assert_array_equal(times("float32", eye, np.full_like(small, 2e-38)), np.float32(2e-38))
+    tiny = np.full((n, n), 1e-310)
+    np.testing.assert_array_equal(times("float64", np.eye(n), tiny), tiny)
+    assert np.float32(1e-38) * np.float32(0.1) > 0  # the thread goes on as it was

@@ -219,6 +219,13 @@ def test_mathml_escapes_text_and_keeps_what_it_cannot_read():
     assert "<mi>atan2</mi>" in mathml(r"\operatorname{atan2}\left(y, x\right)")
 
 
+def test_mathml_has_names_apart_from_arguments():
+    assert '<mi>ln</mi><mspace width="0.17em"></mspace><mi>x</mi>' in mathml(r"\ln x")
+    least = mathml(r"\min_w f(w)")
+    assert "<msub><mi>min</mi><mi>w</mi></msub>" in least or "<munder><mi>min</mi><mi>w</mi></munder>" in least
+    assert "mspace" not in mathml(r"\max\left(0, z\right)") and "mspace" not in mathml("a x")
+
+
 def test_anchors_are_distinct():
     names = ["a b", "a-b", "A B", "ü", "", "a b--2"]
     assert len(set(anchors(names))) == len(names)

@@ -21,7 +21,7 @@ def example() -> dict:
     for name, optimizer in optimizers.items():
         x, lengths[name] = np.array(0.0), []
         state = optimizer.init(x)
-        for _ in range(4000):
+        for _ in range(2000):
             new, state = optimizer.update(np.array(1.0), state, x)
             lengths[name].append(abs(float(new - x)) / 1e-3)
             x = new
@@ -54,11 +54,12 @@ def example() -> dict:
 
 def claims(r: dict) -> list[Claim]:
     almost, full = r["lengths"].values()
-    n = np.arange(1, 4001)
+    n = np.arange(1, 2001)
     exact = (1 - 0.9**n) / np.sqrt(1 - 0.999**n)
     off, flat = float(np.max(np.abs(almost / exact - 1))), float(np.max(np.abs(full - 1)))
     spread = [float(v[4:].max() / v[4:].min() - 1) for v in r["first"].values()]  # where epsilon is small beside g
-    last = {k: float(v[-1]) for k, v in r["values"].items()}
+    values = {k: np.array(v) for k, v in r["values"].items()}
+    there = {k: int(np.argmax(v < 1e-6)) for k, v in values.items() if v.min() < 1e-6}
     return [
         Claim(
             f"The first step without correction is {almost[0]:.4f}·α = 0.1/√0.001·α; with correction {full[0]:.6f}·α.",
@@ -84,15 +85,16 @@ def claims(r: dict) -> list[Claim]:
             {"relative spread": max(spread)},
         ),
         Claim(
-            f"In Rosenbrock's valley both arrive: {last['Adam']:.1e} and {last['almost Adam']:.1e} after 2000 steps.",
-            max(last.values()) < 1e-2,
-            last,
+            f"In Rosenbrock's valley f is below 1e-6 in {there.get('Adam', 'over 2000')} steps with correction and in "
+            f"{there.get('almost Adam', 'over 2000')} without.",
+            len(there) == 2 and there["Adam"] < there["almost Adam"],
+            {k: float(v) for k, v in there.items()},
         ),
     ]
 
 
 def charts(r: dict) -> list[Chart]:
-    n = np.arange(1, 4001)
+    n = np.arange(1, 2001)
     lines = [
         Line(n, r["lengths"]["almost Adam"], "without correction"),
         Line(n, r["lengths"]["Adam"], "with correction"),
@@ -105,7 +107,8 @@ def charts(r: dict) -> list[Chart]:
             "f",
             [Line(np.arange(2000), v, k) for k, v in r["values"].items()],
             "y",
-            "α = 0.02.",
+            f"α = 0.02. Where gradients fade, α/√v̂ grows past what the curvature bears: Adam jumps, here to "
+            f"f = {np.max(r['values']['Adam'][1000:]):.2g}, and comes back.",
         ),
     ]
 
@@ -113,12 +116,12 @@ def charts(r: dict) -> list[Chart]:
 ROW = Row(
     id="B9",
     title="Adam",
-    says="Running means of gradients and of their squares; the step is their quotient. Both start from 0, "
-    "which the factors 1/(1 − βⁿ) undo.",
+    says="Running means of gradients and of their squares; the step is the first over the root of the second. Both start "
+    "from 0, which the factors 1/(1 − βⁿ) make up for; without these factors C6 calls it almost Adam.",
     formulas=(
         r"m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2",
-        r"\hat{m} = \frac{m}{1 - \beta_1^n} \qquad \hat{v} = \frac{v}{1 - \beta_2^n} \qquad x \leftarrow x - "
-        r"\frac{\alpha \hat{m}}{\sqrt{\hat{v}} + \varepsilon}",
+        r"\hat{m} = \frac{m}{1 - \beta_1^n} \qquad \hat{v} = \frac{v}{1 - \beta_2^n} \qquad "
+        r"x \leftarrow x - \frac{\alpha \hat{m}}{\sqrt{\hat{v}} + \varepsilon}",
     ),
     example=example,
     claims=claims,

@@ -11,8 +11,8 @@ from ..row import Claim, Row
 
 
 def example() -> dict:
-    # weights that the loss does not need: their gradients are noise, of size 1 for 200 of them and 0.01 for 200 others
-    noise = np.random.default_rng(0).choice([-1.0, 1.0], size=(1000, 2, 200)) * np.array([[1.0], [0.01]])
+    # weights that the loss does not need: their gradients are noise, of size 10 for 200 of them and 0.1 for 200 others
+    noise = np.random.default_rng(0).choice([-1.0, 1.0], size=(1000, 2, 200)) * np.array([[10.0], [0.1]])
     optimizers = {
         "Adam with L2": dk.optim.Adam(learning_rate=1e-3, weight_decay=0.3),
         "AdamW": dk.optim.AdamW(learning_rate=1e-3, weight_decay=0.3),
@@ -53,10 +53,9 @@ def claims(r: dict) -> list[Claim]:
     same = float(np.max(np.abs(r["ends"][0] / r["ends"][1] - 1)))
     return [
         Claim(
-            "With L2 in the gradient, Adam divides the penalty by the size of the gradients: after 1000 "
-            f"steps weights with large ones are at {l2[0]:.3f} on average, those with small ones at "
-            f"{l2[1]:.3f}.",
-            bool(abs(l2[0] - l2[1]) > 0.2),
+            "With L2 in the gradient, Adam divides the penalty by the size of the gradients: after 1000 steps from 1 weights "
+            f"with large gradients are at {l2[0]:.3f} on average, those with small ones at {l2[1]:.3f}.",
+            bool(l2[0] > 0.9 and l2[1] < 0.5),
             {"large gradients": float(l2[0]), "small gradients": float(l2[1])},
         ),
         Claim(
@@ -93,7 +92,8 @@ def charts(r: dict) -> list[Chart]:
             "step",
             "weight",
             [*lines, Line(n, (1 - 3e-4) ** n, "(1 − αλ)ⁿ", "theory")],
-            caption="Means of 200 weights; α = 1e-3, λ = 0.3; gradients are ±1 and ±0.01 at random.",
+            caption="Means of 200 weights; α = 1e-3, λ = 0.3; gradients are ±10 and ±0.1 at random. AdamW's two curves lie on "
+            "(1 − αλ)ⁿ.",
         )
     ]
 
@@ -101,13 +101,13 @@ def charts(r: dict) -> list[Chart]:
 ROW = Row(
     id="B10",
     title="AdamW",
-    says="Weight decay is taken out of the gradient and applied to the weights themselves. In Adam with L2 "
-    "the penalty is divided by the root of the "
-    "second moment, like any gradient, and weights with large gradients hardly decay.",
+    says="Weight decay is taken out of the gradient and applied to the weights themselves. In Adam with L2 the penalty is "
+    "divided by the root of the second moment, like any gradient, and weights with large gradients hardly decay. Algorithm 2 "
+    "prints both, in its lines 12 and 6: they are alternatives.",
     formulas=(
         r"x \leftarrow x - \eta \left( \frac{\alpha \hat{m}}{\sqrt{\hat{v}} + \varepsilon} + \lambda x "
         r"\right) \quad \text{(AdamW)}",
-        r"g \leftarrow \nabla f(x) + \lambda x \quad \text{(Adam with L2, instead of the decay)}",
+        r"g \leftarrow \nabla f(x) + \lambda x \quad \text{(Adam with L2)}",
     ),
     example=example,
     claims=claims,

@@ -100,8 +100,8 @@ def tables(r: dict) -> list[Table]:
 ROW = Row(
     id="B11",
     title="LAMB",
-    says="Adam's direction, scaled layer by layer so that each moves by a fixed part of its size: made for "
-    "training with very large batches.",
+    says="Adam's direction, scaled layer by layer so that each moves by a fixed part of its size: made for very large batches, "
+    "with which its paper trains BERT in 76 minutes.",
     formulas=(
         r"r = \frac{\hat{m}}{\sqrt{\hat{v}} + \varepsilon} + \lambda x \qquad x \leftarrow x - \alpha "
         r"\frac{\|x\|}{\|r\|}\, r",

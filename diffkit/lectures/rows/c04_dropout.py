@@ -24,7 +24,7 @@ def example() -> dict:
     test = {f: np.array([dk.nn.dropout(y, q, training=False, flavor=f)[3] for q in shares]) for f in means}
     at = {f: drop(many, p, 2, flavor=f).mean(axis=0) for f in means}
     kept = float((drop(np.ones(40_000), p, 3, flavor="plain") != 0).mean())
-    same = [drop(y, p, seed).tolist() for seed in (5, 5, 6)]
+    same = [drop(np.ones(40), p, seed).tolist() for seed in (5, 5, 6)]
 
     # the gradient of a network whose mask is fixed: a plain function of its parameters
     rng = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def claims(r: dict) -> list[Claim]:
         ),
         Claim(
             "With the mask fixed a network with dropout is a plain function: differences of its values find "
-            + " and ".join(f"{c.wrong} of {c.judged} derivatives off, {f}" for f, c in checked.items())
+            + " and ".join(f"{c.wrong} of {c.judged} derivatives off ({f})" for f, c in checked.items())
             + ".",
             all(bool(c) and c.judged > 90 for c in checked.values()),
             {f: float(c.wrong) for f, c in checked.items()},
@@ -150,19 +150,20 @@ def tables(r: dict) -> list[Table]:
         ["plain", "m·y", "(1 − p)·y", ", ".join(f"{v:.3f}" for v in r["at"]["plain"])],
         ["inverted", "m·y/(1 − p)", "y", ", ".join(f"{v:.3f}" for v in r["at"]["inverted"])],
     ]
-    columns = ["flavour", "in training", "in test", "mean of 40,000 masks, y = (1, −2, 0.5, 3), p = 0.3"]
-    return [Table("Two flavours", columns, rows, words=frozenset({1, 2, 3}))]
+    columns = ["flavour", "in training", "in test", "mean over masks"]
+    caption = "Means of 40,000 masks m, for y = (1, −2, 0.5, 3) and p = 0.3."
+    return [Table("Two flavours", columns, rows, caption, words=frozenset({1, 2, 3}))]
 
 
 ROW = Row(
     id="C4",
     title="Dropout",
-    says="In training each number of a layer is set to 0 with probability p, so that none can rely on another. The sizes "
-    "are put right in test (plain) or already in training (inverted).",
+    says="In training each number of a layer is set to 0 with probability p, so that none can rely on another: as if many "
+    "smaller networks were trained at once. The sizes are put right in test (plain) or already in training (inverted).",
     formulas=(
-        r"m_i \sim \mathrm{Bernoulli}(1 - p) \qquad \text{plain: } m_i y_i, \text{ in test } (1 - p) y_i \qquad "
+        r"m_i \;\sim\; \mathrm{Bernoulli}(1 - p) \qquad \mathbb{E}\, m_i = 1 - p",
+        r"\text{plain: } m_i y_i, \text{ in test } (1 - p) y_i \qquad "
         r"\text{inverted: } \frac{m_i y_i}{1 - p}, \text{ in test } y_i",
-        r"\mathbb{E}\, m_i y_i = (1 - p) y_i",
     ),
     example=example,
     claims=claims,

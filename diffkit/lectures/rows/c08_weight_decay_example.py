@@ -23,6 +23,7 @@ def example() -> dict:
         X, y = batch
         return np.mean((dk.nn.linear(X, params["w"], params["b"])[:, 0] - y) ** 2) / 2
 
+    unseen = np.eye(d) - np.linalg.pinv(training[0]) @ training[0]  # takes out what some example sees
     start = {"w": dk.nn.init_normal((d, 1), seed=1), "b": np.zeros(1)}
     runs = {}
     for lam in (0.0, 0.3, 3.0):
@@ -43,7 +44,8 @@ def example() -> dict:
             progress=False,
         )
         runs[lam] = {k: run.history[k] for k in run.history if k.startswith("validation")} | {
-            "bias": float(run.params["b"][0])
+            "bias": float(run.params["b"][0]),
+            "unseen": np.linalg.norm(unseen @ run.params["w"]) / np.linalg.norm(unseen @ start["w"]),
         }
 
     # where each λ ends, by the normal equations
@@ -55,19 +57,21 @@ def example() -> dict:
         w = np.linalg.solve(A.T @ A / n + penalty, A.T @ y / n)
         p = {"w": w[:d, None], "b": w[d:]}
         best.append([float(loss(p, training)), float(loss(p, validation))])
-    return {"runs": runs, "lambdas": lambdas, "best": np.array(best)}
+    constant = float(np.mean((validation[1] - 0.05) ** 2) / 2)  # the loss of saying 0.05 of every example
+    return {"runs": runs, "lambdas": lambdas, "best": np.array(best), "constant": constant}
 
 
 def claims(r: dict) -> list[Claim]:
     runs, best = r["runs"], r["best"]
-    ends = {lam: {k: float(v[-1]) for k, v in run.items() if k != "bias"} for lam, run in runs.items()}
+    ends = {lam: {k: float(v[-1]) for k, v in run.items() if k.startswith("validation")} for lam, run in runs.items()}
     without, strong = ends[0.0], ends[3.0]
     gap = without["validation_loss"] / without["validation_training"]
     near = float(strong["validation_loss"] / strong["validation_training"])
     size = {lam: end["validation_size"] for lam, end in ends.items()}
     first = float(runs[0.0]["validation_size"][0])
+    unseen = {lam: run["unseen"] for lam, run in runs.items()}
+    off = float(max(abs(v / (1 - 0.01 * lam) ** 200 - 1) for lam, v in unseen.items()))
     train, held = best.T
-    least = int(np.argmin(held))
     return [
         Claim(
             f"200 weights, 20 examples. Without decay the training loss ends at {without['validation_training']:.1e} and "
@@ -76,26 +80,33 @@ def claims(r: dict) -> list[Claim]:
             {"training": without["validation_training"], "validation": without["validation_loss"]},
         ),
         Claim(
-            f"With λ = 3 the validation loss ends at {strong['validation_loss']:.3g}, "
-            f"{without['validation_loss'] / strong['validation_loss']:.0f} times lower, and {near:.0f} times its "
-            f"training loss, {strong['validation_training']:.2g}.",
+            f"With λ = 3 the validation loss ends at {strong['validation_loss']:.2g}, "
+            f"{without['validation_loss'] / strong['validation_loss']:,.0f} times lower, and is {near:.0f} times the training "
+            f"loss, {strong['validation_training']:.1e}.",
             strong["validation_loss"] < without["validation_loss"] / 100 and near < gap / 10,
             {"training": strong["validation_training"], "validation": strong["validation_loss"]},
         ),
         Claim(
             "Decay is seen in the weights: ‖w‖ ends at "
             + ", ".join(f"{v:.2f} for λ = {lam:g}" for lam, v in size.items())
-            + f"; without it, it stays near where it began ({first:.2f} after the first epoch), as 20 examples say "
-            "nothing of 180 directions.",
+            + f"; without it, it stays near where it began ({first:.2f} after the first epoch).",
             bool(size[0.0] > size[0.3] > size[3.0] and size[0.0] > 0.9 * first and size[3.0] < 0.3 * size[0.0]),
             {f"λ = {lam:g}": v for lam, v in size.items()},
         ),
         Claim(
-            f"At the exact minima training loss rises with λ, from {train[0]:.1e} to {train[-1]:.1e}; validation loss is "
-            f"at most {held.max():.3g} from λ = {r['lambdas'][0]:g} on, {held.max() / without['validation_loss']:.0e} of "
-            "what training without decay leaves: most of the loss was the start, which only decay forgets.",
-            bool((np.diff(train) > 0).all() and held.max() < 0.01 * without["validation_loss"]),
-            {"lowest validation loss": float(held[least]), "its λ": float(r["lambdas"][least])},
+            "20 examples say nothing of 180 directions. There only decay acts, by the factor 1 − αλ: after 200 steps "
+            + ", ".join(f"{v:.3g} is left for λ = {lam:g}" for lam, v in unseen.items())
+            + f", and (1 − αλ)²⁰⁰ is that, to {off:.0e}.",
+            off < 1e-9,
+            {f"left, λ = {lam:g}": float(v) for lam, v in unseen.items()},
+        ),
+        Claim(
+            f"At the exact minima training loss rises with λ, from {train[0]:.1e} to {train[-1]:.1e}, and validation loss is "
+            f"{held.min():.2g} to {held.max():.2g}. Saying 0.05 of every example has {r['constant']:.2g}: 20 examples cannot "
+            "tell 200 small weights. What decay takes away is the start, which makes nearly all of the loss without it.",
+            bool((np.diff(train) > 0).all() and held.max() < 0.01 * without["validation_loss"])
+            and 0.5 < held.min() / r["constant"] < held.max() / r["constant"] < 1.5,
+            {"lowest validation loss": float(held.min()), "of a constant": r["constant"]},
         ),
     ]
 
@@ -148,8 +159,10 @@ ROW = Row(
     says="A regression with ten times more weights than examples can be fitted without any error, and then says nothing "
     "of new examples. Weight decay takes the weights that no example asks for back to 0.",
     formulas=(
-        r"y = 0.05 + \sum_{i=1}^{d} 0.01 x_i + \epsilon \qquad \epsilon \sim \mathcal{N}(0, 0.01^2) \qquad d = 200,\ n = 20",
-        r"w \leftarrow (1 - \alpha\lambda) w - \frac{\alpha}{|B|} \sum_{i \in B} x_i (w^T x_i + b - y_i)",
+        r"y = 0.05 + \sum_{i=1}^{d} 0.01 x_i + \epsilon \qquad "
+        r"\epsilon \;\sim\; \mathcal{N}(0, 0.01^2) \qquad d = 200,\ n = 20",
+        r"w \leftarrow (1 - \alpha\lambda) w - \frac{\alpha}{|B|} \sum_{i \in B} x_i e_i \qquad "
+        r"e_i = w^T x_i + b - y_i",
     ),
     example=example,
     claims=claims,

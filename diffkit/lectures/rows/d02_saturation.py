@@ -39,10 +39,10 @@ def example() -> dict:
             active = nn.linear(x, params[0]["weight"], params[0]["bias"]) > 0
             g = slope(params)
             still = (g[0]["weight"] == 0).all(axis=0)
-            history.append([np.mean(~active.any(axis=0)), still.mean()])
+            history.append([~active.any(axis=0), still])
             rate = 5.0 if step == 0 else 0.001
             params = [{k: layer[k] - rate * gk[k] for k in layer} for layer, gk in zip(params, g, strict=True)]
-        killed[name] = np.array(history)
+        killed[name] = np.array(history)  # (steps, below 0 for every example or without gradient, units)
 
     # signs: the gradient by the weights of one sigmoid unit, from one example
     unit = dk.grad(lambda w, x, t: nn.binary_cross_entropy_with_logits(x @ w, t))
@@ -88,7 +88,9 @@ def claims(r: dict) -> list[Claim]:
     sigmoid, tanh = r["slopes"]["sigmoid"], r["slopes"]["tanh"]
     stds, dead = r["dead"]
     small = stds < 1e-3
-    relu, leaky = r["killed"]["ReLU"], r["killed"]["leaky ReLU"]
+    relu, leaky = (r["killed"][n].mean(axis=2) for n in ("ReLU", "leaky ReLU"))
+    dead_then = r["killed"]["ReLU"][1, 0]
+    back = int((~r["killed"]["ReLU"][2:, 0, dead_then]).any(axis=0).sum())
     alike, through = r["alike"], r["through"]
     lengths = {n: float(np.linalg.norm(np.diff(p, axis=0), axis=1).sum() / np.sqrt(8)) for n, p in r["paths"].items()}
     selu = through["SELU"]
@@ -109,17 +111,17 @@ def claims(r: dict) -> list[Claim]:
             {"bias 0": float(dead[0][0]), "bias 0.01, large weights": float(dead[0.01][-1])},
         ),
         Claim(
-            f"One step at too large a rate takes dead units from {relu[0, 0]:.0%} to {relu[1, 0]:.0%}; after 200 careful "
-            f"steps it is {relu[-1, 0]:.0%}, as their gradient is exactly 0. Of the leaky ReLU {leaky[-1, 0]:.0%} are below "
-            f"0 everywhere, and {leaky[:, 1].max():.0%} have no gradient.",
-            bool(relu[1, 0] > relu[0, 0] and relu[-1, 0] >= relu[1, 0] and (relu[:, 1] >= relu[:, 0]).all())
-            and leaky[:, 1].max() == 0,
+            f"One step at too large a rate takes the dead units from {relu[0, 0]:.0%} to {relu[1, 0]:.0%}. Their gradient is "
+            f"exactly 0: in 200 careful steps {back} of these {dead_then.sum()} come back, and {relu[-1, 0]:.0%} are dead in the "
+            f"end. Of the leaky ReLU's units {leaky[-1, 0]:.0%} are below 0 for every example, and {leaky[:, 1].max():.0%} have no "
+            "gradient.",
+            bool(relu[1, 0] > relu[0, 0] and back == 0 and (relu[:, 1] >= relu[:, 0]).all() and leaky[:, 1].max() == 0),
             {"before": float(relu[0, 0]), "after the step": float(relu[1, 0]), "at the end": float(relu[-1, 0])},
         ),
         Claim(
             "One example, one unit, five weights: the gradient has one sign in "
             f"{alike['positive inputs']:.0%} of 500 draws if all inputs are positive, in {alike['centred inputs']:.0%} if "
-            "they are centred (by chance 6 %).",
+            "they are centred (by chance in 1 of 16, 6 %).",
             alike["positive inputs"] == 1 and alike["centred inputs"] < 0.15,
             alike,
         ),
@@ -132,7 +134,8 @@ def claims(r: dict) -> list[Claim]:
         Claim(
             f"SELU is drawn to mean 0 and variance 1: from {selu[0, 0]:.2f} and {selu[0, 1]:.2f} it has come to "
             f"{selu[-1, 0]:.2f} and {selu[-1, 1]:.2f} after 60 layers. With the same weights tanh has the variance "
-            f"{through['tanh'][-1, 1]:.3f} left, and between examples the sigmoid {through['sigmoid'][-1, 2]:.0e}.",
+            f"{through['tanh'][-1, 1]:.3f} left; and of the sigmoid's units each says the same of every example, but for a "
+            f"variance of {through['sigmoid'][-1, 2]:.0e}, which is round-off.",
             bool(
                 np.abs(selu[20:, 0]).max() < 0.15
                 and np.abs(selu[20:, 1] - 1).max() < 0.3
@@ -160,9 +163,14 @@ def charts(r: dict) -> list[Chart]:
             "step",
             "share of units",
             [
-                Line(np.arange(201), r["killed"]["ReLU"][:, 1], "ReLU: no gradient"),
-                Line(np.arange(201), r["killed"]["leaky ReLU"][:, 1], "leaky ReLU: no gradient"),
-                Line(np.arange(201), r["killed"]["leaky ReLU"][:, 0], "leaky ReLU: below 0 for all", "dashed"),
+                Line(np.arange(201), r["killed"]["ReLU"].mean(axis=2)[:, 1], "ReLU: no gradient"),
+                Line(np.arange(201), r["killed"]["leaky ReLU"].mean(axis=2)[:, 1], "leaky ReLU: no gradient"),
+                Line(
+                    np.arange(201),
+                    r["killed"]["leaky ReLU"].mean(axis=2)[:, 0],
+                    "leaky ReLU: below 0 for all",
+                    "dashed",
+                ),
             ],
         ),
         Chart(

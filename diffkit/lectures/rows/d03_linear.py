@@ -65,8 +65,8 @@ def claims(r: dict) -> list[Claim]:
     wanted = {"linear": 6, "one hidden layer of 32": 162, "two of 32": 1218}
     return [
         Claim(
-            f"xW + b is what its sums are, entry by entry, to {r['value']:.0e}. Its gradients are uWᵀ, xᵀu and Σu, to "
-            f"{max(off.values()):.0e}, for the cotangent u.",
+            f"xW + b is what loops over its sums give, to {r['value']:.0e}. Where u is the gradient by y, those by x, W and b are "
+            f"uWᵀ, xᵀu and the sum of u over the examples, to {max(off.values()):.0e}.",
             r["value"] < 1e-13 and max(off.values()) < 1e-13,
             off,
         ),
@@ -76,7 +76,9 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": r["collapse"]},
         ),
         Claim(
-            "Parameters, Σ(n_in + 1)·n_out: " + ", ".join(f"{f['parameters']:,} {n}" for n, f in fits.items()) + ".",
+            "Parameters, a layer's being (inputs + 1)·outputs: "
+            + ", ".join(f"{f['parameters']:,} {n}" for n, f in fits.items())
+            + ".",
             all(f["parameters"] == wanted[n] for n, f in fits.items()),
             {n: float(f["parameters"]) for n, f in fits.items()},
         ),
@@ -131,7 +133,8 @@ ROW = Row(
     says="A linear layer mixes all inputs into each output. Stacked with an activation between, such layers draw borders "
     "that no single one can; without it they are a single one.",
     formulas=(
-        r"y = x W + b \qquad \bar{x} = \bar{y} W^T \quad \bar{W} = x^T \bar{y} \quad \bar{b} = \sum_n \bar{y}_n",
+        r"y = x W + b \qquad \frac{\partial L}{\partial x} = u W^T \quad \frac{\partial L}{\partial W} = x^T u \quad "
+        r"\frac{\partial L}{\partial b} = \sum_n u_n \quad \text{for } u = \frac{\partial L}{\partial y}",
         r"\mathrm{mlp}(x) = \phi(\ldots \phi(x W_1 + b_1) \ldots) W_L + b_L",
     ),
     example=example,

@@ -115,8 +115,8 @@ def claims(r: dict) -> list[Claim]:
             {"largest difference": undone},
         ),
         Claim(
-            f"The running variance is R7's with the batch's biased variance (to {biased:.0e}), PyTorch's with the unbiased one "
-            f"(to {unbiased:.0e}); after one batch of 20 they differ by {apart:.1%}.",
+            f"Into the running variance goes the batch's biased variance, as in R7 (to {biased:.0e}), or the unbiased one, as in "
+            f"PyTorch (to {unbiased:.0e}); after one batch of 20 the two differ by {apart:.1%}.",
             max(unbiased, biased) < 1e-13 and apart > 0.01,
             {"apart": apart},
         ),
@@ -126,8 +126,8 @@ def claims(r: dict) -> list[Claim]:
             {"relative difference": gradient},
         ),
         Claim(
-            f"The first example, in other company, comes out up to {r['company'][True]:.2f} elsewhere in training, and "
-            f"{r['company'][False]:g} in test.",
+            "The same first example, with other examples in its batch: in training its result changes by up to "
+            f"{r['company'][True]:.2f}, in test by {r['company'][False]:g}.",
             bool(r["company"][True] > 0.1 and r["company"][False] == 0),
             {"training": float(r["company"][True]), "test": float(r["company"][False])},
         ),
@@ -165,8 +165,9 @@ def charts(r: dict) -> list[Chart]:
             "mean training loss",
             lines,
             "y",
-            "Five layers, ten classes, batches of 50. Weights are normal with the standard deviation given.",
-            y_range=(1e-2, 10),
+            "Five layers, ten classes, batches of 50. Weights are normal with the standard deviation given. One plain network "
+            "starts far above the axes.",
+            y_range=(1e-3, 10),
         )
     ]
 

@@ -110,7 +110,7 @@ def claims(r: dict) -> list[Claim]:
         ),
         Claim(
             f"Of {len(z)} logits from {z[0]:g} to {z[-1]:g} the formula as it stands makes {lost} losses infinite and "
-            f"{zero} exactly 0. Written with softplus each is right, to {worst:.0e} of its value.",
+            f"{zero} exactly 0. Written with softplus all are right; their largest relative error is {worst:.0e}.",
             lost > 10 and zero > 1 and worst < 1e-14,
             {"infinite": lost, "zero": zero, "largest relative error": worst},
         ),
@@ -170,17 +170,23 @@ def charts(r: dict) -> list[Chart]:
             [Line(r["margin"], v, n) for n, v in r["slopes"].items()],
             y_range=(-3, 3),
         ),
-        Chart(
-            "Binary cross-entropy of a logit, label 1",
-            "z",
-            "loss",
-            [
-                Line(z, stable, "from logits"),
-                Line(z, positive(through), "from probabilities", "dashed"),
-                Line(z, positive(naive), "as it stands", "dots"),
-            ],
-            "y",
-            "Where a curve ends the loss is infinite (left) or exactly 0 (right).",
+        *(
+            Chart(
+                title,
+                "z",
+                "loss",
+                [
+                    Line(z[part], stable[part], "from logits"),
+                    Line(z[part], positive(through)[part], "from probabilities", "dashed"),
+                    Line(z[part][::every], positive(naive)[part][::every], "as it stands", "dots"),
+                ],
+                log,
+                caption,
+            )
+            for title, part, every, log, caption in (
+                ("Label 1, and a logit that is quite wrong", z <= 0, 8, "", "Where the dots end the loss is infinite."),
+                ("Label 1, and a logit that is right", z >= 0, 1, "y", "Where the curves end the loss is exactly 0."),
+            )
         ),
     ]
 
@@ -190,8 +196,8 @@ def tables(r: dict) -> list[Table]:
         "squared": ("(p − t)²", "2(p − t)/n"),
         "binary, probabilities": ("−t ln p − (1 − t) ln(1 − p)", "(p − t)/(p(1 − p))/n"),
         "binary, logits": ("t softplus(−z) + (1 − t) softplus(z)", "(σ(z) − t)/n"),
-        "softmax": ("logsumexp(s) − s_y", "(softmax(s) − y)/n"),
-        "hinge": ("Σ_{j≠y} max(0, s_j − s_y + 1)", "1/n for each j too near, −(how many)/n for y"),
+        "softmax": ("logsumexp(s) − s(y)", "(softmax(s) − y)/n"),
+        "hinge": ("Σ max(0, s(j) − s(y) + 1), j ≠ y", "1/n for each j too near, −(how many)/n for y"),
     }
     hand = _by_hand(r)
     rows = [
@@ -206,10 +212,10 @@ ROW = Row(
     id="D9",
     title="Losses",
     says="What is to be made small: squared errors for numbers; cross-entropy, or the hinge, for classes. From logits "
-    "cross-entropy has a gradient of prediction minus target, and a way of writing it that loses no digits.",
+    "cross-entropy has a gradient of prediction minus target, and can be written so that large logits cost no digits.",
     formulas=(
-        r"(p - t)^2 \qquad -t \ln p - (1 - t) \ln(1 - p) = t\, \mathrm{softplus}(-z) + (1 - t)\, \mathrm{softplus}(z) "
-        r"\quad p = \sigma(z)",
+        r"(p - t)^2",
+        r"-t \ln p - (1 - t) \ln(1 - p) = t\, \mathrm{softplus}(-z) + (1 - t)\, \mathrm{softplus}(z) \quad p = \sigma(z)",
         r"-\ln \frac{e^{s_y}}{\sum_j e^{s_j}} = \ln \sum_j e^{s_j - s_y} \qquad "
         r"\frac{\partial L}{\partial s} = \mathrm{softmax}(s) - y",
         r"\sum_{j \ne y} \max(0, s_j - s_y + 1)",

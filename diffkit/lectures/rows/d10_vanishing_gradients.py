@@ -155,6 +155,18 @@ def charts(r: dict) -> list[Chart]:
             "Width 64, 16 examples.",
         ),
         Chart(
+            "Those that keep it",
+            "layers before the last",
+            "size of the gradient, the last layer's as 1",
+            [
+                Line(back, g / g[-1], name, "dashed" if "skips" in name else "line", k)
+                for k, (name, g) in enumerate(r["layers"].items())
+                if 1e-3 < g[0] / g[-1] < 1e3
+            ],
+            "y",
+            "The same curves as beside, from near by.",
+        ),
+        Chart(
             "Through time",
             "steps before the last",
             "size of the gradient, the last step's as 1",

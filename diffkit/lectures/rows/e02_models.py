@@ -42,6 +42,7 @@ def claims(r: dict) -> list[Claim]:
     f, at, s = r["f"], r["at"], r["steps"]
     before, first, second = (float(f(at + h)) for h in (0.0, s["first order"], s["second order"]))
     model = float(r["quadratic"](s["second order"]))
+    low, high = np.linalg.eigvalsh(r["H"])
     g = [float(r["g"](p)) for p in (r["point"], r["downhill"], r["newton"])]
     return [
         Claim(
@@ -58,8 +59,9 @@ def claims(r: dict) -> list[Claim]:
             {"before": before, "first order": first, "second order": second},
         ),
         Claim(
-            f"Newton's step lands where the quadratic model's gradient is 0: {r['bottom']:.0e} of what it was.",
-            r["bottom"] < 1e-13,
+            f"Newton's step lands at the quadratic model's minimum: the eigenvalues of the Hessian are {low:.2f} and {high:.2f}, "
+            f"and the model's gradient is 0 there, to {r['bottom']:.0e}.",
+            bool(r["bottom"] < 1e-13 and low > 0),
             {"relative gradient": float(r["bottom"])},
         ),
         Claim(
@@ -81,9 +83,9 @@ def charts(r: dict) -> list[Chart]:
         Line(x, r["quadratic"](x - at), "second-order model", "dashed"),
     ]
     marks = [
-        Mark(at, float(f(at)), "here", "cross"),
-        Mark(first, float(f(first)), "first-order step"),
-        Mark(second, float(f(second)), "second-order step"),
+        Mark(at, float(f(at)), "", "cross"),
+        Mark(first, float(f(first))),
+        Mark(second, float(f(second))),
     ]
     p = r["point"]
     model = lambda z: (
@@ -95,7 +97,16 @@ def charts(r: dict) -> list[Chart]:
     ]
     window = (-1.6, 1.6), (-0.8, 2.0)
     return [
-        Chart("Models at x = 1", "x", "value", curves, marks=marks, y_range=(-0.2, 3)),
+        Chart(
+            "Models at x = 1",
+            "x",
+            "value",
+            curves,
+            caption=f"The cross is at x = 1; the stars are f after the first-order step, at {first:.2f}, and after the "
+            f"second-order step, at {second:.2f}.",
+            marks=marks,
+            y_range=(-0.2, 3),
+        ),
         Chart(
             "How wrong the models are",
             "length of the step",
@@ -125,8 +136,8 @@ def charts(r: dict) -> list[Chart]:
 ROW = Row(
     id="E2",
     title="Linear and quadratic models",
-    says="Near a point a function is almost its Taylor polynomial. The linear model says where down is, the "
-    "quadratic one also how far.",
+    says="Near a point a function is almost its Taylor polynomial. The linear model says which way is down, the quadratic "
+    "one also how far to go.",
     formulas=(
         r"m_1(h) = f(x) + \nabla f(x)^T h \qquad m_2(h) = m_1(h) + \frac{1}{2} h^T \nabla^2 f(x)\, h",
         r"h_1 = -\alpha \nabla f(x) \qquad h_2 = -\left(\nabla^2 f(x)\right)^{-1} \nabla f(x)",

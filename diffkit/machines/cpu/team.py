@@ -117,6 +117,7 @@ class Team:
             help_out(self.address, k + 1, turns)
             self._asleep[k] = True
             self._gates[k].acquire()
+            self._asleep[k] = False  # by itself: its waker could be too late, when it sleeps again
             if self._allowed:
                 _move(0, self._allowed)
 
@@ -142,7 +143,6 @@ class Team:
                     _move(self._threads[k].native_id or 0, elsewhere)
                 with suppress(RuntimeError):  # somebody else has opened it just now
                     self._gates[k].release()
-                self._asleep[k] = False  # only now: lest an exception leaves one behind that nobody wakes
 
     def dismiss(self) -> None:
         """All helpers leave, once they have done what they do."""

@@ -31,13 +31,15 @@ def init_conv2d(
     """{"weight": (n_out, n_in/groups, kh, kw), "bias": (n_out,)} of `conv2d(x, **params)`.
 
     weight: an initialiser, such as init_kaiming_normal; biases are zeros then. None: both uniform in ±1/√(n_in/groups·kh·kw), as
-    in torch. Raises ArgumentError for channels that do not divide into groups.
+    in torch. Raises ArgumentError for channels that do not divide into groups, and for a kernel that has no size.
     """
     if groups < 1 or n_in % groups or n_out % groups:
         raise ArgumentError(f"init_conv2d: {n_in} and {n_out} channels do not divide into {groups} groups")
     window = tuple(np.atleast_1d(kernel_size).tolist()) * (2 if np.ndim(kernel_size) == 0 else 1)
-    if len(window) != 2:
-        raise ArgumentError(f"init_conv2d: kernel_size={kernel_size} is not one number, nor a pair (height, width)")
+    if len(window) != 2 or not all(isinstance(n, int) and n >= 1 for n in window):
+        raise ArgumentError(
+            f"init_conv2d: kernel_size={kernel_size} is not an integer of at least 1, nor a pair (height, width) of such"
+        )
     shape, generator = (n_out, n_in // groups, *window), generator_of(seed)
     if weight is not None:
         return {"weight": weight(shape, seed=generator, dtype=dtype), "bias": init_zeros(n_out, dtype=dtype)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ...errors import ShapeError
+from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import relu
-from ..arrays import as_array
+from ..arrays import as_array, part_of
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -41,10 +41,13 @@ def mlp(params: Iterable[Mapping[str, Any]], x: Any, activation: Callable[[Any],
     """A multilayer perceptron: linear layers with an activation between them, none after the last.
 
     params: a layer each, dicts of "weight" and "bias" (which may be missing), as init_mlp makes them. x: (..., n_in).
+    Raises ArgumentError for what is no list of layers, ShapeError where shapes do not fit.
     """
-    layers = list(params)
+    layers = [] if isinstance(params, Mapping) else list(params)
+    if not layers:
+        raise ArgumentError("mlp: params is a list of layers, as init_mlp makes it; for one layer it is [params]")
     for k, layer in enumerate(layers):
-        x = linear(x, layer["weight"], layer.get("bias"))
+        x = linear(x, part_of("mlp", layer, "weight"), layer.get("bias"))
         if k < len(layers) - 1:
             x = activation(x)
     return x

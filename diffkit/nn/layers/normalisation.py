@@ -26,7 +26,7 @@ import numpy as np
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.scan import stop_gradient
-from ..arrays import as_array
+from ..arrays import as_array, part_of
 
 Params = Mapping[str, Any] | None
 
@@ -49,8 +49,11 @@ def batch_norm(
     goes through the state that comes back.
     flavor: "torch" averages the unbiased variance, Σ(x − μ)²/(n − 1), though it divides by the biased one; "lecture", R7's
     running averages, the biased one.
-    Raises ArgumentError for an unknown flavor; ShapeError for training on one number a channel, whose variance is 0.
+    Raises ArgumentError for an unknown flavor and a momentum outside of [0, 1]; ShapeError for training on one number a channel,
+    whose variance is 0.
     """
+    if not 0 <= momentum <= 1:
+        raise ArgumentError(f"batch_norm: momentum={momentum!r}, the weight of the new batch, is not in [0, 1]")
     if flavor not in ("torch", "lecture"):
         raise ArgumentError(f"batch_norm: flavor={flavor!r} is not known; choose 'torch' or 'lecture'")
     x, (mean, var) = as_array(x), _averages("batch_norm", state)
@@ -112,7 +115,7 @@ def group_norm(x: Any, params: Params = None, *, groups: int, eps: float = 1e-5)
     """
     x = as_array(x)
     channels = _channels("group_norm", x)
-    if groups < 1 or channels % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or channels % groups:
         raise ShapeError(f"group_norm: {channels} channels (x of shape {x.shape}) do not divide into {groups} groups")
     apart = dk.reshape(x, (x.shape[0], groups, channels // groups, *x.shape[2:]))
     normal = _normalised(apart, tuple(range(2, apart.ndim)), eps)[0]
@@ -127,7 +130,7 @@ def fuse_batch_norm(
     layer: {"weight", "bias"} (the bias may be missing) of linear, (n_in, C), or conv2d, (C, n_in, kh, kw). params, state, eps: the
     batch norm's.
     """
-    weight = as_array(layer["weight"])
+    weight = part_of("fuse_batch_norm", layer, "weight")
     mean, var = _averages("fuse_batch_norm", state)
     channels = weight.shape[-1 if weight.ndim == 2 else 0]
     if mean.shape != (channels,):
@@ -179,12 +182,15 @@ def _of_channels(values: Any, x: Any) -> Any:
 
 
 def _rank(params: Params) -> int:
-    found = (params or {}).get("weight")
+    found = params.get("weight") if isinstance(params, Mapping) else None
     return 1 if found is None else as_array(found).ndim
 
 
 def _scales(name: str, params: Params, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """γ and β, of the shape; None for what is not there."""
+    known = isinstance(params, Mapping) and (not params or {"weight", "bias"} & set(params))
+    if params is not None and not known:
+        raise ArgumentError(f'{name}: params is a dict of "weight" (γ) and "bias" (β), as init_norm makes it, or None')
     found = []
     for what in ("weight", "bias"):
         value = None if params is None or params.get(what) is None else as_array(params[what])

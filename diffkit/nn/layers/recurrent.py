@@ -20,7 +20,7 @@ from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import tanh
 from ...expr.scan import scan
-from ..arrays import as_array
+from ..arrays import as_array, part_of
 from ..initialisers import Seed, centred, generator_of
 from .linear import linear
 
@@ -217,9 +217,7 @@ def _layers(blocks: int, n_in: int, n: int, seed: Seed, layers: int, dtype: Any)
 # ---- what they share ----------------------------------------------------------------------------------------------
 def _seen(name: str, params: Params, x: Any, blocks: int) -> Any:
     """x @ weight_x + bias, when all shapes fit one another."""
-    if not isinstance(params, Mapping):
-        raise ArgumentError(f"{name}: the parameters of a layer are a dict, one of those that init_… makes a list of")
-    wx, wh = as_array(params["weight_x"]), as_array(params["weight_h"])
+    wx, wh = part_of(name, params, "weight_x"), part_of(name, params, "weight_h")
     n = wh.shape[0]
     if wh.shape != (n, blocks * n) or wx.ndim != 2 or wx.shape[1] != blocks * n:
         raise ShapeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...errors import ShapeError
+from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ..arrays import as_array
 
@@ -28,8 +28,18 @@ def dense_block(layers: Iterable[Layer], x: Any, *, axis: int = 1) -> Any:
     """Each layer sees x and the results of all layers before it, joined along `axis`, and so does what follows (Huang et al. 2017).
 
     axis: of the channels, 1 for (N, C) and (N, C, H, W). x of C channels and layers that give k each make C + k·layers.
+    Raises ArgumentError for an axis that x has not, ShapeError for a layer that changes any other length.
     """
     x = as_array(x)
-    for layer in layers:
-        x = dk.concatenate((x, layer(x)), axis)
+    if not -x.ndim <= axis < x.ndim:
+        raise ArgumentError(f"dense_block: x of shape {x.shape} has no axis {axis}")
+    others = lambda shape: [n for i, n in enumerate(shape) if i != axis % x.ndim]
+    for k, layer in enumerate(layers):
+        grown = as_array(layer(x))
+        if grown.ndim != x.ndim or others(grown.shape) != others(x.shape):
+            raise ShapeError(
+                f"dense_block: layer {k} turns shape {x.shape} into {grown.shape}; to be joined along axis {axis} they may differ "
+                'there only: a convolution keeps the pixels with padding="same"'
+            )
+        x = dk.concatenate((x, grown), axis)
     return x

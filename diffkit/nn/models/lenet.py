@@ -6,6 +6,7 @@ of the second convolution sees all six of the first, pooling has no parameters, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def lenet5(
     x = activation(conv2d(x, **params["conv1"], padding=(32 - x.shape[2]) // 2))  # (N, 6, 28, 28)
     x = pool(x, 2)
     x = pool(activation(conv2d(x, **params["conv2"])), 2)  # (N, 16, 5, 5)
-    x = dk.reshape(x, (x.shape[0], -1))
+    x = dk.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
     x = activation(linear(x, **params["linear1"]))
     x = activation(linear(x, **params["linear2"]))
     return linear(x, **params["linear3"])

@@ -44,7 +44,7 @@ class Constant(Schedule):
 def _geometric(gamma: float, lr_stays: str) -> Verdict:
     """Of rates that are multiplied by gamma again and again."""
     if gamma < 1:
-        return summable("α_n is a geometric sequence")
+        return summable(f"α_n falls by the factor {gamma:g} again and again")
     return stays_above(lr_stays if gamma == 1 else "α_n grows")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ArgumentError
+from diffkit.errors import ArgumentError, ShapeError
 
 nn = dk.nn
 pytestmark = pytest.mark.filterwarnings("error")
@@ -97,6 +97,14 @@ def test_prelu_learns_a_slope_for_each_column():
     np.testing.assert_allclose(nn.prelu(x, slopes), np.where(x > 0, x, slopes * x))
     gradient = dk.grad(lambda a: dk.sum(nn.prelu(x, a)), machine="numpy")(slopes)
     np.testing.assert_allclose(gradient, np.minimum(x, 0).sum(0))
+
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 4))
+    by_channel = nn.prelu(images, slopes[:, None, None])
+    np.testing.assert_allclose(by_channel[:, 1], np.where(images[:, 1] > 0, images[:, 1], 0.2 * images[:, 1]))
+    with pytest.raises(
+        ShapeError, match=r"prelu: a weight of shape \(3, 2\) does not broadcast to x of shape \(2, 3\)"
+    ):
+        nn.prelu(x, slopes[:, None] * np.ones(2))
 
 
 def test_lists_and_numbers_are_arrays():

@@ -38,6 +38,7 @@ def test_shifts(images):
         moves.update(fits)
     assert len(moves) == 25
     np.testing.assert_array_equal(nn.random_shift(images, generator(), 0), images)
+    assert nn.random_shift(images[:0], generator(), 2).shape == images[:0].shape
 
 
 def test_noise():
@@ -73,7 +74,8 @@ def test_every_step_of_fit_sees_other_images(closed):
     ("error", "call", "message"),
     [
         (ShapeError, lambda: nn.random_flip(np.ones((3, 3)), generator()), "(N, H, W)"),
-        (ArgumentError, lambda: nn.random_flip(IMAGES, generator(), axis=1), "-1 or -2"),
+        (ArgumentError, lambda: nn.random_flip(IMAGES, generator(), axis=1), "neither -1"),
+        (ArgumentError, lambda: nn.random_flip(IMAGES, generator(), p=1.5), "p=1.5"),
         (ArgumentError, lambda: nn.random_shift(IMAGES, generator(), -1), "pixels=-1"),
         (ArgumentError, lambda: nn.random_shift(IMAGES, generator(), 1.5), "pixels=1.5"),
         (ArgumentError, lambda: nn.random_noise(IMAGES, generator(), -1.0), "std=-1.0"),

@@ -33,6 +33,9 @@ def test_first_values_of_a_convolution():
         nn.init_conv2d(3, 6, 5, seed=0, groups=2)
     with pytest.raises(ArgumentError, match="height, width"):
         nn.init_conv2d(3, 6, (5,), seed=0)
+    for size in (0, 2.5):
+        with pytest.raises(ArgumentError, match="an integer of at least 1"):
+            nn.init_conv2d(3, 6, size, seed=0)
 
 
 def test_lenet5():
@@ -51,5 +54,8 @@ def test_lenet5():
     loss = lambda p: nn.softmax_cross_entropy(nn.lenet5(p, large), np.array([3, 7]))
     result = dk.check_gradient(loss, (params,), dk.grad(loss))
     assert result, str(result)
+    assert nn.lenet5(params, small[:0]).shape == (0, 10)
+    with pytest.raises(ShapeError, match="3 channels"):
+        nn.lenet5(params, np.ones((2, 3, 28, 28)))
     with pytest.raises(ShapeError, match="28, 28"):
         nn.lenet5(params, np.ones((2, 1, 8, 8)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ArgumentError
+from diffkit.errors import ArgumentError, ShapeError
 
 nn = dk.nn
 X = np.random.default_rng(0).normal(size=(400, 500)) + 2
@@ -50,6 +50,11 @@ def test_seeds_and_masks():
 def test_float32_stays_and_nan_is_seen():
     y = nn.dropout(X.astype(np.float32), 0.3, np.random.default_rng(0), training=True)
     assert y.dtype == np.float32
+    for mask in (np.ones(500), np.ones((400, 1), int), np.ones((), bool)):
+        x = X.astype(np.float32)
+        assert nn.dropout(x, 0.3, training=True, mask=mask).dtype == np.float32
+        slope = dk.grad(lambda x, m: dk.sum(nn.dropout(x, 0.5, training=True, mask=m)), machine="numpy")(x, mask)
+        assert slope.dtype == np.float32 and (slope == 2).all()
     mask = np.array([True, False])
     assert np.isnan(nn.dropout(np.array([1.0, np.nan]), 0.5, training=True, mask=mask)[1])
 
@@ -82,6 +87,7 @@ def test_every_step_of_fit_has_its_own_mask():
         (lambda: nn.dropout(X, 0.5, training=True), "needs rng, or a mask"),
         (lambda: nn.dropout(X, 0.5, 0, training=True), "default_rng"),
         (lambda: nn.dropout(X, 0.5, training=True, flavor="L2"), "'plain'"),
+        (lambda: nn.dropout(X, 0.5, training=True, mask=np.full(500, 0.3)), "True or 1"),
         (
             lambda: dk.grad(lambda x: dk.sum(nn.dropout(x, 0.5, np.random.default_rng(0), training=True)))(X),
             "the same in every call",
@@ -92,3 +98,9 @@ def test_what_is_refused(call, message):
     with pytest.raises(ArgumentError) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(400, 2), (1, 400, 500)])
+def test_a_mask_has_to_broadcast_to_the_shape(shape):
+    with pytest.raises(ShapeError, match="does not broadcast to x"):
+        nn.dropout(X, 0.5, training=True, mask=np.ones(shape, bool))

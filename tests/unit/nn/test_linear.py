@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ShapeError
+from diffkit.errors import ArgumentError, ShapeError
 
 nn = dk.nn
 RNG = np.random.default_rng(0)
@@ -57,4 +57,19 @@ def test_layers_without_bias_and_float32():
 def test_shapes_that_do_not_fit(call, message):
     with pytest.raises(ShapeError) as caught:
         call()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([], "as init_mlp makes it"),
+        ({"weight": W}, "for one layer it is [params]"),
+        ([{"w": W, "bias": B}], "no 'weight'; there are 'w', 'bias'"),
+        ([W], "are a dict, one of those that init_… makes, not ndarray"),
+    ],
+)
+def test_what_is_no_list_of_layers(params, message):
+    with pytest.raises(ArgumentError) as caught:
+        nn.mlp(params, X)
     assert message in str(caught.value)

@@ -86,6 +86,15 @@ def test_float32_stays_float32(name):
     np.testing.assert_allclose(loss(at), expected(at), rtol=1e-5)
 
 
+def test_targets_that_are_counted_leave_float32():
+    z, t = Z.astype(np.float32), np.array([[0, 1, 1]] * 4)
+    for loss in (nn.squared_error, nn.binary_cross_entropy_with_logits):
+        for target in (t, t == 1):
+            found = loss(z, target), dk.grad(loss, machine="numpy")(z, target)
+            assert found[0].dtype == found[1].dtype == np.float32
+            assert found[0] == loss(z, t.astype(np.float32))
+
+
 @pytest.mark.parametrize("machine", ["cpu", "numpy"])
 @pytest.mark.parametrize("engine", ["forward", "reverse"])
 def test_traced_labels_are_as_good_as_known_ones(engine, machine):
@@ -101,7 +110,7 @@ def test_traced_labels_are_as_good_as_known_ones(engine, machine):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_large_logits_lose_no_digits(dtype):
-    """What is left of differences of large numbers is as exact as of small ones."""
+    """The error is some ulp of the loss, or of 1, not of the logits."""
     z = np.array([[1e4, 1e4 - 1, -1e4], [-1e4, 1e4, 0.0], [1e4, 1e4, 1e4]], dtype)
     eps = np.finfo(dtype).eps
     expected = [np.log1p(np.exp(-1)), 2e4, np.log(3)]
@@ -113,6 +122,20 @@ def test_large_logits_lose_no_digits(dtype):
         gradient = dk.grad(lambda z, t=target: nn.softmax_cross_entropy(z, t, "sum"), machine="numpy")(z)
         soft = scipy.special.softmax(z.astype(float), -1) - np.eye(3)[labels]
         np.testing.assert_allclose(gradient, soft, atol=4 * eps)
+
+
+@pytest.mark.parametrize("z", [[1e3, 1e3 + 1e-3, 0.0], [1e8, 1e8 + 1], [-1e16, 2 - 1e16], [3e15, 3e15 + 1, 3e15 - 40]])
+def test_what_logits_have_in_common_costs_nothing(z):
+    z = np.array(z)
+    with mpmath.workdps(40):
+        terms = [mpmath.exp(mpmath.mpf(v) - mpmath.mpf(z.max())) for v in z]
+        soft = np.array([float(t / sum(terms)) for t in terms])
+        exact = np.array([float(mpmath.log(sum(terms)) + mpmath.mpf(z.max()) - mpmath.mpf(v)) for v in z])
+    for label, one_hot in enumerate(np.eye(len(z))):
+        for target in (np.array(label), one_hot):
+            np.testing.assert_allclose(nn.softmax_cross_entropy(z, target), exact[label], rtol=1e-15)
+            found = dk.grad(nn.softmax_cross_entropy, machine="numpy")(z, target)
+            np.testing.assert_allclose(found, soft - one_hot, rtol=1e-14, atol=1e-16)
 
 
 def test_binary_losses_of_certain_predictions():
@@ -175,7 +198,9 @@ def test_weights_may_be_differentiated_by():
         (lambda: nn.binary_cross_entropy(np.ones(3) / 2, 1.0), ShapeError, "binary_cross_entropy: predictions of shape (3,)"),
         (lambda: nn.squared_error(1.0, 2.0, "max"), ArgumentError, "choose 'mean', 'sum' or 'none'"),
         (lambda: nn.softmax_cross_entropy(Z, LABELS[:2]), ShapeError, "labels of shape (2,)"),
-        (lambda: nn.softmax_cross_entropy(Z, LABELS * 1.0), ShapeError, "integer labels"),
+        (lambda: nn.softmax_cross_entropy(Z, LABELS * 1.0), ShapeError, "labels are integers, not float64"),
+        (lambda: nn.softmax_cross_entropy(Z, LABELS[:2] * 1.0), ShapeError, "integer labels"),
+        (lambda: nn.softmax_cross_entropy(Z, np.eye(3, dtype=int)[LABELS]), ShapeError, "one-hot rows, are floats"),
         (lambda: nn.softmax_cross_entropy(Z, LABELS + 1), ShapeError, "label 3 is out of range for 3 classes"),
         (lambda: nn.softmax_cross_entropy(Z, LABELS - 1), ShapeError, "label -1 is out of range"),
         (lambda: nn.softmax_cross_entropy(1.0, 0), ShapeError, "no axis of classes"),
@@ -183,6 +208,9 @@ def test_weights_may_be_differentiated_by():
         (lambda: nn.softmax_cross_entropy(Z, LABELS, label_smoothing=1.5), ArgumentError, "not in [0, 1]"),
         (lambda: nn.multiclass_hinge(Z, SOFT), DtypeError, "labels are integers"),
         (lambda: dk.grad(nn.squared_error)(np.ones(3), np.ones((3, 1))), ShapeError, "reshape one"),
+        (lambda: nn.squared_error(np.ones((0, 3)), np.ones((0, 3))), ShapeError, "there are no examples, shape (0, 3)"),
+        (lambda: nn.softmax_cross_entropy(Z[:0], LABELS[:0]), ShapeError, "there are no examples, shape (0,)"),
+        (lambda: nn.multiclass_hinge(Z[:0], LABELS[:0]), ShapeError, "multiclass_hinge: there are no examples"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call, error, message):

@@ -139,6 +139,19 @@ def test_float32_and_nan():
         (ShapeError, lambda: nn.instance_norm(np.ones((2, 4)), PARAMS), "no pixels"),
         (ShapeError, lambda: nn.layer_norm(np.ones((2, 3)), PARAMS), "(3,) is needed"),
         (ShapeError, lambda: nn.layer_norm(np.ones(3), axes=2), "last 2 axes"),
+        (
+            ArgumentError,
+            lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, STATE, training=True, momentum=-0.1),
+            "momentum=-0.1",
+        ),
+        (ArgumentError, lambda: nn.batch_norm(np.ones((3, 4)), np.ones(4), STATE, training=True), "is a dict of"),
+        (ArgumentError, lambda: nn.layer_norm(np.ones((3, 4)), {"gamma": np.ones(4)}), "is a dict of"),
+        (
+            ArgumentError,
+            lambda: nn.fuse_batch_norm({"w": np.ones((3, 4))}, PARAMS, STATE),
+            "no 'weight'; there are 'w'",
+        ),
+        (ShapeError, lambda: nn.group_norm(np.ones((2, 4)), groups=2.0), "into 2.0 groups"),
         (ShapeError, lambda: nn.fuse_batch_norm(nn.init_linear(4, 3, seed=0), PARAMS, STATE), "layer of 3 channels"),
     ],
 )

@@ -126,6 +126,7 @@ def test_first_values():
         (ArgumentError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), X, [H, H]), "1 layers and states for 2"),
         (ArgumentError, lambda: nn.lstm_cell(nn.init_lstm(3, 4, seed=0)[0], X, H), "pair (h, c)"),
         (ArgumentError, lambda: nn.rnn_cell(nn.init_rnn(3, 4, seed=0), X, H), "are a dict"),
+        (ArgumentError, lambda: nn.rnn([{"weight_x": np.ones((3, 4))}], X), "no 'weight_h'; there are 'weight_x'"),
         (ArgumentError, lambda: nn.init_rnn(3, 0, seed=0), "at least 1"),
         (ShapeError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), np.ones(3)), "the steps first"),
         (ShapeError, lambda: nn.rnn(nn.init_lstm(3, 4, seed=0), X), "(n, 1·n)"),

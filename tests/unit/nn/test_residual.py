@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ShapeError
+from diffkit.errors import ArgumentError, ShapeError
 
 nn = dk.nn
 X = np.random.default_rng(0).normal(size=(3, 2))
@@ -43,3 +43,7 @@ def test_a_dense_block_joins_all_that_came_before():
     params = [nn.init_conv2d(3 + 2 * k, 2, 3, seed=k) for k in range(3)]
     grown = nn.dense_block([lambda x, p=p: nn.relu(nn.conv2d(x, **p, padding="same")) for p in params], images)
     assert grown.shape == (2, 9, 4, 4)
+    with pytest.raises(ShapeError, match=r"layer 1 turns shape \(2, 5, 4, 4\) into \(2, 2, 2, 2\)"):
+        nn.dense_block([lambda x: x[:, :2], lambda x: x[:, :2, :2, :2]], images)
+    with pytest.raises(ArgumentError, match="no axis 4"):
+        nn.dense_block([], images, axis=4)

@@ -7,7 +7,7 @@ import numpy as np
 from ...addresses import enter, read, words, write
 from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
-from .blas import gemm
+from .blas import flush_subnormals, gemm, restore
 from .state import kernel_of, place_of, step_on
 from .tiling import in_tiles
 
@@ -66,6 +66,8 @@ def product(at, state_at):  # type: ignore[no-untyped-def]
     small = m * n * k <= SMALL_PRODUCT or not (_fits(m, k, am, ak, size) and _fits(k, n, bk, bn, size))
     tiled, blas = not small and in_tiles(table, m, n, k, ak, bk, size), words(table)[0]
     add = code[4] == 2 or (code[4] == 1 and not state[FIRST])
+    flushes = single and not small
+    before = flush_subnormals() if flushes else 0
     while True:
         for turn in range(turns):
             c, adds = odo[10], np.int64(add or turn > 0)
@@ -88,3 +90,5 @@ def product(at, state_at):  # type: ignore[no-untyped-def]
                 _gemm(blas, m, n, k, a, am, ak, b, bk, bn, c, cn, adds, shift)
         if not step_on(code, 12, loops, odo, 8, 3):
             break
+    if flushes:
+        restore(before)
