@@ -196,6 +196,10 @@ def _last(at: Point, done: int, watch: Watch, message: str) -> Outcome:
     return Outcome(at, done + 1, CONVERGED, True, message)
 
 
+#: rounding of a value from which on it may hide how a small gradient would make it fall
+MATTERS = 1e-14
+
+
 def judged(objective: Objective, first: Point, at: Point, done: int, why: str) -> tuple[Outcome, float]:
     """Whether a gradient that no step makes smaller is what round-off leaves; and how far values spread by round-off.
 
@@ -236,4 +240,7 @@ def judged(objective: Objective, first: Point, at: Point, done: int, why: str) -
     what = "which is round-off:" if success else "more than round-off explains:"
     message = f"stopped at round-off ({why}); the gradient's largest entry is {at.norm:.2g}, {what} "
     message += f"moving the parameters by an ulp changes it by {by_gradient:.2g}"
+    if not success and eps * abs(at.value) >= MATTERS:
+        message += f". The value itself, {at.value:.4g}, is known to {eps * abs(at.value):.1g} only: a larger gtol can be met, or "
+        message += "minimise a mean in the place of a sum"
     return Outcome(at, done, ROUND_OFF, success, message), by_value

@@ -21,14 +21,14 @@ from ...transforms.programs import check_differentiable, make_program
 
 
 class Unknowns:
-    """The nest x0 as a vector of doubles, and back; `names` has one an element.
+    """The nest x0 as a vector of doubles, and back; `names` has one an element: a dict's own names, x[0] … otherwise.
 
     Raises DtypeError for a leaf that is no real number.
     """
 
-    def __init__(self, x0: Any, prefix: str = "x") -> None:
+    def __init__(self, x0: Any) -> None:
         leaves, self.structure = flatten(x0)
-        leaf_names = names_of(x0, prefix)
+        leaf_names = [n.removeprefix(".") for n in names_of(x0, "" if isinstance(x0, dict) else "x")]
         if not leaves:
             raise ArgumentError(f"x0 has no parameters: it is {x0!r}")
         arrays = [_doubles(leaf, name) for leaf, name in zip(leaves, leaf_names, strict=True)]
@@ -137,8 +137,7 @@ def of_expression(f: Expr, x0: Any, data: Any, engine: str | None, machine: str)
     variables = distinct_variables(f)
     names = [v.name for v in variables]
     given = bind_names(names, ({**x0, **data},), {})
-    unknowns = Unknowns(x0, "")
-    unknowns.names = [n.removeprefix(".") for n in unknowns.names]
+    unknowns = Unknowns(x0)
     fitted = [n.removeprefix(".") for n in names_of(x0, "")]
     if sorted(fitted) != sorted(x0):
         nested = next(n for n in x0 if n not in fitted)

@@ -43,7 +43,7 @@ def test_text_and_function_agree_and_carry_scipys_names() -> None:
         assert 0 < found.nit < found.nfev and found.njev <= found.nfev
         assert found.path is None
     assert set(by_text.x) == {"a", "c", "k"} and by_text.names == ["a", "c", "k"]
-    assert by_function.names == ["x.a", "x.c", "x.k"]
+    assert by_function.names == ["a", "c", "k"]
     for name, value in by_text.x.items():
         assert value == pytest.approx(by_function.x[name], rel=1e-12)
         assert type(value) is np.float64
