@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 import diffkit as dk
 from diffkit.report import check_html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-CHROMIUM = os.environ.get("DIFFKIT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = pytest.mark.browser
+#: opened where a test names no other (conftest.py)
+PAGE = "one.html"
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 rng = np.random.default_rng(0)
 A, X = rng.normal(size=(4, 6)), rng.normal(size=6)
 
@@ -44,36 +38,6 @@ def folder(tmp_path_factory):
     names = ["quadratic", "text", "long", "a kink with a name that is far too long for a telephone of any width at all"]
     (folder / "many.html").write_text(check_html([bad, *others], names), encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser, folder):
-    """Open a page; afterwards it must have been silent and have asked for nothing."""
-    contexts, complaints, requests = [], [], []
-
-    def opened(name="one.html", width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"file://{folder / name}")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith((f"file://{folder}", "data:"))] == []
 
 
 def test_pointing_at_a_cell_shows_its_numbers(visit):

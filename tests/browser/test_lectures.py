@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 
 from diffkit.lectures import all_rows, run_row
 from diffkit.report.lectures import Gallery
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-CHROMIUM = os.environ.get("DIFFKIT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = pytest.mark.browser
+#: opened where a test names no other (conftest.py)
+PAGE = "b4.html"
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 #: quick ones; B4 has level lines, B14 a table with words
 RUN = ("B3", "B4", "B5", "E2")
 
@@ -30,36 +24,6 @@ def folder(tmp_path_factory):
             gallery.add(run_row(row))
     gallery.finish()
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser, folder):
-    """Open a page; afterwards it must have been silent and have asked for nothing."""
-    contexts, complaints, requests = [], [], []
-
-    def opened(name="b4.html", width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"file://{folder / name}")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith((f"file://{folder}", "data:"))] == []
 
 
 def test_arrow_keys_lead_to_the_neighbours(visit):

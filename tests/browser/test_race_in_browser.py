@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 from diffkit.optim.racing import race
 from diffkit.report.race import race_html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-CHROMIUM = os.environ.get("DIFFKIT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = pytest.mark.browser
+#: opened where a test names no other (conftest.py)
+PAGE = "plane.html"
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 STEPS = 60
 
 
@@ -43,38 +37,6 @@ def _sgd(rate):
     import diffkit as dk
 
     return dk.optim.SGD(rate)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser, folder):
-    """Open a page; afterwards it must have been silent and have asked for nothing."""
-    contexts, complaints, requests = [], [], []
-
-    def opened(name="plane", width=1280, scheme="light", motion="reduce"):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"file://{folder / name}.html")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith((f"file://{folder}", "data:"))] == []
 
 
 PLACES = (
@@ -106,7 +68,7 @@ def test_the_slider_moves_the_dots_along_their_paths(visit):
 
 
 def test_between_two_iterates_the_dot_is_between(visit):
-    page = visit("space")
+    page = visit("space.html")
     path = page.locator("path.run[data-e]").first
     at = [int(n) for n in path.get_attribute("data-e").split()]
     whole = [float(n) for n in path.get_attribute("d")[1:].split()]
@@ -176,7 +138,7 @@ def test_tries_and_formulas_unfold(visit):
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_pages_do_not_scroll_sideways(visit, width):
     for name in ("plane", "space", "odd"):
-        page = visit(name, width=width)
+        page = visit(f"{name}.html", width=width)
         for fold in page.locator("details summary").all():
             fold.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -198,7 +160,7 @@ def test_text_and_lines_stand_out_in_both_schemes(visit):
 
 
 def test_names_from_outside_are_text(visit):
-    page = visit("odd")
+    page = visit("odd.html")
     assert page.locator(".results:not(.tries) tbody th").inner_text() == "<b>& very long name of an optimiser"
     assert page.locator(".results b").count() == 0
 

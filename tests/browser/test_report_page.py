@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 
 from diffkit.report import run_report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-CHROMIUM = os.environ.get("DIFFKIT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = pytest.mark.browser
+#: opened where a test names no other (conftest.py)
+PAGE = "index.html"
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CORPUS = """name,title,field,formula,variables
 zeta,Zeta term,physics,1/s^x,s=1.5:3 x=1:3
 bell,Bell curve,statistics,exp(-x^2/2),x=-3:3[m]
@@ -34,42 +19,11 @@ long,A name that goes on and on and is far too long for a telephone,chemistry,(x
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     (folder / "corpus.csv").write_text(CORPUS, encoding="utf-8")
     run_report(folder / "corpus.csv", folder, points=40, progress=False)
-    return f"file://{Path(folder).resolve() / 'index.html'}"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Open the page; afterwards it must have been silent and have asked for nothing."""
-    contexts, complaints, requests = [], [], []
-
-    def opened(width=1280, height=900, scheme="light", place=""):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address + place)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith((address, "data:"))] == []
+    return folder
 
 
 def names(page) -> list[str]:
@@ -129,7 +83,7 @@ def test_filter(visit):
 
 
 def test_section_opens_by_address_and_by_link(visit):
-    page = visit(place="#f-bell")
+    page = visit(f"{PAGE}#f-bell")
     assert page.locator("#f-bell").evaluate("d => d.open")
     assert not page.locator("#f-zeta").evaluate("d => d.open")
     page.click('#summary a[href="#f-zeta"]')
@@ -180,10 +134,10 @@ def test_page_does_not_scroll_sideways(visit, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_script_everything_can_be_read(browser, address):
+def test_without_script_everything_can_be_read(browser, folder):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(address)
+    page.goto(f"file://{folder / PAGE}")
     assert len(names(page)) == 4
     assert not page.locator("#filter").is_visible()
     page.locator("#f-bell > summary").click()

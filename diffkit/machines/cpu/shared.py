@@ -82,6 +82,7 @@ def _sources() -> str:
         "arrays/interpreting/blas.py",
         "arrays/interpreting/loop_drivers.py",
         "arrays/interpreting/state.py",
+        "arrays/interpreting/subnormals.py",
         "arrays/interpreting/tiling.py",
     ):
         digest.update((here / name).read_bytes())

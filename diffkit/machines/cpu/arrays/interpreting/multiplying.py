@@ -7,8 +7,9 @@ import numpy as np
 from ...addresses import enter, read, words, write
 from ...shared import Shared, part
 from ..opcodes import BLOCK, COUNT, FIRST, ODOMETER, SCRATCH_AT, SMALL_PRODUCT
-from .blas import flush_subnormals, gemm, restore
+from .blas import gemm
 from .state import kernel_of, place_of, step_on
+from .subnormals import flush_subnormals, restore
 from .tiling import in_tiles
 
 
