@@ -70,7 +70,10 @@ def compare(
         raise ArgumentError(
             f"compare needs a scalar expression; this one has core shape {f.shape}. Reduce it, for example with .sum()"
         )
+    engines = [engines] if isinstance(engines, str) else list(engines)
     for name in engines:
+        if not isinstance(name, str):
+            raise ArgumentError(f"engines are given by name, of {', '.join(ENGINES)}, not {name!r}")
         check_engine(name)
     others = [machines] if isinstance(machines, str) else list(machines)
     for m in (machine, *others):

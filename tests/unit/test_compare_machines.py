@@ -134,3 +134,10 @@ def test_on_the_simulated_gpu() -> None:
         cwd=Path(dk.__file__).parents[1], env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_engines_are_given_by_name() -> None:
+    assert list(compared(engines="forward").columns) == ["forward"]
+    for wrong in (["fwd"], [dk.grad], "fwd"):
+        with pytest.raises(ArgumentError, match="symbolic, forward, reverse, finite"):
+            compared(engines=wrong)
