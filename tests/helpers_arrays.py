@@ -114,6 +114,8 @@ def array_cases() -> list[ArrayCase]:
     scatter = {"index": (("array", (3,), _ROWS.astype(np.int64).tobytes()), Ellipsis), "shape": (4, 2)}
     return [
         *_reductions(),
+        *(ArrayCase(f"log_softmax{list(shape)}-axis={axis}", "log_softmax", (shape,), lambda x, axis=axis: dk.log_softmax(x, axis),
+                    lambda x, axis=axis: x - _log(np.sum(_exp(x), axis=axis, keepdims=True))) for shape, axis in _AXES[:-1]),
         *linalg_cases(),
         *convolution_cases(),
         *indexing_cases(),

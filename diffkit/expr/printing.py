@@ -136,8 +136,8 @@ def separated(items: Sequence[str | Expr], separator: str = ", ") -> Pieces:
 
 
 def params_text(n: Expr) -> list[str]:
-    """Static parameters as named arguments; reductions say `axis`, as NumPy does."""
-    axis = {"axes": "axis"} if n.op.family == "reduction" else {}
+    """Static parameters as named arguments; all but transpose say `axis`, as NumPy does."""
+    axis = {"axes": "axis"} if n.op.name != "transpose" else {}
     return [f"{axis.get(k, k)}={v if isinstance(v, bool) else value_text(v)}" for k, v in n.kind.params]
 
 

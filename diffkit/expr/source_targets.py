@@ -189,6 +189,13 @@ def _prod(x, axes, keepdim):
     for axis in axes:
         x = torch.prod(x, axis, keepdim)
     return x
+''', _log_softmax='''\
+def _log_softmax(x, axes):
+    """Logarithm of softmax over axes: torch's takes one."""
+    places = tuple(range(-len(axes), 0))
+    rows = torch.movedim(x, axes, places)
+    found = torch.log_softmax(rows.reshape(*rows.shape[: -len(axes)], -1), -1)
+    return torch.movedim(found.reshape(rows.shape), places, axes)
 ''')  # fmt: skip
 
 # ---- the targets --------------------------------------------------------------------------------------------------
@@ -213,6 +220,7 @@ TARGETS = {
         spellings={
             **_arrays("numpy"),
             "logsumexp": "scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
+            "log_softmax": "scipy.special.log_softmax({0}, axis={axes})",
         },
     ),
     "jax": Target(
@@ -221,6 +229,7 @@ TARGETS = {
         spellings={
             **_arrays("jax.numpy"),
             "logsumexp": "jax.scipy.special.logsumexp({0}, axis={axes}, keepdims={keepdims})",
+            "log_softmax": "jax.nn.log_softmax({0}, axis={axes})",
             "scatter": "jax.numpy.zeros({shape}, {0}.dtype).at[{index}].add({0})",
             "conv2d": "jax.lax.conv_general_dilated({0}, {1}, {stride}, {padding}, rhs_dilation={dilation}, "
                       "feature_group_count={groups})",
@@ -238,6 +247,7 @@ TARGETS = {
             "max": _REDUCE_TORCH.format(name="amax"),
             "min": _REDUCE_TORCH.format(name="amin"),
             "prod": "_prod({0}, {axes}, {keepdims})",
+            "log_softmax": "_log_softmax({0}, {axes})",
             "transpose": "torch.permute({0}, {axes})",
             "getitem": "{0}{flip}[{index}]",
             "scatter": "_scatter({0}, lambda a: a{flip}[{index}], {shape})",

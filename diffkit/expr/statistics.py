@@ -313,9 +313,10 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 # ---- softmax ------------------------------------------------------------------------------------------------------
 @composition
 def log_softmax(x: Any, axis: Any = -1) -> Any:
-    """Logarithm of softmax, without overflow: x - logsumexp(x) over an axis or several (None: all)."""
+    """Logarithm of softmax over an axis or several (None: all). What elements have in common takes no digits from it."""
     x = as_expr(x) if holds_expr(x) else np.asarray(x) if isinstance(x, (list, tuple)) else x
-    return x - dk.logsumexp(x, axis, keepdims=True)
+    axes = axes_of(axis, dk.ndim(x), "log_softmax")
+    return o.log_softmax(x, axes=axes) if axes and dk.size(x) else x - x
 
 
 @composition

@@ -2,7 +2,7 @@
 
 reduction: "mean" or "sum" over everything, or "none", which keeps a loss an element (squared errors, binary cross-entropies) or an
 example (losses of classes). Targets are data: differentiate by parameters, and hand targets on as another argument.
-Raises ShapeError where shapes do not fit, ArgumentError for options that do not exist.
+Raises ShapeError where shapes do not fit, and for the mean of no examples; ArgumentError for options that do not exist.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def softmax_cross_entropy(
     """−Σ y_k·log softmax(logits)_k over the classes, which lie along `axis` (torch's cross_entropy has them along axis 1).
 
     target: integers, the shape of logits without `axis`, or weights y_k of the shape of logits, such as probabilities.
-    label_smoothing: α of (1 − α)·y + α/K. "mean" is over examples. Logits of any size lose no digits.
-    A label out of range is a ShapeError; in traced code −1 is the last class, as in every index.
+    label_smoothing: α of (1 − α)·y + α/K. "mean" is over examples. However large the logits are, the error is a few ulp of the
+    loss, or of 1 where the loss is smaller. A label out of range is a ShapeError; in traced code −1 is the last class, as in
+    every index.
     """
     name = "softmax_cross_entropy"
     if not 0 <= label_smoothing <= 1:
@@ -64,12 +65,12 @@ def softmax_cross_entropy(
     z, y = _classes(name, logits, target, axis)
     if not _is_labels(y):
         if y.shape != z.shape:
-            raise ShapeError(f"{name}: logits of shape {z.shape} and weights of shape {y.shape}; {_REMEDY}")
+            hint = f"labels are integers, not {y.dtype}: astype('int64')" if y.shape == z.shape[:-1] else _REMEDY
+            raise ShapeError(f"{name}: logits of shape {z.shape} and weights of shape {y.shape}; {hint}")
         if label_smoothing:
             y = (1 - label_smoothing) * y + label_smoothing / z.shape[-1] * dk.sum(y, -1, keepdims=True)
-        below = z - _of_label(z, dk.argmax(y, -1))
-        return _reduced(name, dk.sum(y, -1) * dk.logsumexp(below, -1) - dk.sum(y * below, -1), reduction)
-    # counted from the label's own logit: where it is the largest, what is left of a small loss is exact
+        return _reduced(name, -dk.sum(y * dk.log_softmax(z, -1), -1), reduction)
+    # counted from the label's own logit, so that what logits have in common takes no digits from the loss
     below = z - _of_label(z, _labels(name, y, z))
     loss = dk.logsumexp(below, -1)
     return _reduced(name, loss - label_smoothing * dk.mean(below, -1) if label_smoothing else loss, reduction)
@@ -105,7 +106,8 @@ def _pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
         raise ShapeError(
             f"{name}: predictions of shape {x.shape} and targets of shape {y.shape}; reshape one to the other's"
         )
-    return x, y
+    counted = np.dtype(y.dtype).kind in "biu" and np.dtype(x.dtype).kind == "f"
+    return x, dk.astype(y, x.dtype) if counted else y  # so that float32 stays
 
 
 def _classes(name: str, scores: Any, target: Any, axis: int) -> tuple[Any, Any]:
@@ -124,9 +126,8 @@ def _is_labels(target: Any) -> bool:
 
 def _labels(name: str, y: Any, scores: Any) -> Any:
     if y.shape != scores.shape[:-1]:
-        raise ShapeError(
-            f"{name}: {scores.shape} classes along the last axis, and labels of shape {y.shape}; {_REMEDY}"
-        )
+        hint = "weights, such as one-hot rows, are floats: astype('float64')" if y.shape == scores.shape else _REMEDY
+        raise ShapeError(f"{name}: scores of shape {scores.shape} and labels of shape {y.shape}; {hint}")
     if not isinstance(y, Expr) and y.size and not 0 <= y.min() <= y.max() < scores.shape[-1]:
         wrong = y[(y < 0) | (y >= scores.shape[-1])].flat[0]
         raise ShapeError(f"{name}: label {wrong} is out of range for {scores.shape[-1]} classes, counted from 0")
@@ -143,4 +144,8 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
         return losses
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"{name}: reduction={reduction!r} is not known; choose 'mean', 'sum' or 'none'")
-    return dk.mean(losses) if reduction == "mean" else dk.sum(losses)
+    if reduction == "sum":
+        return dk.sum(losses)
+    if not losses.size:
+        raise ShapeError(f"{name}: there are no examples, shape {losses.shape}, and no mean of their losses")
+    return dk.mean(losses)

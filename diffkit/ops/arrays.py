@@ -262,22 +262,34 @@ for _name, _reduce in (("max", np.max), ("min", np.min)):
     )
 
 
-def _logsumexp_numpy(x, axes, keepdims):
-    if x.size == 0:  # the sum of nothing is 0
-        return np.sum(x, axis=axes, keepdims=keepdims) - np.inf
+def _below_highest_numpy(x, axes):
+    """The maximum over axes, x counted from it, and the logarithm of the sum of the exponentials of that."""
     high = np.max(x, axis=axes, keepdims=True)
     with np.errstate(all="ignore"):
         # where the maximum is infinite, subtracting it would make NaN of -inf − -inf
         high = np.where(np.isinf(high), 0, high).astype(x.dtype)
-        total = np.log(np.sum(np.exp(x - high), axis=axes, keepdims=True)) + high
+        below = x - high
+        return high, below, np.log(np.sum(np.exp(below), axis=axes, keepdims=True))
+
+
+def _below_highest(o, x, axes):
+    high = o.max(x, axes=axes, keepdims=True)
+    high = o.where(o.equal(o.abs(high), np.inf), 0, high)
+    below = x - high
+    return high, below, o.log(o.sum(o.exp(below), axes=axes, keepdims=True))
+
+
+def _logsumexp_numpy(x, axes, keepdims):
+    if x.size == 0:  # the sum of nothing is 0
+        return np.sum(x, axis=axes, keepdims=keepdims) - np.inf
+    high, _, total = _below_highest_numpy(x, axes)
+    total = total + high
     return total if keepdims else np.squeeze(total, axis=axes)
 
 
 def _logsumexp(o, x, axes, keepdims):
-    high = o.max(x, axes=axes, keepdims=True)
-    # where the maximum is infinite, subtracting it would make NaN of -inf − -inf
-    high = o.where(o.equal(o.abs(high), np.inf), 0, high)
-    total = o.log(o.sum(o.exp(x - high), axes=axes, keepdims=True)) + high
+    high, _, total = _below_highest(o, x, axes)
+    total = total + high
     return total if keepdims else o.reshape(total, shape=reduced_shape(x.shape, axes, False))
 
 
@@ -289,6 +301,30 @@ define(
     sympy=lambda s, x, axes, keepdims: s.map(s.log, s.fold(s.Add, s.map(s.exp, x), axes, keepdims)),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8)
     + np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=axes, keepdims=keepdims),
+)
+
+
+def _log_softmax_numpy(x, axes):
+    if x.size == 0:
+        return x
+    _, below, total = _below_highest_numpy(x, axes)
+    with np.errstate(invalid="ignore"):
+        return below - total
+
+
+def _log_softmax(o, x, axes):
+    _, below, total = _below_highest(o, x, axes)
+    return below - total
+
+
+define(
+    "log_softmax", 1, "logarithm of softmax over axes: x less the log of the sum of its exponentials", _log_softmax_numpy,
+    family="structured", cost="reduce", params={"axes": (-1,)}, shape=lambda x, axes: x, lower=_log_softmax,
+    jvp=lambda o, tangents, out, x, axes: tangents[0] - o.sum(o.exp(out) * tangents[0], axes=axes, keepdims=True),
+    vjp=lambda o, adjoint, out, x, axes: (adjoint - o.exp(out) * o.sum(adjoint, axes=axes, keepdims=True),),
+    sympy=lambda s, x, axes: x - s.map(s.log, s.fold(s.Add, s.map(s.exp, x), axes, True)),
+    # x counted from its maximum and the logarithm have signs that add up: each is at most |out|
+    magnitude=lambda out, x, axes: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8),
 )
 
 

@@ -116,7 +116,7 @@ def _one_by_one(kind: Kind, args: list[tuple[Expr, bool]], cores: list[tuple[int
 _FAMILIES: dict[str, Callable[..., Expr]] = {"elementwise": _broadcasting, "reduction": _trailing}
 _RULES: dict[str, Callable[..., Expr]] = {
     "matmul": _broadcasting, "reshape": _reshaped, "transpose": _transposed, "broadcast_to": _broadcast, "getitem": _indexed,
-    "scatter": _indexed, "concatenate": _trailing, "stack": _trailing,
+    "scatter": _indexed, "concatenate": _trailing, "stack": _trailing, "log_softmax": _trailing,
 }  # fmt: skip
 
 

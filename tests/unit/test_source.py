@@ -224,6 +224,7 @@ def test_array_operations(target):
     fs = [
         dk.sum(A, axis=0), dk.mean(A), dk.prod(A, axis=(0, 1)), dk.max(A, axis=1, keepdims=True), dk.min(A),
         dk.logsumexp(A, axis=0), dk.norm(A, axis=1), A @ b, A @ A.T, dk.reshape(A, (2, 6)), dk.broadcast_to(b, (2, 4)),
+        dk.log_softmax(A), dk.log_softmax(A.reshape(3, 2, 2), (0, 2)),
         dk.concatenate([A, A + 1]), dk.stack([b, b * 2], axis=1), A[1, 1:3], A[[0, 2, 0]], A[None, :, 0],
         A * constant([1.0, 2.0, math.inf, 4.0]), dk.sum(A < 0.5) / 2,
         make(TABLE["scatter"], (A[rows],), {"index": (("array", (3,), np.array(rows).tobytes()),), "shape": (3, 4)}),

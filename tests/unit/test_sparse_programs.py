@@ -33,6 +33,7 @@ STEPS = {
     "mask": lambda v, x, r: v[np.append(True, r.random(len_(v) - 1) > 0.5)],
     "cumsum": lambda v, x, r: np.cumsum(v),
     "cumprod": lambda v, x, r: np.cumprod(v[:5]),
+    "log_softmax": lambda v, x, r: np.concatenate([v[:2], dk.log_softmax(v[1:])]),
     "sort": lambda v, x, r: np.sort(v),
     "max": lambda v, x, r: np.concatenate([np.max(v, keepdims=True), v * v]),
     "window": lambda v, x, r: dk.max_pool2d(np.tile(v, 2)[None, None, None, :], (1, 2)).reshape(-1),

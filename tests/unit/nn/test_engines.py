@@ -104,8 +104,8 @@ CASES = {
         lambda a: nn.lenet5(optree.tree_map(lambda p, d: p + a["t"] * d, LENET, LENET_STEP), DIGIT), {"t": np.array(0.1)},
     ),
 }  # fmt: skip
-#: no formula: hundreds of thousands of operations; a comparison of values, which of the weights is the largest
-NOT_SYMBOLIC = {"lenet5", "softmax_cross_entropy of weights"}
+#: no formula: hundreds of thousands of operations
+NOT_SYMBOLIC = {"lenet5"}
 #: what is drawn from a seed, and a number that scales it
 WITHOUT_GRADIENT = {n for n in nn.__all__ if n.startswith("init_")} | {"gain_of"}
 
