@@ -7,6 +7,17 @@ import sys
 import click
 
 
+def _listing(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """--list, before anything is run."""
+    if not asked or ctx.resilient_parsing:
+        return
+    from ..lectures import all_rows
+
+    for row in all_rows():
+        click.echo(f"{row.id:<4}{row.title}")
+    ctx.exit()
+
+
 @click.command(context_settings={"max_content_width": 110})
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
 @click.option(
@@ -15,6 +26,9 @@ import click
     show_default=True,
     type=click.Path(file_okay=False),
     help="Folder to write into.",
+)
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_listing, help="The rows, by name and title."
 )
 @click.option("--quiet", is_flag=True, help="No progress bar, and only rows that do not hold.")
 def lectures(rows: tuple[str, ...], out: str, quiet: bool) -> None:
@@ -25,7 +39,8 @@ def lectures(rows: tuple[str, ...], out: str, quiet: bool) -> None:
 
     \b
     diffkit lectures
-    diffkit lectures B4 B5 --out /tmp/lectures
+    diffkit lectures B4 B5 --out lectures
+    diffkit lectures --list
 
     Exit status: 1 if any claim does not hold or a run failed, else 3 if a row lacks a package that is not installed, else 0;
     2 if there is no such row.
@@ -58,6 +73,8 @@ def lectures(rows: tuple[str, ...], out: str, quiet: bool) -> None:
             click.echo(f"     {o.error.strip().splitlines()[-1]}")
     click.echo(f"{sum(o.holds for o in outcomes)} of {len(outcomes)} rows hold; written: {gallery.finish()}")
     if interrupted:
+        left = [row.id for row in chosen[len(outcomes) :]]
+        click.echo(f"interrupted, {len(left)} rows are left: diffkit lectures {' '.join(left)} --out {out}", err=True)
         sys.exit(INTERRUPTED)
     wrong = any(not o.holds and not o.missing for o in outcomes)
     sys.exit(WRONG if wrong else UNDECIDED if any(o.missing for o in outcomes) else 0)

@@ -15,6 +15,8 @@ from .chart import Chart, Table
 
 #: what an example may use beside its own text
 PREAMBLE = "import numpy as np\n\nimport diffkit as dk\n\n\n"
+#: what shows a learner who has copied it what it gives
+CALL = '\n\nif __name__ == "__main__":\n    print({name}())\n'
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ class Claim:
 class Row:
     """A system that the lectures teach.
 
-    says: what it is, in a sentence or two. formulas: LaTeX. example: a function of no arguments whose source, after PREAMBLE, is
-    complete: that text is what runs and what is shown. It returns a dict of numbers and arrays, which `claims`, `charts` and
-    `tables` are made of. slips: what is wrong in a lecture, and how it is done here. tables_first: tables stand above the charts.
+    says: what it is, in a sentence or two. formulas: LaTeX. example: a function of no arguments whose source, between PREAMBLE
+    and CALL, is complete: that text is what runs and what is shown. It returns a dict of numbers and arrays, which `claims`,
+    `charts` and `tables` are made of. slips: what is wrong in a lecture, and how it is done here. tables_first: tables stand
+    above the charts.
     """
 
     id: str
@@ -50,7 +53,12 @@ class Row:
     @cached_property
     def code(self) -> str:
         """The example as it is shown, and run."""
-        return PREAMBLE + inspect.getsource(self.example)
+        return PREAMBLE + inspect.getsource(self.example) + CALL.format(name=self.example.__name__)
+
+    @cached_property
+    def judging(self) -> str:
+        """What makes the claims of what the example gives."""
+        return inspect.getsource(self.claims)
 
     @property
     def order(self) -> tuple[str, int]:

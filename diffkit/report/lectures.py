@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import keyword
+import os
 import tokenize
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .. import __version__
+from ..errors import ArgumentError, DataError
 from ..lectures import Outcome, Row, all_rows
 from ..tape.store import write_atomically
 from .charts import chart_svg, legend, prose
@@ -41,7 +43,14 @@ class Gallery:
     """A folder of pages. `add` writes the page of a row that ran, `finish` the index and results.json."""
 
     def __init__(self, out: Any) -> None:
+        """Raises ArgumentError for a folder that cannot be made or written into, DataError for a damaged results.json."""
         self.out = Path(out)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise ArgumentError(f"the folder {self.out} cannot be made: {problem.strerror or problem}") from None
+        if not os.access(self.out, os.W_OK):
+            raise ArgumentError(f"the folder {self.out} cannot be written into: permission denied")
         self.results = _results(self.out / RESULTS)
         self.rows = all_rows()
 
@@ -68,11 +77,15 @@ class Gallery:
 
 
 def _results(path: Path) -> dict[str, dict[str, Any]]:
-    """What earlier runs left there; nothing where that cannot be read, as it will be written anew."""
+    """What earlier runs left there."""
     try:
         return {entry["row"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["rows"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataError(
+            f"{path} is not what diffkit lectures writes ({problem}): remove it to begin anew, or choose another folder"
+        ) from None
 
 
 def _plain(x: Any) -> Any:
@@ -90,7 +103,9 @@ def index_html(rows: Sequence[Row], results: dict[str, dict[str, Any]]) -> str:
     """All rows, part by part. results: entries as in results.json, by row."""
     parts = [(PARTS[p], [(r, results.get(r.id)) for r in rows if r.id[0] == p]) for p in PARTS]
     ran = [results[r.id] for r in rows if r.id in results]
-    return _rendered("lectures.html.j2", parts=[p for p in parts if p[1]], count=len(rows), cards=_cards(ran))
+    return _rendered(
+        "lectures.html.j2", parts=[p for p in parts if p[1]], count=len(rows), cards=_cards(ran, len(rows))
+    )
 
 
 def row_html(outcome: Outcome, before: Row | None = None, after: Row | None = None) -> str:
@@ -103,21 +118,24 @@ def row_html(outcome: Outcome, before: Row | None = None, after: Row | None = No
         part=PARTS[outcome.row.id[0]],
         charts=drawn,
         code=highlighted(outcome.row.code),
+        judging=highlighted(outcome.row.judging),
         before=before,
         after=after,
     )
 
 
-def _cards(entries: list[dict[str, Any]]) -> list[dict[str, str]]:
+def _cards(entries: list[dict[str, Any]], count: int) -> list[dict[str, str]]:
     holding = sum(e["holds"] for e in entries)
     claims = [c for e in entries for c in e["claims"]]
     held, failed = sum(c["holds"] for c in claims), sum(bool(e["error"]) for e in entries)
     cards = [
-        _card(f"{holding} of {len(entries)}", "rows whose claims all hold", holding == len(entries)),
+        _card(f"{holding} of {count}", "rows whose claims all hold", holding == len(entries)),
         _card(f"{held} of {len(claims)}", "claims that hold on this run", held == len(claims)),
         {"number": f"{sum(e['seconds'] for e in entries):.0f} s", "words": "to run them", "kind": ""},
     ]
-    return [*cards, _card(f"{failed}", "rows that could not be run", False)] if failed else cards
+    more = [{"number": f"{count - len(entries)}", "words": "rows not run yet", "kind": ""}] * (len(entries) < count)
+    more += [_card(f"{failed}", "rows that could not be run", False)] * bool(failed)
+    return cards + more
 
 
 def _card(number: str, words: str, good: bool) -> dict[str, str]:

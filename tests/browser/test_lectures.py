@@ -92,5 +92,25 @@ def test_without_script_everything_can_be_read(browser, folder):
     page = context.new_page()
     page.goto(f"file://{folder / 'b4.html'}")
     assert page.locator("h1").inner_text() == "Momentum"
-    assert page.locator(".claims li.yes").count() == 4 and "dk.optim.SGD" in page.locator("pre.code").inner_text()
+    assert page.locator(".claims li.yes").count() == 4 and "dk.optim.SGD" in page.locator("pre.card.code").inner_text()
     context.close()
+
+
+def test_code_is_copied(visit, browser):
+    page = visit("b4.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.locator("button.copy").first
+    button.click()
+    page.wait_for_function("document.querySelector('button.copy').textContent !== 'copy'")
+    assert button.inner_text() in ("copied", "selected")
+    if button.inner_text() == "copied":
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == page.locator("pre.card.code").inner_text() and copied.rstrip().endswith("print(example())")
+
+
+def test_print_shows_whole_lines_of_code(visit):
+    page = visit("b4.html", width=700)
+    page.emulate_media(media="print")
+    wide = "const p = document.querySelector('pre.card.code'); p.scrollWidth > p.clientWidth + 1"
+    assert not page.evaluate(f"(() => {{ {wide.replace('; p', '; return p')} }})()")
+    assert not page.locator("button.copy").first.is_visible()

@@ -34,6 +34,11 @@ def test_one_row_is_run_and_written(run, tmp_path):
     assert (tmp_path / "out" / "index.html").exists()
 
 
+def test_list_names_every_row():
+    done = CliRunner().invoke(main, ["lectures", "--list"])
+    assert done.exit_code == 0 and [line.split()[0] for line in done.output.splitlines()] == [r.id for r in all_rows()]
+
+
 def test_quiet_names_only_rows_that_do_not_hold(run):
     assert run("B3", "--quiet").output.splitlines()[0].startswith("1 of 1 rows hold")
 
@@ -78,6 +83,7 @@ def test_stopped_from_the_keyboard_leaves_a_whole_folder(run, monkeypatch, tmp_p
     _changed(monkeypatch, example=_stopped)
     done = run()
     assert done.exit_code == 130 and "0 of 0 rows" in done.output
+    assert f"1 rows are left: diffkit lectures B3 --out {tmp_path / 'out'}" in done.output
     assert "Not run yet" in (tmp_path / "out" / "b3.html").read_text(encoding="utf-8")
 
 

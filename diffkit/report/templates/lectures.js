@@ -7,3 +7,17 @@ addEventListener("keydown", (event) => {
   const link = document.querySelector(`a[rel=${rel}]`);
   if (link) link.click();
 });
+for (const code of document.querySelectorAll("pre.code")) {
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "copy", textContent: "copy" });
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "copied";
+    } catch {
+      getSelection().selectAllChildren(code);  // where the clipboard is out of reach, the keyboard's own way
+      button.textContent = "selected";
+    }
+    setTimeout(() => { button.textContent = "copy"; }, 2000);
+  });
+  code.before(button);
+}

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from diffkit.errors import ArgumentError, DataError
 from diffkit.lectures import Chart, Claim, Line, Mark, Outcome, Table, all_rows, landscape
 from diffkit.report.charts import Linear, chart_svg, colours, legend, prose
 from diffkit.report.lectures import Gallery, highlighted, row_html
@@ -69,14 +70,23 @@ def test_gallery_is_whole_and_a_row_replaces_its_own_results(tmp_path):
     text = again.finish().read_text(encoding="utf-8")
     assert [e["row"] for e in json.loads((tmp_path / "results.json").read_text())["rows"]] == [FIRST.id, SECOND.id]
     assert text.count("✓ holds") == 1 and text.count("✗ does not hold") == 1
-    assert "1 of 2" in text and "not run" in text
+    assert f"1 of {len(all_rows())}" in text and "rows not run yet" in text
     assert not list(tmp_path.glob(".*")), "nothing temporary is left"
 
 
-def test_results_that_cannot_be_read_are_made_anew(tmp_path):
-    (tmp_path / "results.json").write_text("{", encoding="utf-8")
-    Gallery(tmp_path).finish()
-    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"] == []
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": [{}]}'])
+def test_results_that_cannot_be_read_are_left_as_they_are(tmp_path, text):
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="remove it to begin anew"):
+        Gallery(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == text
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ArgumentError, match="cannot be made"):
+        Gallery(tmp_path / "file" / "out")
 
 
 def test_tables_have_numbers_as_people_write_them():

@@ -15,7 +15,7 @@ import pytest
 
 from diffkit.errors import ArgumentError
 from diffkit.lectures import Chart, Claim, Line, Row, all_rows, chosen_rows, landscape, run_row
-from diffkit.lectures.row import PREAMBLE
+from diffkit.lectures.row import CALL, PREAMBLE
 
 ROWS = all_rows()
 IDS = [row.id for row in ROWS]
@@ -62,7 +62,7 @@ def test_charts_have_axes_titles_and_something_to_show(row, outcomes):
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_code_shown_is_the_code_that_runs_and_needs_nothing_else(row):
     own = inspect.getsource(row.example)
-    assert row.code == PREAMBLE + own
+    assert row.code == PREAMBLE + own + CALL.format(name=row.example.__name__)
     (function,) = [n for n in ast.parse(row.code).body if isinstance(n, ast.FunctionDef)]
     assert ast.get_docstring(function) is None and not function.args.args
     assert "fmt:" not in row.code and "noqa" not in row.code, "no tool's remarks in what learners read"
@@ -141,7 +141,7 @@ def test_verdict_is_that_of_all_claims():
 
 def test_code_runs_as_text_of_its_own():
     row = dataclasses.replace(_row(_good))
-    assert row.code == PREAMBLE + textwrap.dedent(inspect.getsource(_good))
+    assert row.code == PREAMBLE + textwrap.dedent(inspect.getsource(_good)) + CALL.format(name="_good")
     space = {}
     exec(row.code, space)
     assert np.array_equal(space["_good"]()["x"], row.run()["x"])
