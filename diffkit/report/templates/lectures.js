@@ -19,5 +19,7 @@ for (const code of document.querySelectorAll("pre.code")) {
     }
     setTimeout(() => { button.textContent = "copy"; }, 2000);
   });
-  code.before(button);
+  const frame = Object.assign(document.createElement("div"), { className: "copies" });
+  code.replaceWith(frame);
+  frame.append(button, code);
 }
