@@ -160,7 +160,7 @@ class Derivation:
     def __init__(self, tape: Tape, wrt: Sequence[int], budget: Budget | None = None) -> None:
         from ..expr.elements import write
         from ..expr.sympy_bridge import symbols_for
-        from ..expr.sympy_forms import Derivable
+        from ..expr.sympy_forms import Evaluable
 
         self.budget = budget = budget or Budget()
         self.inputs = tuple(node(tape.kinds[i], ()) for i in tape.inputs)
@@ -173,7 +173,7 @@ class Derivation:
         self._symbols = symbols_for(self.inputs)
         self.by = [self._symbols[v] for v in by]
         budget.visit(self.outputs)
-        algebra = Derivable()
+        algebra = Evaluable()
         algebra.allowance = budget
         self.written = write(self.outputs, algebra, self._symbols.__getitem__)
 

@@ -41,6 +41,16 @@ class ArrayFunctions:
             out[position] = function(*rows[position])
         return out.reshape([1 if a in axes else n for a, n in enumerate(array.shape)]) if keepdims else out
 
+    # ---- logarithms of sums of exponentials, of which an algebra may have forms of its own ----
+    def logaddexp(self, x: Any, y: Any) -> Any:
+        return self.log(self.exp(x) + self.exp(y))  # type: ignore[attr-defined]
+
+    def logsumexp(self, x: Any, axes: Sequence[int], keepdims: bool) -> Any:
+        return self.map(self.log, self.fold(self.Add, self.map(self.exp, x), axes, keepdims))  # type: ignore[attr-defined]
+
+    def log_softmax(self, x: Any, axes: Sequence[int]) -> Any:
+        return x - self.logsumexp(x, axes, True)
+
 
 class Rules:
     """The namespace `o` of operations, for rules that are to be written in the algebra of `s`."""

@@ -1,12 +1,13 @@
 """The namespaces `s` for SymPy: with which functions the `sympy` rules of the op table write.
 
 `Native` uses SymPy's own functions, for people. `Derivable` uses ours (sympy_functions.py) where SymPy's cannot be differentiated
-over the reals.
+over the reals, `Evaluable` also where what SymPy derives overflows in doubles.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -197,3 +198,17 @@ class Derivable(_Sympy):
     abs, maximum, minimum, step = map(_with_number, (own.AbsoluteValue, own.Maximum, own.Minimum, own.Step))
     max, min = map(_with_number, (own.Largest, own.Smallest))
     sign, floor, ceil, trunc, round = map(_with_number, (own.Sign, own.Floor, own.Ceil, own.Trunc, own.Round))
+
+
+class Evaluable(Derivable):
+    """For derivatives that are evaluated in doubles. The certified truth, which does not overflow, derives the plain formulas."""
+
+    def logaddexp(self, x: Any, y: Any) -> Any:
+        return own.LogSumExp(x, y)
+
+    def logsumexp(self, x: Any, axes: Sequence[int], keepdims: bool) -> Any:
+        return self.fold(own.LogSumExp, x, axes, keepdims)
+
+    def log_softmax(self, x: Any, axes: Sequence[int]) -> Any:
+        total = self.logsumexp(x, axes, True)
+        return self.map(lambda e, t: own.LogSoftmax(t.args.index(e), *t.args), x, total)

@@ -217,6 +217,30 @@ class Softplus(Own):
         return Sigmoid(self.args[0])
 
 
+class LogSumExp(Own):
+    """log Σ exp(x_j) of any number of arguments. SymPy's derivative of that form, exp(x_i) / Σ exp(x_j), overflows."""
+
+    op = "logsumexp"
+
+    @classmethod
+    def eval(cls, *xs):
+        return None if xs else sympy.S.NegativeInfinity
+
+    def fdiff(self, argindex=1):
+        return sympy.exp(LogSoftmax(argindex - 1, *self.args))
+
+
+class LogSoftmax(Own):
+    """`LogSoftmax(i, x₁, …)`: argument i less the log of the sum of all exponentials. Its derivatives need no quotient."""
+
+    op = "log_softmax"
+    static = 1
+
+    def fdiff(self, argindex=1):
+        i, *xs = self.args
+        return int(argindex - 2 == i) - sympy.exp(LogSoftmax(argindex - 2, *xs))
+
+
 class ArcCosine(Own):
     """acos. SymPy turns its own acos(−x) into π − acos(x), which cancels near x = −1."""
 

@@ -116,10 +116,21 @@ def own_function(e: own.Own, operands: Sequence[Quotient]) -> Expr:
         return parameterised(e, operands)
     if isinstance(e, (own.Largest, own.Share)):
         return _extreme(e, args)
+    if isinstance(e, own.LogSumExp):
+        return apply("logsumexp", _row(args), axes=(-1,))
+    if isinstance(e, own.LogSoftmax):
+        return apply("log_softmax", _row(args[1:]), axes=(-1,))[int(e.args[0])]
     op = TABLE[e.op]
     # `slope` is the convention's and no parameter of the operation
     params = {n: float(v) for n, v in zip(e.parameters, e.args[count:], strict=True) if n in op.params}
     return make(op, tuple(args), params)
+
+
+def _row(elements: list[Expr]) -> Expr:
+    """Scalars as one array; all elements of a vector, in order, are that vector."""
+    vector = elements[0].args[0] if elements[0].op.name == "getitem" else elements[0]
+    whole = vector.shape == (len(elements),) and all(e is vector[k] for k, e in enumerate(elements))
+    return vector if whole else F.stack(elements)
 
 
 def _extreme(e: own.Own, args: list[Expr]) -> Expr:

@@ -298,7 +298,7 @@ define(
     params=_AXES, shape=reduced_shape, lower=_logsumexp,
     jvp=lambda o, tangents, out, x, **p: o.sum(o.exp(x - _kept(o, out, x, **p)) * tangents[0], **p),
     vjp=lambda o, adjoint, out, x, **p: (_kept(o, adjoint, x, **p) * o.exp(x - _kept(o, out, x, **p)),),
-    sympy=lambda s, x, axes, keepdims: s.map(s.log, s.fold(s.Add, s.map(s.exp, x), axes, keepdims)),
+    sympy=lambda s, x, axes, keepdims: s.logsumexp(x, axes, keepdims),
     magnitude=lambda out, x, axes, keepdims: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8)
     + np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=axes, keepdims=keepdims),
 )
@@ -322,7 +322,7 @@ define(
     family="structured", cost="reduce", params={"axes": (-1,)}, shape=lambda x, axes: x, lower=_log_softmax,
     jvp=lambda o, tangents, out, x, axes: tangents[0] - o.sum(o.exp(out) * tangents[0], axes=axes, keepdims=True),
     vjp=lambda o, adjoint, out, x, axes: (adjoint - o.exp(out) * o.sum(adjoint, axes=axes, keepdims=True),),
-    sympy=lambda s, x, axes: x - s.map(s.log, s.fold(s.Add, s.map(s.exp, x), axes, True)),
+    sympy=lambda s, x, axes: s.log_softmax(x, axes),
     # x counted from its maximum and the logarithm have signs that add up: each is at most |out|
     magnitude=lambda out, x, axes: np.abs(out) + max(1.0, math.prod(x.shape[a] for a in axes) / 8),
 )

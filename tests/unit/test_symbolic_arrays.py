@@ -13,7 +13,7 @@ from diffkit.engines.symbolic import Derivation, Symbolic, count
 from diffkit.errors import ArgumentError, ExceededError, UnsupportedError
 from diffkit.expr.bounded import within
 from diffkit.expr.functions import RULES
-from diffkit.expr.node import make
+from diffkit.expr.node import make, topological
 from diffkit.ops import TABLE, define
 from diffkit.tape import record
 
@@ -120,6 +120,78 @@ def test_an_array_operation_is_expanded_by_what_it_is_written_with():
         np.testing.assert_allclose(found["symbolic"], found["reverse"], rtol=1e-15)
     finally:
         TABLE.remove("row_sums_added")
+
+
+# ---- sums of exponentials ---------------------------------------------------------------------------------------------
+WEIGHTS = np.array([0.2, 0.7, 0.1])
+OF_EXPONENTIALS = {
+    "logsumexp": dk.logsumexp,
+    "log_softmax": lambda z: dk.log_softmax(z)[0] + 2 * dk.log_softmax(z)[2],
+    "softmax": lambda z: dk.sum(dk.softmax(z) * WEIGHTS),
+    "label": lambda z: dk.nn.softmax_cross_entropy(z, 2),
+    "weights": lambda z: dk.nn.softmax_cross_entropy(z, WEIGHTS),
+    "smoothed": lambda z: dk.nn.softmax_cross_entropy(z, 0, label_smoothing=0.1),
+    "of functions": lambda z: dk.logsumexp(dk.stack([z[0] + z[1], 2 * z[1], z[2] * z[2] / 900, z[0] + z[1]])),
+    "of logarithms": lambda z: dk.logsumexp(z + dk.log(1 + z * z)),  # SymPy turns exp(z + log y) into y·exp(z)
+    "keepdims": lambda z: dk.logsumexp(dk.stack([z, 2 * z]), axis=1, keepdims=True)[1, 0],
+}
+FAR = [[800.0, 0, -800], [1e4, 1e4 + 1, 0], [-3e4, -3e4, 2 - 3e4], [700.0, 710, 709.5], [5.0, 5, 5], [0.3, -1.2, 2.0]]
+
+
+@pytest.mark.parametrize("z", FAR, ids=str)
+@pytest.mark.parametrize("name", OF_EXPONENTIALS)
+def test_sums_of_exponentials_do_not_overflow(name, z):
+    f, z = OF_EXPONENTIALS[name], np.array(z)
+    # reverse's exp(x − logsumexp x) is the less exact of the two
+    tolerance = {"rtol": 1e-12, "atol": 1e-15 * max(1, *abs(z))}
+    for derivative in (dk.grad, dk.hessian):
+        ours, theirs = (derivative(f, engine=e, machine="numpy")(z) for e in ("symbolic", "reverse"))
+        assert np.all(np.isfinite(ours))
+        scale = max(1, np.abs(theirs).max())
+        np.testing.assert_allclose(ours / scale, theirs / scale, **tolerance)
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+def test_derivatives_of_sums_of_exponentials_are_right_to_the_last_digits(n):
+    z = np.arange(n) * 0.7 + 1e8  # in exp(x − logsumexp x) half of the digits would be lost
+    p = np.exp(z - z[0])
+    p /= p.sum()
+    for f, first in ((dk.logsumexp, p), (lambda z: dk.log_softmax(z)[0], np.eye(n)[0] - p)):
+        np.testing.assert_allclose(dk.grad(f, engine="symbolic", machine="numpy")(z), first, rtol=1e-14, atol=1e-15)
+    second = dk.hessian(dk.logsumexp, engine="symbolic", machine="numpy")(z)
+    np.testing.assert_allclose(second, np.diag(p) - np.outer(p, p), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "z", [[-np.inf, 0.0], [0.0, -np.inf, 1.0], [np.inf, 0.0], [-np.inf, -np.inf], [np.nan, 0.0]], ids=str
+)
+def test_infinite_exponents_as_in_the_other_engines(z):
+    found = [dk.grad(dk.logsumexp, engine=e, machine="numpy")(np.array(z)) for e in ("symbolic", "forward", "reverse")]
+    for theirs in found[1:]:
+        known = ~np.isnan(theirs)
+        np.testing.assert_allclose(found[0][known], theirs[known], rtol=1e-15)
+    assert np.isnan(found[0]).any() == np.isnan(found[2]).any()
+
+
+def test_elements_that_are_masked_out():
+    keep = np.array([True, False, True])
+    f = lambda z: dk.logsumexp(dk.where(keep, z, -np.inf))
+    ours, theirs = (
+        dk.hessian(f, engine=e, machine="numpy")(np.array([900.0, 1e3, 901.0])) for e in ("symbolic", "reverse")
+    )
+    assert np.all(ours[1] == 0) and np.all(np.isfinite(ours))
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_derivatives_of_sums_of_exponentials_stay_short():
+    """All shares are elements of one array."""
+    z = dk.symbol("z", 10)
+    derivative = dk.derivative(dk.logsumexp(z), "z", engine="symbolic")
+    operations = [n.op.name for n in topological(derivative)]
+    assert operations.count("log_softmax") == 1 and operations.count("stack") == 1 and operations.count("exp") == 10
+    assert "log_softmax(z, " in str(derivative)
+    c = dk.compare(dk.nn.softmax_cross_entropy(z, 1), at={"z": np.arange(10.0)}, machine="numpy", timing=False)
+    assert c.agree and c["symbolic"].swell["derivative"]["graph"] < 60, str(c)
 
 
 # ---- budgets ------------------------------------------------------------------------------------------------------
