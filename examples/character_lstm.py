@@ -20,6 +20,7 @@ import numpy as np
 import diffkit as dk
 
 STEPS, BATCH, LENGTH, UNITS, FEATURES = 2500, 16, 32, 128, 32
+SHORTEST = -(-(BATCH * LENGTH + 1) * 10 // 9)  # the first nine tenths are one batch of windows
 TEMPERATURE = 0.7  # 1: as likely as it thinks; below: the likely ones more often
 
 
@@ -67,9 +68,11 @@ def written(params, beginning, length: int, seed: int = 0) -> list[int]:
     return made
 
 
-def main(text: str = "", steps: int = STEPS, seed: int = 0) -> float:
+def main(text: str | None = None, steps: int = STEPS, seed: int = 0) -> float:
     """Bits a character of held-out text."""
-    text = text or manual()
+    text = manual() if text is None else text
+    if len(text) < SHORTEST:
+        raise SystemExit(f"the text has {len(text)} characters; at least {SHORTEST} are needed, and 100,000 are better")
     alphabet = np.array(sorted(set(text)))
     characters = np.searchsorted(alphabet, list(text))
     seen, held_out = np.split(characters, [len(text) * 9 // 10])

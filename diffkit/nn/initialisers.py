@@ -5,7 +5,7 @@ Every initialiser takes a shape, and by name `seed` (a whole number, or a numpy.
 
 A matrix is (fan_in, fan_out), as `linear` takes it; an array of more axes is a convolution's kernel, (out, in, *window), with
 fan_in = in·|window| and fan_out = out·|window|. Raises ShapeError where a shape has no fans, ArgumentError for options that do
-not exist.
+not exist and for lengths that are no whole numbers ≥ 0, DtypeError for a dtype that is not floating.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .arrays import check_function, check_number
 
 Seed = int | np.random.Generator
 Shape = int | Sequence[int]
@@ -25,21 +26,22 @@ Shape = int | Sequence[int]
 
 def init_zeros(shape: Shape, *, seed: Seed | None = None, dtype: Any = np.float64) -> np.ndarray:
     """Zeros; no seed is needed."""
-    return np.zeros(shape, dtype)
+    return np.zeros(lengths_of(shape), float_type(dtype))
 
 
 def init_normal(
     shape: Shape, *, seed: Seed, mean: float = 0.0, std: float = 1.0, dtype: Any = np.float64
 ) -> np.ndarray:
-    """Normally distributed."""
-    return (mean + std * generator_of(seed).standard_normal(shape)).astype(dtype)
+    """Normally distributed, of standard deviation std ≥ 0."""
+    check_number("init_normal", "std", std)
+    return (mean + std * generator_of(seed).standard_normal(lengths_of(shape))).astype(float_type(dtype))
 
 
 def init_uniform(
     shape: Shape, *, seed: Seed, low: float = 0.0, high: float = 1.0, dtype: Any = np.float64
 ) -> np.ndarray:
     """Uniform in [low, high)."""
-    return (low + (high - low) * generator_of(seed).random(shape)).astype(dtype)
+    return (low + (high - low) * generator_of(seed).random(lengths_of(shape))).astype(float_type(dtype))
 
 
 def init_xavier_uniform(shape: Shape, *, seed: Seed, gain: float = 1.0, dtype: Any = np.float64) -> np.ndarray:
@@ -88,14 +90,14 @@ def init_orthogonal(shape: Shape, *, seed: Seed, gain: float = 1.0, dtype: Any =
 
     Axes after the first are taken for one. Made by a QR factorisation, it is the same from machine to machine up to rounding.
     """
-    lengths = _shape(shape)
+    lengths = lengths_of(shape)
     if len(lengths) < 2:
         raise ShapeError(f"init_orthogonal: shape {lengths} has fewer than two axes")
     rows, columns = lengths[0], math.prod(lengths[1:])
     drawn = generator_of(seed).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # so that all orthogonal matrices are as likely (Mezzadri 2007)
-    return (gain * (q if rows >= columns else q.T)).reshape(lengths).astype(dtype)
+    return (gain * (q if rows >= columns else q.T)).reshape(lengths).astype(float_type(dtype))
 
 
 def gain_of(nonlinearity: str, a: float = 0.01) -> float:
@@ -123,6 +125,7 @@ def init_linear(
     """
     generator = generator_of(seed)
     if weight is not None:
+        check_function("init_linear", "weight", weight, "nn.init_xavier_uniform")
         return {"weight": weight((n_in, n_out), seed=generator, dtype=dtype), "bias": init_zeros(n_out, dtype=dtype)}
     bound = 1 / math.sqrt(_fans((n_in, n_out))[0])
     return {
@@ -135,9 +138,9 @@ def init_mlp(
     sizes: Sequence[int], *, seed: Seed, weight: Callable[..., np.ndarray] | None = None, dtype: Any = np.float64
 ) -> list[dict[str, np.ndarray]]:
     """A list of layers as init_linear makes them, from sizes[0] inputs through hidden sizes to sizes[-1] outputs; see mlp."""
-    if len(sizes) < 2:
+    if not isinstance(sizes, (Sequence, np.ndarray)) or isinstance(sizes, str) or len(sizes) < 2:
         raise ArgumentError(
-            f"init_mlp: sizes={list(sizes)} name no layer; give the number of inputs and of outputs at least"
+            f"init_mlp: sizes={sizes!r} name no layer; they are a list, of the number of inputs and of outputs at least: [4, 3]"
         )
     generator = generator_of(seed)
     return [init_linear(n, m, seed=generator, weight=weight, dtype=dtype) for n, m in pairwise(sizes)]
@@ -152,13 +155,23 @@ def generator_of(seed: Any) -> np.random.Generator:
     raise ArgumentError(f"a seed is a whole number ≥ 0 or a numpy.random.Generator, not {seed!r}")
 
 
-def _shape(shape: Shape) -> tuple[int, ...]:
-    return tuple(int(n) for n in shape) if isinstance(shape, Sequence) else (int(shape),)
+def lengths_of(shape: Any) -> tuple[int, ...]:
+    lengths = tuple(shape) if isinstance(shape, (Sequence, np.ndarray)) and np.ndim(shape) else (shape,)
+    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in lengths):
+        raise ArgumentError(f"a shape is of whole numbers ≥ 0, not {shape!r}")
+    return tuple(int(n) for n in lengths)
+
+
+def float_type(dtype: Any) -> np.dtype:
+    """As NumPy has it; parameters are differentiated by, and no integer can be."""
+    if (found := np.dtype(dtype)).kind != "f":
+        raise DtypeError(f"parameters are floating-point numbers, float64 or float32, not {found}")
+    return found
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
     """fan_in and fan_out."""
-    lengths = _shape(shape)
+    lengths = lengths_of(shape)
     if len(lengths) < 2 or not math.prod(lengths):
         raise ShapeError(
             f"shape {lengths} has no fans: a matrix is (fan_in, fan_out), a kernel (out, in, *window); init_zeros and init_normal "

@@ -7,16 +7,13 @@ Raises ArgumentError for a negative strength, an unknown convention, or an `only
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from ..errors import ArgumentError
 from ..expr import functions as dk
 from ..expr.trace import flatten, names_of
-from .arrays import as_array
+from .arrays import as_array, check_number
 
 _CONVENTIONS = ("half", "full", "norm")
 
@@ -29,7 +26,7 @@ def l2(params: Any, lam: float, convention: str = "half", *, only: Any = None) -
     """
     if convention not in _CONVENTIONS:
         raise ArgumentError(f"l2: convention={convention!r} is not known; choose one of {', '.join(_CONVENTIONS)}")
-    strength = _strength("l2", "lam", lam)
+    strength = check_number("l2", "lam", lam)
     if convention == "norm":
         return strength * _summed("l2", params, only, lambda w: dk.norm(dk.ravel(w)))
     return strength * (0.5 if convention == "half" else 1.0) * _squares("l2", params, only)
@@ -37,7 +34,7 @@ def l2(params: Any, lam: float, convention: str = "half", *, only: Any = None) -
 
 def l1(params: Any, lam: float, *, only: Any = None) -> Any:
     """lam·Σ|w|; of the subgradients at w = 0, [−lam, lam], the gradient is 0 (`dk.kinks` selects another)."""
-    return _strength("l1", "lam", lam) * _summed("l1", params, only, _absolute)
+    return check_number("l1", "lam", lam) * _summed("l1", params, only, _absolute)
 
 
 def elastic_net(
@@ -47,17 +44,16 @@ def elastic_net(
 
     lam is scikit-learn's alpha. The gradient of |w| at 0 is 0.
     """
-    strength = _strength("elastic_net", "lam", lam)
+    strength = check_number("elastic_net", "lam", lam)
     if (beta is None) == (l1_ratio is None):
         raise ArgumentError(
             "elastic_net: give beta, for beta·‖w‖² + ‖w‖₁, or l1_ratio, for scikit-learn's form, not both"
         )
     if l1_ratio is None:
-        squares, absolutes = _strength("elastic_net", "beta", beta), 1.0
-    elif 0 <= l1_ratio <= 1:
-        squares, absolutes = (1 - l1_ratio) / 2, l1_ratio
+        squares, absolutes = check_number("elastic_net", "beta", beta), 1.0
     else:
-        raise ArgumentError(f"elastic_net: l1_ratio={l1_ratio} is not in [0, 1]")
+        absolutes = check_number("elastic_net", "l1_ratio", l1_ratio, 1)
+        squares = (1 - absolutes) / 2
     return strength * (
         squares * _squares("elastic_net", params, only) + absolutes * _summed("elastic_net", params, only, _absolute)
     )
@@ -86,9 +82,3 @@ def _summed(name: str, params: Any, only: Any, function: Callable[[Any], Any]) -
             )
     terms = [function(as_array(leaf)) for leaf, use in zip(leaves, chosen, strict=True) if use]
     return sum(terms[1:], start=terms[0]) if terms else 0.0
-
-
-def _strength(name: str, argument: str, value: Any) -> float:
-    if not (isinstance(value, (int, float, np.floating)) and math.isfinite(value) and value >= 0):
-        raise ArgumentError(f"{name}: {argument}={value!r} is not a number ≥ 0")
-    return float(value)

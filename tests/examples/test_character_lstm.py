@@ -82,6 +82,14 @@ def test_without_a_text(monkeypatch) -> None:
         EXAMPLE["manual"]()
 
 
+def test_too_short_a_text() -> None:
+    """An empty one too, which is not the manual; the shortest will do."""
+    for length in (0, 60, EXAMPLE["SHORTEST"] - 1):
+        with pytest.raises(SystemExit, match=f"has {length} characters; at least {EXAMPLE['SHORTEST']} are needed"):
+            EXAMPLE["main"]("ab" * (length // 2) + "a" * (length % 2))
+    assert EXAMPLE["main"]("ab" * (EXAMPLE["SHORTEST"] // 2), steps=1) < 5
+
+
 @pytest.mark.slow
 def test_manual(capsys) -> None:
     pytest.importorskip("pydoc_data.topics")

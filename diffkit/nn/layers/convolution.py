@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import ArgumentError
 from ...expr.functions import avg_pool2d, conv2d, max_pool2d
+from ..arrays import check_function
 from ..initialisers import Seed, centred, generator_of, init_zeros
 
 __all__ = ["avg_pool2d", "conv2d", "init_conv2d", "max_pool2d"]
@@ -42,6 +43,7 @@ def init_conv2d(
         )
     shape, generator = (n_out, n_in // groups, *window), generator_of(seed)
     if weight is not None:
+        check_function("init_conv2d", "weight", weight, "nn.init_kaiming_normal")
         return {"weight": weight(shape, seed=generator, dtype=dtype), "bias": init_zeros(n_out, dtype=dtype)}
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     return {"weight": centred(shape, generator, bound, dtype), "bias": centred(n_out, generator, bound, dtype)}

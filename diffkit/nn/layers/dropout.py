@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...expr import functions as dk
 from ...expr.node import Expr
-from ..arrays import as_array, check_generator, check_spread
+from ..arrays import as_array, check_generator, check_number, check_spread, check_training
 
 _FLAVORS = ("inverted", "plain")
 
@@ -22,14 +22,14 @@ def dropout(x: Any, p: float, rng: Any = None, *, training: bool, flavor: str = 
     paper's, and that of L2's Bernoulli(p), is the one of keeping.
     rng: a numpy.random.Generator on arrays; in a traced function the `rng` that `fit` gives. mask: instead, which elements are kept
     (True or 1, else 0), broadcast to x: (N, C, 1, 1) drops whole channels. The result has x's shape, and float32 stays.
-    Raises ArgumentError for p outside of [0, 1], an unknown flavor, training without either of rng and mask, and a mask of other
-    numbers; ShapeError for one that does not broadcast to x.
+    Raises ArgumentError for p outside of [0, 1], an unknown flavor, `training` that is no bool, training without either of rng and
+    mask, and a mask of other numbers; ShapeError for one that does not broadcast to x.
     """
-    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p={p!r} is not a probability of dropping in [0, 1]")
+    check_number("dropout", "p", p, 1)
+    check_training("dropout", training)
     if flavor not in _FLAVORS:
         raise ArgumentError(f"dropout: flavor={flavor!r} is not known; choose 'inverted' or 'plain'")
-    x = as_array(x)
+    x = as_array(x, "dropout: x")
     if not training:
         return (1 - p) * x if flavor == "plain" else x
     if mask is None:

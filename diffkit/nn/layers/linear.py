@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import relu
-from ..arrays import as_array, part_of
+from ..arrays import as_array, check_function, check_names, part_of
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -17,7 +17,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     x: (..., n_in). weight: (n_in, n_out), the transpose of torch.nn.Linear's. bias: (n_out,) or None. Result: (..., n_out), of
     float64, or float32 where all are. Raises ShapeError where shapes do not fit.
     """
-    x, weight = as_array(x), as_array(weight)
+    x, weight = as_array(x, "linear: x"), as_array(weight, "linear: weight")
     if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[0]:
         turned = weight.ndim == 2 and x.ndim and x.shape[-1] == weight.shape[1]
         remedy = (
@@ -29,7 +29,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     product = dk.matmul(x, weight)
     if bias is None:
         return product
-    bias = as_array(bias)
+    bias = as_array(bias, "linear: bias")
     if bias.shape != (weight.shape[1],):
         raise ShapeError(
             f"linear: bias of shape {bias.shape} does not fit weight of shape {weight.shape}; ({weight.shape[1]},) is needed"
@@ -41,13 +41,17 @@ def mlp(params: Iterable[Mapping[str, Any]], x: Any, activation: Callable[[Any],
     """A multilayer perceptron: linear layers with an activation between them, none after the last.
 
     params: a layer each, dicts of "weight" and "bias" (which may be missing), as init_mlp makes them. x: (..., n_in).
-    Raises ArgumentError for what is no list of layers, ShapeError where shapes do not fit.
+    Raises ArgumentError for what is no list of layers, for other names in them and for an activation that is no function,
+    ShapeError where shapes do not fit.
     """
-    layers = [] if isinstance(params, Mapping) else list(params)
+    check_function("mlp", "activation", activation, "nn.relu")
+    layers = list(params) if isinstance(params, Iterable) and not isinstance(params, Mapping) else []
     if not layers:
         raise ArgumentError("mlp: params is a list of layers, as init_mlp makes it; for one layer it is [params]")
     for k, layer in enumerate(layers):
-        x = linear(x, part_of("mlp", layer, "weight"), layer.get("bias"))
+        weight = part_of("mlp", layer, "weight")
+        check_names("mlp", layer, ("weight", "bias"))
+        x = linear(x, weight, layer.get("bias"))
         if k < len(layers) - 1:
             x = activation(x)
     return x

@@ -12,7 +12,8 @@ group_norm       an example and group of channels      (N, groups, 1, 1, 1)  (C,
 ===============  ====================================  ====================  ==============
 
 Of (N, C) batch_norm has means (1, C), layer_norm (N, 1). Variances are biased (Σ(x − μ)²/n), as in torch. Parameters are dicts of
-"weight" (γ) and "bias" (β), or None for γ = 1 and β = 0. Raises ShapeError where shapes do not fit.
+"weight" (γ) and "bias" (β); one that is missing, or None for both, is γ = 1 or β = 0. Raises ShapeError where shapes do not fit,
+ArgumentError for other names among the parameters and for eps < 0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import numpy as np
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.scan import stop_gradient
-from ..arrays import as_array, part_of
+from ..arrays import as_array, check_names, check_number, check_training, part_of
+from ..initialisers import float_type, lengths_of
 
 Params = Mapping[str, Any] | None
 
@@ -49,14 +51,15 @@ def batch_norm(
     goes through the state that comes back.
     flavor: "torch" averages the unbiased variance, Σ(x − μ)²/(n − 1), though it divides by the biased one; "lecture", R7's
     running averages, the biased one.
-    Raises ArgumentError for an unknown flavor and a momentum outside of [0, 1]; ShapeError for training on one number a channel,
-    whose variance is 0.
+    Raises ArgumentError for an unknown flavor, `training` that is no bool and a momentum outside of [0, 1] (torch's None, the plain
+    average of all batches, is 1/k at batch k from 1); ShapeError for training on one number a channel, whose variance is 0.
     """
-    if not 0 <= momentum <= 1:
-        raise ArgumentError(f"batch_norm: momentum={momentum!r}, the weight of the new batch, is not in [0, 1]")
+    check_number("batch_norm", "momentum", momentum, 1)
+    check_number("batch_norm", "eps", eps)
+    check_training("batch_norm", training)
     if flavor not in ("torch", "lecture"):
         raise ArgumentError(f"batch_norm: flavor={flavor!r} is not known; choose 'torch' or 'lecture'")
-    x, (mean, var) = as_array(x), _averages("batch_norm", state)
+    x, (mean, var) = as_array(x, "batch_norm: x"), _averages("batch_norm", state)
     channels = _channels("batch_norm", x)
     for what, average in (("mean", mean), ("var", var)):
         if average.shape != (channels,):
@@ -86,9 +89,10 @@ def layer_norm(x: Any, params: Params = None, *, axes: int | None = None, eps: f
     params: {"weight", "bias"} of the shape of those axes, or None. axes: as many as the weight has, or 1. (Over all channels and
     pixels of an image with γ and β a channel: group_norm with one group.)
     """
-    x = as_array(x)
+    check_number("layer_norm", "eps", eps)
+    x = as_array(x, "layer_norm: x")
     over = _rank(params) if axes is None else axes
-    if not 1 <= over <= x.ndim or not all(x.shape[-over:]):
+    if not isinstance(over, (int, np.integer)) or not 1 <= over <= x.ndim or not all(x.shape[-over:]):
         raise ShapeError(f"layer_norm: x of shape {x.shape} has no last {over} axes to normalise over")
     normal = _normalised(x, tuple(range(-over, 0)), eps)[0]
     weight, bias = _scales("layer_norm", params, x.shape[-over:])
@@ -100,7 +104,8 @@ def instance_norm(x: Any, params: Params = None, *, eps: float = 1e-5) -> Any:
 
     x: (N, C, *pixels). params: {"weight": (C,), "bias": (C,)} or None. Raises ShapeError for a single pixel.
     """
-    x = as_array(x)
+    check_number("instance_norm", "eps", eps)
+    x = as_array(x, "instance_norm: x")
     _channels("instance_norm", x)
     if math.prod(x.shape[2:]) < 2:
         raise ShapeError(f"instance_norm: x of shape {x.shape} has no pixels to normalise over; (N, C, H, W) is needed")
@@ -113,7 +118,8 @@ def group_norm(x: Any, params: Params = None, *, groups: int, eps: float = 1e-5)
     x: (N, C) or (N, C, *pixels). params: {"weight": (C,), "bias": (C,)} or None. One group: over the whole example; C groups: as
     instance_norm. Raises ShapeError for channels that do not divide into groups.
     """
-    x = as_array(x)
+    check_number("group_norm", "eps", eps)
+    x = as_array(x, "group_norm: x")
     channels = _channels("group_norm", x)
     if not isinstance(groups, (int, np.integer)) or groups < 1 or channels % groups:
         raise ShapeError(f"group_norm: {channels} channels (x of shape {x.shape}) do not divide into {groups} groups")
@@ -130,7 +136,9 @@ def fuse_batch_norm(
     layer: {"weight", "bias"} (the bias may be missing) of linear, (n_in, C), or conv2d, (C, n_in, kh, kw). params, state, eps: the
     batch norm's.
     """
+    check_number("fuse_batch_norm", "eps", eps)
     weight = part_of("fuse_batch_norm", layer, "weight")
+    check_names("fuse_batch_norm", layer, ("weight", "bias"))
     mean, var = _averages("fuse_batch_norm", state)
     channels = weight.shape[-1 if weight.ndim == 2 else 0]
     if mean.shape != (channels,):
@@ -147,7 +155,8 @@ def fuse_batch_norm(
 
 def init_norm(shape: int | tuple[int, ...], *, dtype: Any = np.float64) -> dict[str, np.ndarray]:
     """{"weight": ones, "bias": zeros} of any normalisation: (C,), or of layer_norm the shape of the axes it is over."""
-    return {"weight": np.ones(shape, dtype), "bias": np.zeros(shape, dtype)}
+    lengths, kind = lengths_of(shape), float_type(dtype)
+    return {"weight": np.ones(lengths, kind), "bias": np.zeros(lengths, kind)}
 
 
 def init_batch_norm(channels: int, *, dtype: Any = np.float64) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -188,9 +197,12 @@ def _rank(params: Params) -> int:
 
 def _scales(name: str, params: Params, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """γ and β, of the shape; None for what is not there."""
-    known = isinstance(params, Mapping) and (not params or {"weight", "bias"} & set(params))
-    if params is not None and not known:
-        raise ArgumentError(f'{name}: params is a dict of "weight" (γ) and "bias" (β), as init_norm makes it, or None')
+    if params is not None and (not isinstance(params, Mapping) or set(params) - {"weight", "bias"}):
+        names = f" of {', '.join(map(repr, params))}" if isinstance(params, Mapping) else ""
+        raise ArgumentError(
+            f'{name}: params is a dict of "weight" (γ) and "bias" (β), as init_norm makes it, either of which may be missing, or '
+            f"None; not a {type(params).__name__}{names}"
+        )
     found = []
     for what in ("weight", "bias"):
         value = None if params is None or params.get(what) is None else as_array(params[what])

@@ -1,11 +1,12 @@
 """Recurrent networks: cells, and sequences through `scan`.
 
 A cell's parameters are {"weight_x": (n_in, G·n), "weight_h": (n, G·n), "bias": (G·n,)} with G blocks of n columns side by side, in
-torch's order: the LSTM's input, forget, cell and output (i, f, g, o), the GRU's reset, update and new (r, z, n). torch's matrices
-are these transposed, layer by layer; its second bias may be there as "bias_h".
+torch's order: the LSTM's input, forget, cell and output (i, f, g, o), the GRU's reset, update and new (r, z, n; the lecture's u is
+in the place of z). torch's matrices are these transposed, layer by layer: weight_ih.T, weight_hh.T, bias_ih and, as "bias_h",
+bias_hh, which is added to h·weight_h. A bias that is missing is none; the lecture's GRU has no bias_h.
 
 x: (..., n_in). h, c: (..., n). A net takes xs with the steps first, (T, ..., n_in), and its parameters as a list of layers.
-Raises ShapeError where shapes do not fit.
+Raises ShapeError where shapes do not fit, ArgumentError for other names among the parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import tanh
 from ...expr.scan import scan
-from ..arrays import as_array, part_of
+from ..arrays import as_array, check_function, check_names, part_of
 from ..initialisers import Seed, centred, generator_of
 from .linear import linear
 
@@ -45,12 +46,13 @@ def gru_cell(params: Params, x: Any, h: Any, *, variant: str = "torch") -> Any:
 
     variant: "torch", h' = (1 − z)∘n + z∘h with n = tanh(W x + b + r∘(U h + b_h)), the reset after the matrix; "lecture", R7's (and
     Cho et al. 2014), h' = (1 − u)∘h + u∘n with n = tanh(W x + b + U(r∘h)), the reset before it. So u is 1 − z: of opposite sign
-    in its columns. Raises ArgumentError for any other.
+    in its columns. Raises ArgumentError for any other, and for a bias_h of the lecture's.
     """
     return _gru_step(variant)(params, _seen("gru_cell", params, x, 3), h)
 
 
 def _rnn_step(activation: Callable[[Any], Any]) -> Step:
+    check_function("rnn", "activation", activation, "nn.tanh")
     return lambda params, seen, h: activation(seen + _remembered(params, h))
 
 
@@ -77,13 +79,14 @@ def _torch_gru(params: Params, seen: Any, h: Any) -> Any:
 
 
 def _lecture_gru(params: Params, seen: Any, h: Any) -> Any:
-    h, weight, bias = as_array(h), as_array(params["weight_h"]), params.get("bias_h")
+    if params.get("bias_h") is not None:
+        raise ArgumentError('gru: variant="lecture" has no "bias_h"; parameters with it are those of variant="torch"')
+    h, weight = as_array(h), as_array(params["weight_h"])
     gates = 2 * weight.shape[0]
-    of_gates, of_new = (None, None) if bias is None else (as_array(bias)[:gates], as_array(bias)[gates:])
     r, u, n = _blocks(seen, 3)
-    r_h, u_h = _blocks(linear(h, weight[:, :gates], of_gates), 2)
+    r_h, u_h = _blocks(linear(h, weight[:, :gates]), 2)
     taken = dk.sigmoid(u + u_h)
-    new = dk.tanh(n + linear(dk.sigmoid(r + r_h) * h, weight[:, gates:], of_new))
+    new = dk.tanh(n + linear(dk.sigmoid(r + r_h) * h, weight[:, gates:]))
     return (1 - taken) * h + taken * new
 
 
@@ -133,7 +136,11 @@ def gru(
 def encode_sequence(
     params: Sequence[Params], xs: Any, net: Callable[..., tuple[Any, list[Any]]] = lstm, **options: Any
 ) -> Any:
-    """A sequence (T, ..., n_in) as one vector (..., n): the last h of the net's last layer. net: rnn, lstm or gru; its options."""
+    """A sequence (T, ..., n_in) as one vector (..., n): the last h of the net's last layer. net: rnn, lstm or gru; its options.
+
+    Raises ArgumentError for a net that is no function.
+    """
+    check_function("encode_sequence", "net", net, "nn.gru")
     last = net(params, xs, **options)[1][-1]
     return last[0] if isinstance(last, tuple) else last
 
@@ -143,11 +150,11 @@ def _net(
     checkpoints: int | None,
 ) -> tuple[Any, list[Any]]:  # fmt: skip
     """Layer by layer: the products with the inputs of all steps are one, before the loop."""
-    if isinstance(params, Mapping) or not params:
+    if not isinstance(params, (list, tuple)) or not params:
         raise ArgumentError(
             f"{name}: params is a list of layers, as init_{name} makes it; for one layer it is [params]"
         )
-    xs = as_array(xs)
+    xs = as_array(xs, f"{name}: xs")
     if xs.ndim < 2:
         raise ShapeError(f"{name}: xs of shape {xs.shape}; (T, n_in) or (T, N, n_in) is needed, the steps first")
     if state is not None and len(state) != len(params):
@@ -175,7 +182,7 @@ def init_rnn(n_in: int, n: int, *, seed: Seed, layers: int = 1, dtype: Any = np.
 def init_lstm(
     n_in: int, n: int, *, seed: Seed, layers: int = 1, forget_bias: float = 0.0, dtype: Any = np.float64
 ) -> list[dict[str, np.ndarray]]:
-    """Layers of lstm_cell, all uniform in ±1/√n as in torch. n: the length of h and of c.
+    """Layers of lstm_cell, all uniform in ±1/√n as in torch. n: the length of h and of c. Columns: n each of i, f, g and o.
 
     forget_bias is added to the biases of the forget gate: 1 or more and what is in c lasts from the start (Gers et al. 2000).
     """
@@ -188,7 +195,7 @@ def init_lstm(
 def init_gru(
     n_in: int, n: int, *, seed: Seed, layers: int = 1, variant: str = "torch", dtype: Any = np.float64
 ) -> list[dict[str, np.ndarray]]:
-    """Layers of gru_cell, all uniform in ±1/√n as in torch. n: the length of h.
+    """Layers of gru_cell, all uniform in ±1/√n as in torch. n: the length of h. Columns: n each of r, z (the lecture's u) and n.
 
     variant "torch" has a second bias of its own, "bias_h", for the reset is between the two; without it a GRU has ¾ of an LSTM's
     parameters.
@@ -203,8 +210,10 @@ def init_gru(
 
 
 def _layers(blocks: int, n_in: int, n: int, seed: Seed, layers: int, dtype: Any) -> list[dict[str, np.ndarray]]:
-    if min(n_in, n, layers) < 1:
-        raise ArgumentError(f"a recurrent net of {n_in} inputs, {n} units and {layers} layers; each is at least 1")
+    if not all(isinstance(k, (int, np.integer)) and k >= 1 for k in (n_in, n, layers)):
+        raise ArgumentError(
+            f"a recurrent net of {n_in!r} inputs, {n!r} units and {layers!r} layers; each is a whole number of at least 1"
+        )
     generator, bound = generator_of(seed), 1 / math.sqrt(n)
     shapes = lambda k: {
         "weight_x": (n if k else n_in, blocks * n),
@@ -218,6 +227,7 @@ def _layers(blocks: int, n_in: int, n: int, seed: Seed, layers: int, dtype: Any)
 def _seen(name: str, params: Params, x: Any, blocks: int) -> Any:
     """x @ weight_x + bias, when all shapes fit one another."""
     wx, wh = part_of(name, params, "weight_x"), part_of(name, params, "weight_h")
+    check_names(name, params, ("weight_x", "weight_h", "bias", "bias_h"))
     n = wh.shape[0]
     if wh.shape != (n, blocks * n) or wx.ndim != 2 or wx.shape[1] != blocks * n:
         raise ShapeError(

@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import ShapeError
 from ...expr import functions as dk
 from ...expr.functions import avg_pool2d, conv2d, tanh
-from ..arrays import as_array
+from ..arrays import as_array, check_function
 from ..initialisers import Seed, generator_of, init_linear
 from ..layers.convolution import init_conv2d
 from ..layers.linear import linear
@@ -30,9 +30,12 @@ def lenet5(
 ) -> Any:
     """Logits (N, classes) of images (N, C, 32, 32), or (N, C, 28, 28), which are padded by 2 zeros on every side.
 
-    params: as init_lenet5 makes them. pool: avg_pool2d or max_pool2d. Raises ShapeError for images of another size.
+    params: as init_lenet5 makes them. pool: avg_pool2d or max_pool2d. Raises ShapeError for images of another
+    size, ArgumentError for an activation or pool that is no function.
     """
-    x = as_array(x)
+    check_function("lenet5", "activation", activation, "nn.tanh")
+    check_function("lenet5", "pool", pool, "nn.avg_pool2d")
+    x = as_array(x, "lenet5: x")
     if x.ndim != 4 or x.shape[2:] not in ((28, 28), (32, 32)):
         raise ShapeError(f"lenet5: images of shape {x.shape}; (N, C, 28, 28) or (N, C, 32, 32) is needed")
     x = activation(conv2d(x, **params["conv1"], padding=(32 - x.shape[2]) // 2))  # (N, 6, 28, 28)

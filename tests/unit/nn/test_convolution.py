@@ -59,3 +59,9 @@ def test_lenet5():
         nn.lenet5(params, np.ones((2, 3, 28, 28)))
     with pytest.raises(ShapeError, match="28, 28"):
         nn.lenet5(params, np.ones((2, 1, 8, 8)))
+
+
+@pytest.mark.parametrize("what", ["activation", "pool"])
+def test_functions_of_lenet5_by_name(what):
+    with pytest.raises(ArgumentError, match=f"lenet5: {what} is a function"):
+        nn.lenet5(nn.init_lenet5(seed=0), np.zeros((1, 1, 28, 28)), **{what: "tanh"})

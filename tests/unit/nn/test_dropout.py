@@ -86,6 +86,9 @@ def test_every_step_of_fit_has_its_own_mask():
         (lambda: nn.dropout(X, "half", training=True), "p='half'"),
         (lambda: nn.dropout(X, 0.5, training=True), "needs rng, or a mask"),
         (lambda: nn.dropout(X, 0.5, 0, training=True), "default_rng"),
+        (lambda: nn.dropout(X, 0.5, np.random, training=True), "np.random.default_rng(0), not a module"),
+        (lambda: nn.dropout(X, 0.5, np.random.RandomState(0), training=True), "not a RandomState"),
+        (lambda: nn.dropout(X, 0.5, np.random.default_rng(0), training="no"), "training='no'; it is True"),
         (lambda: nn.dropout(X, 0.5, training=True, flavor="L2"), "'plain'"),
         (lambda: nn.dropout(X, 0.5, training=True, mask=np.full(500, 0.3)), "True or 1"),
         (

@@ -30,6 +30,8 @@ MASK = RNG.random((3, 2)) >= 0.4
 STATE = {"mean": drawn(2), "var": drawn(2) ** 2 + 0.5}
 AFFINE = {"weight": drawn(2), "bias": drawn(2)}
 CELL = lambda blocks: {"weight_x": drawn(2, 2 * blocks), "weight_h": drawn(2, 2 * blocks), "bias": drawn(2 * blocks)}
+#: a layer's parameters, of a nest that holds its input and state too
+own = lambda a: {name: v for name, v in a.items() if name not in ("x", "h", "c")}
 LABELS, SOFT, HALVES = np.array([2, 0]), RNG.dirichlet(np.ones(3), 2), RNG.uniform(size=(2, 3))
 IMAGES = drawn(2, 1, 2, 3)
 LENET, LENET_STEP, DIGIT = nn.init_lenet5(seed=0), nn.init_lenet5(seed=1), drawn(1, 1, 28, 28)
@@ -70,13 +72,13 @@ CASES = {
     "conv2d": (lambda a: nn.conv2d(**a, padding=1), {"x": drawn(1, 2, 2, 3), "weight": drawn(2, 2, 2, 2), "bias": drawn(2)}),
     "max_pool2d": (lambda a: nn.max_pool2d(a["x"], 2), {"x": drawn(1, 2, 2, 4)}),
     "avg_pool2d": (lambda a: nn.avg_pool2d(a["x"], 2, 1), {"x": drawn(1, 2, 3, 3)}),
-    "batch_norm": (lambda a: nn.batch_norm(a["x"], a, STATE, training=True)[0], {"x": drawn(3, 2), **AFFINE}),
-    "batch_norm test": (lambda a: nn.batch_norm(a["x"], a, STATE, training=False)[0], {"x": drawn(3, 2), **AFFINE}),
-    "batch_norm images": (lambda a: nn.batch_norm(a["x"], a, STATE, training=True)[0], {"x": drawn(2, 2, 1, 2), **AFFINE}),
+    "batch_norm": (lambda a: nn.batch_norm(a["x"], own(a), STATE, training=True)[0], {"x": drawn(3, 2), **AFFINE}),
+    "batch_norm test": (lambda a: nn.batch_norm(a["x"], own(a), STATE, training=False)[0], {"x": drawn(3, 2), **AFFINE}),
+    "batch_norm images": (lambda a: nn.batch_norm(a["x"], own(a), STATE, training=True)[0], {"x": drawn(2, 2, 1, 2), **AFFINE}),
     "fuse_batch_norm": (lambda a: nn.linear(np.eye(2), **nn.fuse_batch_norm(a, AFFINE, STATE)), {"weight": drawn(2, 2)}),
-    "layer_norm": (lambda a: nn.layer_norm(a["x"], a), {"x": drawn(3, 2), **AFFINE}),
-    "instance_norm": (lambda a: nn.instance_norm(a["x"], a), {"x": drawn(1, 2, 3), **AFFINE}),
-    "group_norm": (lambda a: nn.group_norm(a["x"], a, groups=1), {"x": drawn(1, 2, 2), **AFFINE}),
+    "layer_norm": (lambda a: nn.layer_norm(a["x"], own(a)), {"x": drawn(3, 2), **AFFINE}),
+    "instance_norm": (lambda a: nn.instance_norm(a["x"], own(a)), {"x": drawn(1, 2, 3), **AFFINE}),
+    "group_norm": (lambda a: nn.group_norm(a["x"], own(a), groups=1), {"x": drawn(1, 2, 2), **AFFINE}),
     "dropout": (lambda a: nn.dropout(a["x"], 0.4, training=True, mask=MASK), {"x": drawn(3, 2)}),
     "dropout plain": (lambda a: nn.dropout(a["x"], 0.4, training=True, mask=MASK, flavor="plain"), {"x": drawn(3, 2)}),
     "random_flip": (lambda a: nn.random_flip(a["x"], Drawn(1)), {"x": IMAGES}),
@@ -87,18 +89,24 @@ CASES = {
         lambda a: nn.dense_block([lambda x: nn.tanh(x @ a["w"]), lambda x: x @ a["v"]], a["x"]),
         {"x": drawn(3, 2), "w": drawn(2, 1), "v": drawn(3, 2)},
     ),
-    "rnn_cell": (lambda a: nn.rnn_cell(a, a["x"], a["h"]), {"x": drawn(2), "h": drawn(2), **CELL(1)}),
+    "rnn_cell": (lambda a: nn.rnn_cell(own(a), a["x"], a["h"]), {"x": drawn(2), "h": drawn(2), **CELL(1)}),
     "lstm_cell": (
-        lambda a: dk.stack(nn.lstm_cell(a, a["x"], (a["h"], a["c"]))),
+        lambda a: dk.stack(nn.lstm_cell(own(a), a["x"], (a["h"], a["c"]))),
         {"x": drawn(2), "h": drawn(2), "c": drawn(2), **CELL(4)},
     ),
-    "gru_cell": (lambda a: nn.gru_cell(a, a["x"], a["h"]), {"x": drawn(2), "h": drawn(2), **CELL(3), "bias_h": drawn(6)}),
-    "gru_cell lecture": (lambda a: nn.gru_cell(a, a["x"], a["h"], variant="lecture"), {"x": drawn(2), "h": drawn(2), **CELL(3)}),
-    "rnn": (lambda a: nn.rnn([a], a["x"])[0], {"x": drawn(3, 2), **CELL(1)}),
+    "gru_cell": (lambda a: nn.gru_cell(own(a), a["x"], a["h"]), {"x": drawn(2), "h": drawn(2), **CELL(3), "bias_h": drawn(6)}),
+    "gru_cell lecture": (
+        lambda a: nn.gru_cell(own(a), a["x"], a["h"], variant="lecture"),
+        {"x": drawn(2), "h": drawn(2), **CELL(3)},
+    ),
+    "rnn": (lambda a: nn.rnn([own(a)], a["x"])[0], {"x": drawn(3, 2), **CELL(1)}),
     "rnn layers": (lambda a: nn.rnn(a["layers"], a["x"])[0], {"x": drawn(2, 2), "layers": [CELL(1), CELL(1)]}),
-    "lstm": (lambda a: nn.lstm([a], a["x"])[0], {"x": drawn(2, 2), **CELL(4)}),
-    "gru": (lambda a: nn.gru([a], a["x"], variant="lecture")[0], {"x": drawn(2, 2), **CELL(3)}),
-    "encode_sequence": (lambda a: nn.encode_sequence([a], a["x"], nn.gru), {"x": drawn(2, 1, 2), **CELL(3), "bias_h": drawn(6)}),
+    "lstm": (lambda a: nn.lstm([own(a)], a["x"])[0], {"x": drawn(2, 2), **CELL(4)}),
+    "gru": (lambda a: nn.gru([own(a)], a["x"], variant="lecture")[0], {"x": drawn(2, 2), **CELL(3)}),
+    "encode_sequence": (
+        lambda a: nn.encode_sequence([own(a)], a["x"], nn.gru),
+        {"x": drawn(2, 1, 2), **CELL(3), "bias_h": drawn(6)},
+    ),
     # along one direction of its 61,706 parameters
     "lenet5": (
         lambda a: nn.lenet5(optree.tree_map(lambda p, d: p + a["t"] * d, LENET, LENET_STEP), DIGIT), {"t": np.array(0.1)},

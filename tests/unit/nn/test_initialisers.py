@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, ShapeError
+from diffkit.errors import ArgumentError, DtypeError, ShapeError
 
 nn = dk.nn
 SHAPE = (300, 200)
@@ -96,9 +96,44 @@ def test_layers():
         (lambda: nn.init_normal(3, seed=-1), ArgumentError, "a seed is"),
         (lambda: nn.init_normal(3, seed=None), ArgumentError, "a seed is"),
         (lambda: nn.init_mlp([3], seed=0), ArgumentError, "name no layer"),
+        (lambda: nn.init_mlp(3, seed=0), ArgumentError, "sizes=3 name no layer"),
+        (lambda: nn.init_linear(3, -2, seed=0), ArgumentError, "whole numbers ≥ 0, not (3, -2)"),
+        (lambda: nn.init_normal(2.5, seed=0), ArgumentError, "whole numbers ≥ 0, not 2.5"),
+        (lambda: nn.init_normal(3, seed=0, std=-1), ArgumentError, "std=-1 is not a number ≥ 0"),
+        (
+            lambda: nn.init_linear(3, 2, seed=0, weight="xavier"),
+            ArgumentError,
+            "such as nn.init_xavier_uniform, not 'xavier'",
+        ),
+        (lambda: nn.init_linear(3, 2, seed=0, weight=np.ones((3, 2))), ArgumentError, "not an array"),
+        (
+            lambda: nn.init_conv2d(3, 2, 5, seed=0, weight="he"),
+            ArgumentError,
+            "such as nn.init_kaiming_normal, not 'he'",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        lambda dtype: nn.init_zeros(3, dtype=dtype),
+        lambda dtype: nn.init_uniform(3, seed=0, dtype=dtype),
+        lambda dtype: nn.init_orthogonal((3, 3), seed=0, dtype=dtype),
+        lambda dtype: nn.init_mlp([3, 2], seed=0, dtype=dtype),
+        lambda dtype: nn.init_conv2d(3, 2, 5, seed=0, dtype=dtype),
+        lambda dtype: nn.init_batch_norm(3, dtype=dtype),
+        lambda dtype: nn.init_lstm(3, 2, seed=0, dtype=dtype),
+    ],
+)
+def test_parameters_are_floating(init):
+    """Integers would all be 0, and have no derivative."""
+    init("float32")
+    for dtype in (int, bool, complex):
+        with pytest.raises(DtypeError, match="parameters are floating-point numbers"):
+            init(dtype)

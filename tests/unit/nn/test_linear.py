@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import diffkit as dk
-from diffkit.errors import ArgumentError, ShapeError
+from diffkit.errors import ArgumentError, DtypeError, ShapeError
 
 nn = dk.nn
 RNG = np.random.default_rng(0)
@@ -66,6 +66,8 @@ def test_shapes_that_do_not_fit(call, message):
         ([], "as init_mlp makes it"),
         ({"weight": W}, "for one layer it is [params]"),
         ([{"w": W, "bias": B}], "no 'weight'; there are 'w', 'bias'"),
+        ([{"weight": W, "b": B}], "the parameters have 'b', which it does not know; it knows 'weight', 'bias'"),
+        (3, "as init_mlp makes it"),
         ([W], "are a dict, one of those that init_… makes, not ndarray"),
     ],
 )
@@ -73,3 +75,24 @@ def test_what_is_no_list_of_layers(params, message):
     with pytest.raises(ArgumentError) as caught:
         nn.mlp(params, X)
     assert message in str(caught.value)
+
+
+def test_an_activation_by_name():
+    with pytest.raises(ArgumentError, match=r"activation is a function, such as nn\.relu, not 'relu'"):
+        nn.mlp(nn.init_mlp([3, 2], seed=0), X, "relu")
+
+
+def test_a_result_with_its_state_is_no_array():
+    """Known and traced."""
+    norm, state = nn.init_batch_norm(3)
+    normed = lambda x: nn.batch_norm(x, norm, state, training=True)
+    cell = nn.init_gru(3, 3, seed=0)
+    for call in (
+        lambda: nn.linear(normed(X), W),
+        lambda: nn.linear(nn.gru(cell, X), W),
+        lambda: dk.grad(lambda x: dk.sum(nn.linear(normed(x), W)))(X),
+    ):
+        with pytest.raises(ArgumentError, match="linear: x is an array, not a pair; batch_norm returns"):
+            call()
+    with pytest.raises(DtypeError, match="linear: weight is an array of numbers, not None"):
+        nn.linear(X, None)

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 RNG = np.random.default_rng(3)
 Z, OTHER, LABELS = 2 * RNG.normal(size=(4, 3)), RNG.normal(size=(4, 3)), np.array([0, 2, 1, 1])
+COUNTS = np.array([[0.2, 0.5, 0.1], [2.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.3, 0.3, 0.4]])  # whose sums are not 1
 SOFT, P, T = RNG.dirichlet(np.ones(3), 4), RNG.uniform(0.05, 0.95, (4, 3)), RNG.uniform(size=(4, 3))
 
 
@@ -50,6 +51,11 @@ LOSSES = {
         lambda z: nn.softmax_cross_entropy(z, like(SOFT, z), "sum"),
         Z,
         lambda z: -np.sum(SOFT * scipy.special.log_softmax(z, -1)),
+    ),
+    "weights smoothed": (
+        lambda z: nn.softmax_cross_entropy(z, like(COUNTS, z), "sum", label_smoothing=0.3),
+        Z,
+        lambda z: -np.sum((0.7 * COUNTS + 0.3 / 3) * scipy.special.log_softmax(z, -1)),
     ),
     "smoothed": (
         lambda z: nn.softmax_cross_entropy(z, LABELS, label_smoothing=0.2),
@@ -158,6 +164,7 @@ def test_probabilities_of_zero_and_one_cost_a_hundred(engine):
 def test_what_is_no_probability_is_not_hidden():
     with np.errstate(invalid="ignore"):
         assert np.isnan(nn.binary_cross_entropy(np.array([-0.1, 1.1, np.nan]), np.full(3, 0.5), "none")).all()
+    assert np.isnan(nn.binary_cross_entropy_with_logits(np.zeros(1), np.array([np.nan])))
     for loss in (nn.softmax_cross_entropy, nn.multiclass_hinge):
         assert np.isnan(loss(np.array([[0.0, np.nan]]), np.array([0])))
 
@@ -189,6 +196,15 @@ def test_one_example_and_plain_lists():
 def test_weights_may_be_differentiated_by():
     gradient = dk.grad(lambda y, z: nn.softmax_cross_entropy(z, y, "sum"), machine="numpy")(SOFT, Z)
     np.testing.assert_allclose(gradient, -scipy.special.log_softmax(Z, -1), rtol=1e-13)
+    smoothed = lambda y: nn.softmax_cross_entropy(Z, y, "sum", label_smoothing=0.3)
+    gradient = dk.grad(smoothed, machine="numpy")(COUNTS)
+    np.testing.assert_allclose(gradient, -0.7 * scipy.special.log_softmax(Z, -1), rtol=1e-13)
+
+
+def test_smoothed_weights_are_torchs():
+    """torch.nn.functional.cross_entropy of weights that do not add up to 1."""
+    z, y = [1.0, 2.0, 0.5], [0.2, 0.5, 0.1]
+    assert nn.softmax_cross_entropy(z, y, label_smoothing=0.3) == pytest.approx(0.8943571543328326, rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +221,14 @@ def test_weights_may_be_differentiated_by():
         (lambda: nn.softmax_cross_entropy(Z, LABELS - 1), ShapeError, "label -1 is out of range"),
         (lambda: nn.softmax_cross_entropy(1.0, 0), ShapeError, "no axis of classes"),
         (lambda: nn.softmax_cross_entropy(Z, LABELS, axis=2), ShapeError, "axis 2 is out of range"),
-        (lambda: nn.softmax_cross_entropy(Z, LABELS, label_smoothing=1.5), ArgumentError, "not in [0, 1]"),
+        (lambda: nn.softmax_cross_entropy(Z, LABELS, label_smoothing=1.5), ArgumentError, "=1.5 is not a number in [0, 1]"),
+        (lambda: nn.softmax_cross_entropy(Z, LABELS, label_smoothing=None), ArgumentError, "=None is not a number in [0, 1]"),
+        (lambda: nn.multiclass_hinge(Z, LABELS, margin=-1), ArgumentError, "margin=-1 is not a number ≥ 0"),
+        (lambda: nn.binary_cross_entropy(P, P + 1), ArgumentError, "is not in [0, 1]"),
+        (lambda: nn.binary_cross_entropy_with_logits(Z[0], [-1, 1, 1]), ArgumentError, "target -1.0 is not in [0, 1]"),
+        (lambda: dk.grad(lambda z: nn.binary_cross_entropy_with_logits(z, 2 * P))(Z), ArgumentError, "is not in [0, 1]"),
+        (lambda: nn.squared_error("a", 1.0), DtypeError, "squared_error: the prediction is an array of numbers, not 'a'"),
+        (lambda: nn.squared_error([[1.0], [1.0, 2.0]], 1.0), ShapeError, "parts have different shapes"),
         (lambda: nn.multiclass_hinge(Z, SOFT), DtypeError, "labels are integers"),
         (lambda: dk.grad(nn.squared_error)(np.ones(3), np.ones((3, 1))), ShapeError, "reshape one"),
         (lambda: nn.squared_error(np.ones((0, 3)), np.ones((0, 3))), ShapeError, "there are no examples, shape (0, 3)"),

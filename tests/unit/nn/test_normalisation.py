@@ -151,6 +151,21 @@ def test_float32_and_nan():
             lambda: nn.fuse_batch_norm({"w": np.ones((3, 4))}, PARAMS, STATE),
             "no 'weight'; there are 'w'",
         ),
+        (
+            ArgumentError,
+            lambda: nn.fuse_batch_norm({"weight": np.ones((3, 4)), "b": np.ones(4)}, PARAMS, STATE),
+            "have 'b', which it does not know",
+        ),
+        (ArgumentError, lambda: nn.layer_norm(np.ones((3, 4)), {**PARAMS, "gamma": 1}), "of 'weight', 'bias', 'gamma'"),
+        (ArgumentError, lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, STATE, training="no"), "training='no'"),
+        (ArgumentError, lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, STATE, training=True, eps=-1), "eps=-1 is not"),
+        (ArgumentError, lambda: nn.group_norm(np.ones((3, 4)), groups=2, eps=-1), "group_norm: eps=-1 is not"),
+        (
+            ArgumentError,
+            lambda: nn.batch_norm(np.ones((3, 4)), PARAMS, STATE, training=True, momentum=None),
+            "momentum=None is not a number in [0, 1]",
+        ),
+        (ShapeError, lambda: nn.layer_norm(np.ones((3, 4)), axes=(1,)), "no last (1,) axes"),
         (ShapeError, lambda: nn.group_norm(np.ones((2, 4)), groups=2.0), "into 2.0 groups"),
         (ShapeError, lambda: nn.fuse_batch_norm(nn.init_linear(4, 3, seed=0), PARAMS, STATE), "layer of 3 channels"),
     ],
@@ -159,3 +174,11 @@ def test_what_does_not_fit(error, call, message):
     with pytest.raises(error) as caught:
         call()
     assert message in str(caught.value)
+
+
+def test_either_parameter_may_be_missing():
+    x = RNG.normal(size=(6, 4))
+    plain = nn.layer_norm(x)
+    np.testing.assert_allclose(nn.layer_norm(x, {"weight": PARAMS["weight"]}), plain * PARAMS["weight"], rtol=1e-14)
+    np.testing.assert_allclose(nn.layer_norm(x, {"bias": PARAMS["bias"]}), plain + PARAMS["bias"], rtol=1e-14)
+    nn.batch_norm(x, PARAMS, STATE, training=np.bool_(True))

@@ -84,7 +84,7 @@ def test_a_plain_array_is_a_nest():
         (lambda: nn.l1(W, float("nan")), "lam=nan"),
         (lambda: nn.elastic_net(W), "give beta"),
         (lambda: nn.elastic_net(W, 0.1, l1_ratio=0.5), "not both"),
-        (lambda: nn.elastic_net(W, l1_ratio=1.5), "not in [0, 1]"),
+        (lambda: nn.elastic_net(W, l1_ratio=1.5), "l1_ratio=1.5 is not a number in [0, 1]"),
         (lambda: nn.elastic_net(W, -1.0), "beta=-1.0"),
         (lambda: nn.l2(PARAMS, 0.1, only={"layers": True}), "not a nest of True and False"),
     ],

@@ -44,10 +44,12 @@ def test_variants_of_the_gru_are_one_where_all_units_are_reset_alike():
     for name in ("weight_x", "weight_h", "bias"):
         p[name][..., :4] = 0
     turned = {name: np.concatenate([v[..., :4], -v[..., 4:8], v[..., 8:]], -1) for name, v in p.items()}
+    turned["bias_h"] = np.zeros(12)
     lecture, torch = nn.gru_cell(p, X, H, variant="lecture"), nn.gru_cell(turned, X, H, variant="torch")
     np.testing.assert_allclose(lecture, torch, rtol=1e-13)
     (p,) = nn.init_gru(3, 4, seed=0, variant="lecture")
-    assert np.abs(nn.gru_cell(p, X, H, variant="lecture") - nn.gru_cell(p, X, H, variant="torch")).max() > 1e-2
+    torch = nn.gru_cell({**p, "bias_h": np.zeros(12)}, X, H, variant="torch")
+    assert np.abs(nn.gru_cell(p, X, H, variant="lecture") - torch).max() > 1e-2
 
 
 def test_an_update_gate_that_is_shut_keeps_the_state():
@@ -106,6 +108,15 @@ def test_a_state_handed_on_and_checkpoints(name):
             np.testing.assert_allclose(a[key], b[key], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", INITS)
+def test_a_net_without_biases_is_one_with_biases_of_zero(name):
+    layers = INITS[name](3, 4, seed=0)
+    without = [{what: v for what, v in layer.items() if what.startswith("weight")} for layer in layers]
+    zeros = [{what: v if what.startswith("weight") else 0 * v for what, v in layer.items()} for layer in layers]
+    net = getattr(nn, name)
+    np.testing.assert_allclose(net(without, X)[0], net(zeros, X)[0], rtol=1e-14)
+
+
 def test_first_values():
     layers = nn.init_lstm(3, 4, seed=0, layers=2, forget_bias=1.0, dtype=np.float32)
     plain = nn.init_lstm(3, 4, seed=0, layers=2, dtype=np.float32)
@@ -127,6 +138,16 @@ def test_first_values():
         (ArgumentError, lambda: nn.lstm_cell(nn.init_lstm(3, 4, seed=0)[0], X, H), "pair (h, c)"),
         (ArgumentError, lambda: nn.rnn_cell(nn.init_rnn(3, 4, seed=0), X, H), "are a dict"),
         (ArgumentError, lambda: nn.rnn([{"weight_x": np.ones((3, 4))}], X), "no 'weight_h'; there are 'weight_x'"),
+        (ArgumentError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0)[0]["bias"], X), "[params]"),
+        (
+            ArgumentError,
+            lambda: nn.gru([{**nn.init_gru(3, 4, seed=0)[0], "bias_hh": H}], X),
+            "have 'bias_hh', which it does not know; it knows 'weight_x', 'weight_h', 'bias', 'bias_h'",
+        ),
+        (ArgumentError, lambda: nn.gru(nn.init_gru(3, 4, seed=0), X, variant="lecture"), 'those of variant="torch"'),
+        (ArgumentError, lambda: nn.encode_sequence(nn.init_gru(3, 4, seed=0), X, "gru"), "such as nn.gru, not 'gru'"),
+        (ArgumentError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), X, activation="tanh"), "such as nn.tanh, not 'tanh'"),
+        (ArgumentError, lambda: nn.init_lstm(3.0, 4, seed=0), "3.0 inputs, 4 units and 1 layers"),
         (ArgumentError, lambda: nn.init_rnn(3, 0, seed=0), "at least 1"),
         (ShapeError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), np.ones(3)), "the steps first"),
         (ShapeError, lambda: nn.rnn(nn.init_lstm(3, 4, seed=0), X), "(n, 1·n)"),

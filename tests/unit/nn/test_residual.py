@@ -47,3 +47,18 @@ def test_a_dense_block_joins_all_that_came_before():
         nn.dense_block([lambda x: x[:, :2], lambda x: x[:, :2, :2, :2]], images)
     with pytest.raises(ArgumentError, match="no axis 4"):
         nn.dense_block([], images, axis=4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.dense_block(nn.relu, X), "for one layer it is [layer]"),
+        (lambda: nn.dense_block([nn.relu, X], X), "layer 1 is a function"),
+        (lambda: nn.residual("relu", X), "residual: f is a function"),
+        (lambda: nn.residual(nn.relu, X, X), "residual: shortcut is a function"),
+    ],
+)
+def test_layers_are_functions(call, message):
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert message in str(caught.value)
