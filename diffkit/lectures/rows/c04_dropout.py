@@ -140,7 +140,7 @@ def charts(r: dict) -> list[Chart]:
             Line(epochs, new, f"{name}: new examples", colour=k),
         ]
     return [
-        Chart("Of the number 3", "probability of dropping", "mean", lines, y_range=(0, 3.6)),
+        Chart("What dropout makes of the number 3", "probability of dropping", "mean", lines, y_range=(0, 3.6)),
         Chart("Training with dropout", "epoch", "mean squared error", curves, "y", y_range=(1e-3, 2)),
     ]
 

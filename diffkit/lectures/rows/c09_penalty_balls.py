@@ -177,24 +177,35 @@ def charts(r: dict) -> list[Chart]:
                 f"The {name} ball",
                 "w₁",
                 "w₂",
-                [border, Line.through(path, "minima for λ from 0 to 4")],
+                [
+                    border,
+                    Line.through(path, "minima for λ from 0 to 4"),
+                    Line.through(_level(r, w), f"level line, loss {_loss(r, w):.2f}", "dashed"),
+                ],
                 landscape=land,
                 marks=[Mark(centre[0], centre[1], "no penalty"), Mark(w[0], w[1], "", "cross")],
-                caption="The cross is the minimum for λ = 1: where the ball first meets a level line of the loss.",
+                caption="The cross is the minimum for λ = 1: there the dashed level line touches the ball.",
             )
         )
     return found
 
 
+def _level(r: dict, w: np.ndarray, n: int = 400) -> np.ndarray:
+    """The ellipse of all points that have the loss of w, shape (n + 1, 2), from w back to it."""
+    H, centre = r["quadratic"]
+    root = np.linalg.cholesky(H).T  # the loss is |root (w − centre)|²/2
+    x, y = root @ (w - centre)
+    t = np.linspace(0, 2 * np.pi, n + 1)
+    circle = np.array([x * np.cos(t) - y * np.sin(t), x * np.sin(t) + y * np.cos(t)])
+    return np.linalg.solve(root, circle).T + centre
+
+
 def _landscape(r: dict, touched: float) -> Landscape:
-    """Level lines, one of them through the point where the ball is touched."""
-    across, up = (
-        np.linspace(-1.8, 2.8, 121),
-        np.linspace(-1.42, 1.42, 121),
-    )  # as wide and high as the picture: balls are round
-    return Landscape(
-        across, up, _loss(r, np.array(np.meshgrid(across, up))), touched * np.array([0.2, 0.5, 1, 2, 4, 8, 14])
-    )
+    """Level lines, as multiples of the loss where the ball is touched."""
+    # as wide and high as the picture: balls are round
+    across, up = np.linspace(-2.05, 2.9, 121), np.linspace(-1.53, 1.53, 121)
+    levels = touched * np.array([0.2, 0.5, 2, 4, 8, 14])
+    return Landscape(across, up, _loss(r, np.array(np.meshgrid(across, up))), levels)
 
 
 def tables(r: dict) -> list[Table]:

@@ -166,19 +166,30 @@ def claims(r: dict) -> list[Claim]:
 def charts(r: dict) -> list[Chart]:
     groups = {
         "Saturating on both sides": ("sigmoid", "tanh"),
-        "With a kink": ("ReLU", "leaky ReLU, 0.1", "PReLU, 0.25", "ELU, α = 0.5", "SELU"),
-        "Smooth, and like ReLU far out": ("ELU, α = 1", "swish", "GELU", "softplus"),
+        "Straight on both sides of a kink": ("ReLU", "leaky ReLU, 0.01", "leaky ReLU, 0.1", "PReLU, 0.25"),
+        "With a kink, saturating to the left": ("ELU, α = 0.5", "SELU"),
+        "Smooth, and like ReLU far out": ("ELU, α = 1", "swish", "GELU", "GELU, tanh form", "softplus"),
     }
+    x, curves = r["x"], r["curves"]
     found = []
     for title, names in groups.items():
+        near = "leaky" in str(names)  # slopes of 0 and 0.01 are told apart from near by
         for what, y in (("f", "f(x)"), ("slope", "f′(x)")):
             # across a kink nothing is drawn: the derivative jumps
-            drawn = {n: np.array(r["curves"][n][what], float) for n in names}
+            drawn = {n: np.array(curves[n][what], float) for n in names}
             if what == "slope":
                 for n in names:
-                    drawn[n][(r["x"] == 0) & _has_kink(r["kinks"][n])] = np.nan
-            lines = [Line(r["x"], drawn[n], n) for n in names]
-            found.append(Chart(title if what == "f" else f"{title}: derivatives", "x", y, lines))
+                    drawn[n][(x == 0) & _has_kink(r["kinks"][n])] = np.nan
+            lines = [Line(x, drawn[n], n, "dashed" if "form" in n else "line") for n in names]
+            x_range, y_range = ((-4, 1), (-1.05, 0.5) if what == "f" else (-0.05, 1.05)) if near else (None, None)
+            caption = "The dashes of GELU's tanh form lie on GELU at this scale." if "GELU" in names else ""
+            title_of = title if what == "f" else f"{title}: derivatives"
+            found.append(Chart(title_of, "x", y, lines, caption=caption, x_range=x_range, y_range=y_range))
+    exact, form = curves["GELU"], curves["GELU, tanh form"]
+    apart = [
+        Line(x, form[what] - exact[what], of) for what, of in (("f", "of the values"), ("slope", "of the derivatives"))
+    ]
+    found.append(Chart("GELU's tanh form less GELU", "x", "difference", apart))
     return found
 
 
@@ -189,17 +200,22 @@ def tables(r: dict) -> list[Table]:
     ]
     base = r["costs"]["ReLU"][1]
     costs = [
-        [n, c["total"], c.get("elementary", 0) + c.get("special", 0), f"{seconds / base:.1f}"]
+        [
+            n,
+            c["total"],
+            c.get("elementary", 0) + c.get("special", 0),
+            f"{seconds / base:.1g} times" if seconds > 2 * base else "alike",
+        ]
         for n, (c, seconds) in r["costs"].items()
     ]
     return [
         Table("Derivatives at 0", ["activation", "given", "from below", "from above", ""], kinks, words=frozenset({4})),
         Table(
             "Cost of one number",
-            ["activation", "instructions", "exp, tanh, …", "time, ReLU's = 1"],
+            ["activation", "instructions", "exp, tanh, …", "time beside ReLU's"],
             costs,
             "Instructions of the program that is run, and how many of them call exp, tanh or the like. Times are of this run, of "
-            "200,000 numbers at once, and tell no more than that.",
+            "200,000 numbers at once, to one digit, which may differ in the next; below twice ReLU's they count as alike.",
         ),
     ]
 

@@ -69,3 +69,14 @@ def test_norm_penalty_sets_all_weights_to_zero_from_the_edge_on():
     zero = np.linalg.norm(found["fits"]["norm"], axis=1) == 0
     assert zero.any() and not zero.all()
     assert (zero == (found["lambdas"] >= found["edge"])).all()
+
+
+def test_level_line_is_drawn_through_the_point_where_it_touches_the_ball():
+    (row,) = chosen_rows(["C9"])
+    balls = {c.title: c for c in row.charts(row.run()) if "ball" in c.title}
+    for title, size in (("The L1 ball", lambda x, y: np.abs(x) + np.abs(y)), ("The L2 ball", np.hypot)):
+        ball, _, level = balls[title].lines
+        assert level.label.startswith("level line")
+        np.testing.assert_allclose(np.min(size(level.x, level.y)), size(ball.x[0], ball.y[0]), rtol=1e-6)
+        low, high = balls[title].landscape.x[[0, -1]]
+        assert low < np.min(ball.x) < np.max(ball.x) < high, "the whole ball is in the picture"

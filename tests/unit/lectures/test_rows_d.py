@@ -52,3 +52,11 @@ def test_slopes_beside_0_are_measured():
     for name, (given, below, above) in row.run()["kinks"].items():
         if name in ("sigmoid", "tanh", "swish", "GELU", "GELU, tanh form", "softplus"):
             np.testing.assert_allclose((below, above), given, rtol=1e-6, err_msg=name)
+
+
+def test_gradients_that_explode_along_skips_are_noticed(monkeypatch):
+    """Verdicts of what skips keep have an upper end: 5 % a layer too much is noticed also where the branch is scaled."""
+    (row,) = chosen_rows(["D10"])
+    monkeypatch.setattr(nn, "residual", lambda f, x, shortcut=None: 1.05 * x + f(x))
+    (remedy,) = [claim for claim in run_row(row).claims if "scale the branch" in claim.says]
+    assert not remedy.holds
