@@ -3,7 +3,7 @@
 A cell's parameters are {"weight_x": (n_in, G·n), "weight_h": (n, G·n), "bias": (G·n,)} with G blocks of n columns side by side, in
 torch's order: the LSTM's input, forget, cell and output (i, f, g, o), the GRU's reset, update and new (r, z, n; the lecture's u is
 in the place of z). torch's matrices are these transposed, layer by layer: weight_ih.T, weight_hh.T, bias_ih and, as "bias_h",
-bias_hh, which is added to h·weight_h. A bias that is missing is none; the lecture's GRU has no bias_h.
+bias_hh, which is added to h·weight_h. A bias that is missing is none; torch's GRU has both or neither, the lecture's no bias_h.
 
 x: (..., n_in). h, c: (..., n). A net takes xs with the steps first, (T, ..., n_in), and its parameters as a list of layers.
 Raises ShapeError where shapes do not fit, ArgumentError for other names among the parameters.
@@ -46,7 +46,7 @@ def gru_cell(params: Params, x: Any, h: Any, *, variant: str = "torch") -> Any:
 
     variant: "torch", h' = (1 − z)∘n + z∘h with n = tanh(W x + b + r∘(U h + b_h)), the reset after the matrix; "lecture", R7's (and
     Cho et al. 2014), h' = (1 − u)∘h + u∘n with n = tanh(W x + b + U(r∘h)), the reset before it. So u is 1 − z: of opposite sign
-    in its columns. Raises ArgumentError for any other, and for a bias_h of the lecture's.
+    in its columns. Raises ArgumentError for any other, and for parameters of the other one.
     """
     return _gru_step(variant)(params, _seen("gru_cell", params, x, 3), h)
 
@@ -72,6 +72,11 @@ def _gru_step(variant: str) -> Step:
 
 
 def _torch_gru(params: Params, seen: Any, h: Any) -> Any:
+    if (params.get("bias") is None) != (params.get("bias_h") is None):
+        raise ArgumentError(
+            'gru: variant="torch" has two biases, "bias" and "bias_h", or neither; parameters without "bias_h" are those of '
+            'variant="lecture"'
+        )
     h = as_array(h)
     (r, z, n), (r_h, z_h, n_h) = _blocks(seen, 3), _blocks(_remembered(params, h), 3)
     kept = dk.sigmoid(z + z_h)

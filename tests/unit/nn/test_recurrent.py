@@ -144,6 +144,7 @@ def test_first_values():
             lambda: nn.gru([{**nn.init_gru(3, 4, seed=0)[0], "bias_hh": H}], X),
             "have 'bias_hh', which it does not know; it knows 'weight_x', 'weight_h', 'bias', 'bias_h'",
         ),
+        (ArgumentError, lambda: nn.gru(nn.init_gru(3, 4, seed=0, variant="lecture"), X), 'those of variant="lecture"'),
         (ArgumentError, lambda: nn.gru(nn.init_gru(3, 4, seed=0), X, variant="lecture"), 'those of variant="torch"'),
         (ArgumentError, lambda: nn.encode_sequence(nn.init_gru(3, 4, seed=0), X, "gru"), "such as nn.gru, not 'gru'"),
         (ArgumentError, lambda: nn.rnn(nn.init_rnn(3, 4, seed=0), X, activation="tanh"), "such as nn.tanh, not 'tanh'"),
