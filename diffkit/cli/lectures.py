@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 
+from . import reading
 
-def _listing(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    """--list, before anything is run."""
-    if not asked or ctx.resilient_parsing:
-        return
+
+def _rows() -> Iterator[str]:
     from ..lectures import all_rows
 
     for row in all_rows():
-        click.echo(f"{row.id:<4}{row.title}")
-    ctx.exit()
+        yield f"{row.id:<4}{row.title}"
 
 
 @click.command(context_settings={"max_content_width": 110})
@@ -27,9 +26,7 @@ def _listing(ctx: click.Context, parameter: click.Parameter, asked: bool) -> Non
     type=click.Path(file_okay=False),
     help="Folder to write into.",
 )
-@click.option(
-    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_listing, help="The rows, by name and title."
-)
+@reading.listing(_rows, "The rows, by name and title.")
 @click.option("--quiet", is_flag=True, help="No progress bar, and only rows that do not hold.")
 def lectures(rows: tuple[str, ...], out: str, quiet: bool) -> None:
     """Run every system of the lectures, and write a page on each: formula, code, figures, and what the run proves.

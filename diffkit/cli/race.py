@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -16,31 +16,20 @@ from . import INTERRUPTED, UNDECIDED, reading
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*(:[a-z0-9]+=[^():]*)?:?")
 
 
-def _listing(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    """--list, before anything else is asked for."""
-    if not asked or ctx.resilient_parsing:
-        return
+def _catalogue() -> Iterator[str]:
     from ..optim.racing import catalogue
 
     for name, entry in catalogue().items():
         options = ",".join(f"{n}={v:g}" for n, v in entry.options.items())
-        click.echo(f"{click.style(name, bold=True)}{':' + options if options else ''}")
-        click.echo(f"    {entry.title}: {entry.formula}\n    {entry.source}")
-    ctx.exit()
+        yield f"{click.style(name, bold=True)}{':' + options if options else ''}"
+        yield f"    {entry.title}: {entry.formula}\n    {entry.source}"
 
 
 @click.command(context_settings=reading.FREE)
 @click.argument("target")
 @click.argument("assignments", nargs=-1)
 @click.option("--at", is_flag=True, help="A mere word: the start, NAME=VALUE …, stands after it (or anywhere).")
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_listing,
-    help="All problems, with their options.",
-)
+@reading.listing(_catalogue, "All problems, with their options.")
 @click.option("--optimizers", metavar="NAMES", help="Who races: sgd,momentum,adam,lbfgs,…; eleven by default.")
 @click.option("--all", "everybody", is_flag=True, help="Every optimiser that there is.")
 @click.option(
@@ -156,17 +145,18 @@ def _problem(target: str, assignments: Iterable[str], start: str | None, seed: i
     f = reading.expression(target) if function is None else None
     if values is not None and not given:
         given = _in_order(f.variables if f is not None else _parameters(target, function), values)
+        values = None
     if not given:
         raise ArgumentError(f"from which start? Write diffkit race {target!r} --at NAME=VALUE …")
     if f is None:
-        return _of_function(target, function, given), None
+        return _of_function(target, function, given), values
     missing, extra = [n for n in f.variables if n not in given], [n for n in given if n not in f.variables]
     if missing or extra:
         raise ArgumentError(f"no value for {missing[0]!r}" if missing else f"the formula has no variable {extra[0]!r}")
     for name, value in given.items():
         if getattr(value, "ndim", 0):
             raise ArgumentError(f"{name!r} is one number in a formula to race on, not {value.size}")
-    return _made(target, lambda **v: f(v), {n: given[n] for n in f.variables}, ""), None
+    return _made(target, lambda **v: f(v), {n: given[n] for n in f.variables}, ""), values
 
 
 def _in_order(names: Sequence[str], values: list[float]) -> dict[str, Any]:

@@ -100,6 +100,18 @@ def inputs(function: Callable) -> Callable:
     return command
 
 
+def listing(lines: Callable[[], Iterable[str]], help: str) -> Callable:
+    """An option --list, which prints these lines before anything else is asked for, and ends."""
+
+    def listed(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+        if asked and not ctx.resilient_parsing:
+            for line in lines():
+                click.echo(line)
+            ctx.exit()
+
+    return click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=listed, help=help)
+
+
 def writable(*paths: str | None) -> None:
     """ArgumentError for a file that cannot be written: told before the work that it is for. Folders are made when it is."""
     for path in (Path(p) for p in paths if p):

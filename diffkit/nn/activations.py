@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..expr import functions as dk
 from ..expr.functions import log_softmax, relu, sigmoid, softmax, softplus, tanh
-from .arrays import as_array, check_spread
+from .arguments import as_array, check_spread
 
 __all__ = [
     "elu", "gelu", "identity", "leaky_relu", "log_softmax", "prelu", "relu", "selu", "sigmoid", "silu", "softmax", "softplus",

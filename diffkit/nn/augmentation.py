@@ -15,7 +15,7 @@ from ..errors import ArgumentError, ShapeError
 from ..expr import functions as dk
 from ..expr.node import Expr
 from ..expr.operands import as_expr
-from .arrays import as_array, check_generator
+from .arguments import as_array, check_generator
 
 
 def random_flip(images: Any, rng: Any, *, p: float = 0.5, axis: int = -1) -> Any:

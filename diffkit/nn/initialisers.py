@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .arrays import check_function, check_number
+from .arguments import check_function, check_number
 
 Seed = int | np.random.Generator
 Shape = int | Sequence[int]

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..expr import functions as dk
 from ..expr.node import Expr
-from .arrays import as_array, check_number
+from .arguments import as_array, check_number
 
 
 def squared_error(prediction: Any, target: Any, reduction: str = "mean") -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..expr import functions as dk
 from ..expr.trace import flatten, names_of
-from .arrays import as_array, check_number
+from .arguments import as_array, check_number
 
 _CONVENTIONS = ("half", "full", "norm")
 

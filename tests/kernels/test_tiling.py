@@ -199,7 +199,7 @@ def test_programs(dtype):
 
 @pytest.mark.parametrize("n", [8, 24, 96, 300])
 def test_subnormal_singles_count_as_zero_in_products_and_nowhere_else(n):
-    """Or they take a hundred times as long. n: from loops by way of tiles to BLAS; loops keep them."""
+    """Or they take some fifty times as long. n: from loops by way of tiles to BLAS; loops keep them."""
 
     def times(dtype, *values):
         x, y = (variable(name, (n, n), dtype) for name in "xy")

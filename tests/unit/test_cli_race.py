@@ -114,6 +114,10 @@ def test_a_start_in_the_order_of_the_variables(functions):
     several = data(functions, "--start", "w=3,4,b=-1", "--optimizers", "newton")
     assert several["problem"]["start"] == [3.0, 4.0, -1.0]
     assert data(functions, "--start", "3,4", "--optimizers", "newton")["problem"]["start"] == [3.0, 4.0]
+    assert data("x*y", "--at", "x=1", "y=2", "--start", "3,4", "--optimizers", "lbfgs")["problem"]["start"] == [
+        3.0,
+        4.0,
+    ]
     assert "--start has 3 numbers for the variables x, y" in race("x*y", "--start", "1,2,3").stderr
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import ArgumentError
 from ...expr.functions import avg_pool2d, conv2d, max_pool2d
-from ..arrays import check_function
+from ..arguments import check_function
 from ..initialisers import Seed, centred, generator_of, init_zeros
 
 __all__ = ["avg_pool2d", "conv2d", "init_conv2d", "max_pool2d"]

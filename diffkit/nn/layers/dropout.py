@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...expr import functions as dk
 from ...expr.node import Expr
-from ..arrays import as_array, check_generator, check_number, check_spread, check_training
+from ..arguments import as_array, check_generator, check_number, check_spread, check_training
 
 _FLAVORS = ("inverted", "plain")
 

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import relu
-from ..arrays import as_array, check_function, check_names, part_of
+from ..arguments import as_array, check_function, check_names, part_of
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:

@@ -27,7 +27,7 @@ import numpy as np
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.scan import stop_gradient
-from ..arrays import as_array, check_names, check_number, check_training, part_of
+from ..arguments import as_array, check_names, check_number, check_training, part_of
 from ..initialisers import float_type, lengths_of
 
 Params = Mapping[str, Any] | None

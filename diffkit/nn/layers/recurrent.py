@@ -21,7 +21,7 @@ from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
 from ...expr.functions import tanh
 from ...expr.scan import scan
-from ..arrays import as_array, check_function, check_names, part_of
+from ..arguments import as_array, check_function, check_names, part_of
 from ..initialisers import Seed, centred, generator_of
 from .linear import linear
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import ArgumentError, ShapeError
 from ...expr import functions as dk
-from ..arrays import as_array, check_function, told
+from ..arguments import as_array, check_function, told
 
 Layer = Callable[[Any], Any]
 

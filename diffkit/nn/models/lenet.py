@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import ShapeError
 from ...expr import functions as dk
 from ...expr.functions import avg_pool2d, conv2d, tanh
-from ..arrays import as_array, check_function
+from ..arguments import as_array, check_function
 from ..initialisers import Seed, generator_of, init_linear
 from ..layers.convolution import init_conv2d
 from ..layers.linear import linear

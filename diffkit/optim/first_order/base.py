@@ -112,7 +112,7 @@ class FirstOrder(Optimizer):
         in_place: bool = False,
     ) -> tuple[Any, State]:
         if in_place:
-            over = self.bound(grads, state, params)
+            over = self._over(grads, state, params)
             return params, over(state if value is None else self.watch(state, value))
         given, slopes, held = self._matched(grads, state, params)
         state = state if value is None else self.watch(state, value)
@@ -125,6 +125,10 @@ class FirstOrder(Optimizer):
         return params, replace(state, count=state.count + 1, slots=dict(zip(self.used(), slots, strict=True)))
 
     def bound(self, grads: Any, state: State, params: Any) -> Callable[[State], State]:
+        return self._over(grads, state, params)
+
+    def _over(self, grads: Any, state: State, params: Any) -> Callable[[State], State]:
+        """Updates along these very gradients."""
         given, slopes, held = self._matched(grads, state, params)
         given._replace(leaves=flatten(params)[0]).check_apart(*held)
         steps = self._steps_of(given)

@@ -10,6 +10,7 @@ import optree
 from ...errors import ArgumentError
 from ...expr.functions import where
 from ...expr.trace import flatten
+from ..optimizer import Optimizer
 from ..options import REQUIRED, Flavor
 from ..parameters import Parameters
 from ..rule import Scope
@@ -120,6 +121,11 @@ class SGD(FirstOrder):
         if self.looks_ahead:
             grads = self._ahead(fun, state, params)
         return super().update(grads, state, params, value=value, fun=fun, in_place=in_place)
+
+    def bound(self, grads: Any, state: State, params: Any) -> Callable[[State], State]:
+        if self.looks_ahead:  # goes along other gradients than those given, and asks for `fun`
+            return Optimizer.bound(self, grads, state, params)
+        return super().bound(grads, state, params)
 
     def _ahead(self, fun: Callable[[Any], Any] | None, state: State, params: Any) -> Any:
         """The gradient where the velocity alone would lead."""

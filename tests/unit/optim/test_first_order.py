@@ -264,6 +264,13 @@ def test_a_bound_update_gives_the_same_bits(cls: Any, flavor: str, size: int) ->
         optimizer.bound(g[:2], r, y)
 
 
+def test_a_bound_update_that_looks_ahead_asks_for_the_function() -> None:
+    optimizer = dk.optim.SGD(0.1, momentum=0.9, nesterov=True, flavor="R7")
+    x = np.ones(3)
+    with pytest.raises(dk.errors.ArgumentError, match="fun=loss"):
+        optimizer.bound(x.copy(), optimizer.init(x), x)(optimizer.init(x))
+
+
 def test_decay_mask() -> None:
     params = {"w": np.ones(3), "b": np.ones(3)}
     zeros = optree.tree_map(np.zeros_like, params)

@@ -1,7 +1,7 @@
 """Subnormal numbers taken for zero, for a while, in one thread.
 
-Arithmetic on them takes x86 a hundred times as long. Single-precision gradients get there in ordinary networks (the slope of a
-saturated tanh), where nothing depends on numbers below 1.2e-38; double-precision ones do not.
+Matrix products of them took x86 some fifty times as long (docs/decisions/0009). Single-precision gradients get there in ordinary
+networks (the slope of a saturated tanh), where nothing depends on numbers below 1.2e-38; double-precision ones do not.
 """
 
 from __future__ import annotations

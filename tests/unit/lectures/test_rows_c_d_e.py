@@ -1,8 +1,9 @@
-"""Rows of parts C and E: a fault in what a row is about is noticed by its claims."""
+"""Rows of parts C, D and E: a fault in what a row is about is noticed by its claims."""
 
 from __future__ import annotations
 
 import numpy as np
+import optree
 import pytest
 
 import diffkit as dk
@@ -10,7 +11,13 @@ from diffkit.lectures import chosen_rows, run_row
 
 
 def scaled(f, factor):
-    return lambda *args, **options: factor * f(*args, **options)
+    """Every result of f, times a factor."""
+    return lambda *args, **options: optree.tree_map(lambda y: factor * y, f(*args, **options))
+
+
+def all_bent(transform):
+    """A transform of functions whose results are off by 2 %."""
+    return lambda *args, **options: scaled(transform(*args, **options), 1.02)
 
 
 def bent(transform):
@@ -48,6 +55,17 @@ FAULTS = {
     "C7": (NN, "random_shift", too_far(NN.random_shift)),
     "C8": (NN, "l2", scaled(NN.l2, 1.02)),
     "C9": (NN, "l2", scaled(NN.l2, 1.02)),
+    "D1": (dk, "grad", all_bent(dk.grad)),
+    "D2": (NN, "selu", scaled(NN.selu, 1.1)),
+    "D3": (dk, "grad", all_bent(dk.grad)),
+    "D4": (NN, "conv2d", scaled(NN.conv2d, 1.001)),
+    "D5": (NN, "fuse_batch_norm", scaled(NN.fuse_batch_norm, 1.001)),
+    "D6": (NN, "group_norm", scaled(NN.group_norm, 1.001)),
+    "D7": (NN, "gru_cell", scaled(NN.gru_cell, 1.001)),
+    "D8": (NN, "residual", lambda f, x, shortcut=None: 1.001 * x + f(x)),
+    "D9": (dk, "grad", all_bent(dk.grad)),
+    "D10": (NN, "rnn_cell", scaled(NN.rnn_cell, 1.001)),
+    "D11": (NN, "init_kaiming_normal", NN.init_xavier_normal),
     "E1": (dk, "hvp", scaled(dk.hvp, 1.01)),
     "E2": (dk, "hessian", bent(dk.hessian)),
 }
@@ -80,3 +98,19 @@ def test_level_line_is_drawn_through_the_point_where_it_touches_the_ball():
         np.testing.assert_allclose(np.min(size(level.x, level.y)), size(ball.x[0], ball.y[0]), rtol=1e-6)
         low, high = balls[title].landscape.x[[0, -1]]
         assert low < np.min(ball.x) < np.max(ball.x) < high, "the whole ball is in the picture"
+
+
+def test_slopes_beside_0_are_measured():
+    """Not those of an engine: at 0 the values of two of them are ½, beside which a tiny step would vanish."""
+    (row,) = chosen_rows(["D1"])
+    for name, (given, below, above) in row.run()["kinks"].items():
+        if name in ("sigmoid", "tanh", "swish", "GELU", "GELU, tanh form", "softplus"):
+            np.testing.assert_allclose((below, above), given, rtol=1e-6, err_msg=name)
+
+
+def test_gradients_that_explode_along_skips_are_noticed(monkeypatch):
+    """Verdicts of what skips keep have an upper end: 5 % a layer too much is noticed also where the branch is scaled."""
+    (row,) = chosen_rows(["D10"])
+    monkeypatch.setattr(NN, "residual", lambda f, x, shortcut=None: 1.05 * x + f(x))
+    (remedy,) = [claim for claim in run_row(row).claims if "scale the branch" in claim.says]
+    assert not remedy.holds
